@@ -1,0 +1,35 @@
+"""The one redactor: every URL passes it before it is logged, served or stored."""
+
+import re
+from urllib.parse import urlsplit, urlunsplit
+
+MASK = "***"
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>|]+", re.IGNORECASE)
+_PUBLISH_SCHEMES = ("rtmp", "rtmps", "rtmpt", "rtmpts", "srt")
+
+
+def redact_url(url: str) -> str:
+    """The URL without what could be secret: user information, query values, and the stream key of a publish URL.
+
+    The last path part of an RTMP or SRT URL is a key unless its host is this machine.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port is not None else ""
+    except ValueError:
+        return MASK
+    netloc = f"[{host}]{port}" if ":" in host else f"{host}{port}"
+    if parts.username is not None or parts.password is not None:
+        netloc = f"{MASK}@{netloc}"
+    path = parts.path
+    local = host in ("127.0.0.1", "localhost", "::1")
+    if parts.scheme.lower() in _PUBLISH_SCHEMES and not local and path.count("/") >= 2:
+        path = path[: path.rindex("/") + 1] + MASK
+    query = re.sub(r"=[^&]*", "=" + MASK, parts.query) if parts.query else ""
+    return urlunsplit((parts.scheme, netloc, path, query, ""))
+
+
+def redact_text(text: str) -> str:
+    """Free text, such as a line of FFmpeg's, with every URL in it redacted."""
+    return _URL.sub(lambda match: redact_url(match[0]), text)

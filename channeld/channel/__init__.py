@@ -1,0 +1,1 @@
+"""Floor 6: a channel's state and the supervisor that drives it."""

@@ -1,0 +1,1 @@
+"""Floor 4: the playout host, the process that splices and publishes for many channels."""

@@ -1,0 +1,1 @@
+"""Floor 2: children, FIFOs and the holder that owns both."""

@@ -1,0 +1,1 @@
+"""Floor 1: MPEG transport streams, sans I/O: packets, tables, clip index, splicer."""
