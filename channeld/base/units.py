@@ -87,6 +87,6 @@ def parse_timecode(value: str | int | float) -> Fraction:
     if match is None:
         raise ValueError(f"not a time: {written!r} (write seconds or HH:MM:SS.mmm)")
     hours, minutes, seconds = match[1], match[2], Fraction(match[3])
-    if minutes is not None and (int(minutes) > 59 and hours is not None or seconds >= 60):
+    if minutes is not None and ((int(minutes) > 59 and hours is not None) or seconds >= 60):
         raise ValueError(f"not a time: {written!r} (minutes and seconds go to 59)")
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + seconds
