@@ -1,0 +1,179 @@
+"""The bus's only writer: a cyclic buffer of slices in a memfd.
+
+Rule: tail, data, record, state, then head; so a reader, or a successor after SIGKILL at any instruction, finds every
+slice from tail to head whole and the state that belongs to head. Sequences and positions only grow.
+Not thread-safe; used by the playout thread only. Aligned stores are seen in order on x86-64; on AArch64 the tail is
+announced a whole slice's copy before its bytes change, which is far longer than a store stays unseen.
+"""
+
+import fcntl
+import mmap
+import os
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from channeld.bus.layout import (
+    FLAG_RANDOM_ACCESS,
+    MAGIC,
+    MAX_STATE_BYTES,
+    PAGE,
+    RECORD,
+    SLOT,
+    WORD_CAPACITY,
+    WORD_DESCRIPTION,
+    WORD_ENDED,
+    WORD_GENERATION,
+    WORD_HEAD,
+    WORD_HEARTBEAT,
+    WORD_MAGIC,
+    WORD_PID,
+    WORD_SLICES,
+    WORD_TAIL,
+    Lapped,
+    Layout,
+    SliceInfo,
+    encode_description,
+)
+
+F_SEAL_FUTURE_WRITE = 0x0010  # linux/fcntl.h since 5.1; Python 3.11 has no name for it
+
+SliceBytes = bytes | bytearray | memoryview | npt.NDArray[np.uint8]
+
+
+class RingWriter:
+    """Owns the memfd and its writable mapping; `close()` gives both back."""
+
+    def __init__(self, fd: int, layout: Layout, first_seq: int) -> None:
+        self.fd = fd
+        self._layout = layout
+        self._map = mmap.mmap(fd, layout.total_bytes)
+        self._bytes = memoryview(self._map)
+        self._words = self._bytes[:PAGE].cast("Q")  # native 8-byte items: CPython stores each with one move
+        self._position = 0
+        self._random_access: deque[tuple[int, int]] = deque()  # (dts, seq), oldest first
+        self.head_seq = first_seq - 1
+        self.tail_seq = first_seq
+
+    @classmethod
+    def create(
+        cls, *, capacity_bytes: int, slice_capacity: int, generation: int, description: dict[str, Any], first_seq: int = 1
+    ) -> "RingWriter":
+        """Make a ring; capacity is rounded up to whole pages. Raises ValueError on sizes that cannot be, OSError when memory is short.
+
+        `first_seq` lets a new generation go on counting where the old one ended.
+        """
+        layout = Layout(-(-capacity_bytes // PAGE) * PAGE, slice_capacity)
+        text = encode_description(description)
+        fd = os.memfd_create("channeld-bus", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(fd, layout.total_bytes)
+            # Without these seals a reader that touches a truncated page dies of SIGBUS (memfd_create(2)).
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+            # 0400: who is handed an O_RDONLY descriptor cannot open a writable one through /proc/self/fd.
+            os.fchmod(fd, 0o400)
+            ring = cls(fd, layout, first_seq)
+        except BaseException:
+            os.close(fd)
+            raise
+        ring._bytes[PAGE : PAGE + len(text)] = text
+        words = ring._words
+        words[WORD_GENERATION], words[WORD_CAPACITY], words[WORD_SLICES] = generation, layout.capacity_bytes, slice_capacity
+        words[WORD_DESCRIPTION], words[WORD_PID], words[WORD_HEARTBEAT] = len(text), os.getpid(), time.monotonic_ns()
+        words[WORD_TAIL], words[WORD_HEAD], words[WORD_MAGIC] = first_seq, first_seq - 1, MAGIC
+        return ring
+
+    def publish(self, data: SliceBytes, *, dts: int, duration: int, is_random_access: bool, state: bytes) -> int:
+        """Append one slice with the writer's state after it; returns its sequence. dts and duration in ticks of 90 kHz.
+
+        Raises ValueError when data is empty or larger than the ring, or state is larger than its slot.
+        """
+        octets = memoryview(data)  # type: ignore[arg-type]  # numpy declares its buffer protocol only from 3.12
+        length = octets.nbytes
+        layout = self._layout
+        if not 0 < length <= layout.capacity_bytes or len(state) > MAX_STATE_BYTES:
+            raise ValueError(f"slice of {length} bytes with {len(state)} bytes of state does not fit the ring")
+        seq, position, target, words = self.head_seq + 1, self._position, self._bytes, self._words
+        self._retire(seq, position + length)
+        done = 0
+        for start, end in layout.pieces(position, length):
+            target[start:end] = octets if end - start == length else octets[done : done + end - start]
+            done += end - start
+        now_ns = time.monotonic_ns()
+        flags = FLAG_RANDOM_ACCESS if is_random_access else 0
+        RECORD.pack_into(target, layout.record_offset(seq), position, length, flags, dts, duration, 0, now_ns)
+        slot = layout.slot_offset(seq)
+        SLOT.pack_into(target, slot, seq, len(state))
+        target[slot + SLOT.size : slot + SLOT.size + len(state)] = state
+        words[WORD_HEARTBEAT] = now_ns
+        words[WORD_HEAD] = seq  # the commit
+        self.head_seq, self._position = seq, position + length
+        if is_random_access:
+            self._random_access.append((dts, seq))
+        return seq
+
+    def _retire(self, seq: int, end: int) -> None:
+        """Announce that slices will be overwritten, before any of their bytes or records change."""
+        tail, layout = self.tail_seq, self._layout
+        keep_from = end - layout.capacity_bytes
+        while tail < seq and (tail <= seq - layout.slice_capacity or self._position_of(tail) < keep_from):
+            tail += 1
+        if tail == self.tail_seq:
+            return
+        self._words[WORD_TAIL] = self.tail_seq = tail
+        while self._random_access and self._random_access[0][1] < tail:
+            self._random_access.popleft()
+
+    def _position_of(self, seq: int) -> int:
+        position: int = RECORD.unpack_from(self._bytes, self._layout.record_offset(seq))[0]
+        return position
+
+    def beat(self) -> None:
+        """Say that the writer lives although nothing is due."""
+        self._words[WORD_HEARTBEAT] = time.monotonic_ns()
+
+    def slice(self, seq: int) -> SliceInfo:
+        """The record of a slice still in the ring. Raises Lapped, or IndexError when it is not published yet."""
+        if seq < self.tail_seq:
+            raise Lapped(self.tail_seq)
+        if seq > self.head_seq:
+            raise IndexError(f"slice {seq} is not published yet; head is {self.head_seq}")
+        return self._layout.read_record(self._bytes, seq)
+
+    def views(self, seq: int) -> tuple[memoryview, ...]:
+        """The slice's bytes, uncopied, in one piece or two; they change once the writer laps them. Raises like `slice`."""
+        info = self.slice(seq)
+        return tuple(self._bytes[start:end].toreadonly() for start, end in self._layout.pieces(info.position, info.length))
+
+    def random_access_at_or_before(self, dts: int) -> int | None:
+        """The newest random access point with a DTS not after `dts`, if the ring still holds one."""
+        for at, seq in reversed(self._random_access):
+            if at <= dts:
+                return seq
+        return None
+
+    def open_reader_fd(self) -> int:
+        """A read-only descriptor for somebody else; the caller closes it."""
+        return os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def mark_ended(self) -> None:
+        """Tell readers that no slice will follow in this ring."""
+        self._words[WORD_ENDED] = 1
+
+    def close(self) -> None:
+        """Unmap and close; idempotent. Raises BufferError while a view from `views` is alive."""
+        if self.fd < 0:
+            return
+        self._words.release()
+        self._bytes.release()
+        self._map.close()
+        os.close(self.fd)
+        self.fd = -1
+
+
+def forbid_new_writers(fd: int) -> None:
+    """Seal a dead generation's ring, given a writable descriptor: nobody can write to it or map it writable again."""
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, F_SEAL_FUTURE_WRITE)
