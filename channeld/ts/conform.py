@@ -42,7 +42,7 @@ class StreamRules:
     composition_delay: int
     parameter_sets: ParameterSets | None = None
     silent_frame: bytes | None = None
-    block_seconds: float = 10.0
+    block_seconds: float = 4.0
 
     @property
     def block_frames(self) -> int:
@@ -69,6 +69,8 @@ class Conformer:
         self._pending: list[Packets] = []
         self._pending_frames = 0
         self._blocks = 0
+        # The next key frame's neighbours must have come before a block is cut: interleaving is within a second.
+        self._settle_frames = rules.fps.frames_in(1)
         self._first_pts: int | None = None
         self._audio_offset: int | None = None
         self.parameter_sets = rules.parameter_sets
@@ -88,7 +90,7 @@ class Conformer:
         self._pending.append(packets)
         self._pending_frames += int(np.count_nonzero(tsp.starts_unit(packets) & (tsp.pids(packets) == VIDEO_PID)))
         blocks = []
-        while self._pending_frames > self._rules.block_frames:
+        while self._pending_frames > self._rules.block_frames + self._settle_frames:
             blocks.append(self._cut_block())
         return blocks
 
@@ -96,17 +98,29 @@ class Conformer:
         """The last, shorter block. Audio that ends early is continued with silence."""
         if self._partial:
             raise StreamError("the stream ends within a packet")
-        if not self._pending_frames:
-            return []
-        return [self._close(np.concatenate(self._pending), last=True)]
+        blocks = []
+        while self._pending_frames > self._rules.block_frames:
+            blocks.append(self._cut_block())
+        if self._pending_frames:
+            blocks.append(self._close(np.concatenate(self._pending), last=True))
+        return blocks
 
     def _cut_block(self) -> Block:
+        """One block off the pending packets, with all the audio its pictures need: some of it comes behind the next key frame."""
         packets = np.concatenate(self._pending)
-        starts = np.flatnonzero(tsp.starts_unit(packets) & (tsp.pids(packets) == VIDEO_PID))
-        cut = int(starts[self._rules.block_frames])
-        self._pending = [packets[cut:]]
+        rows = np.flatnonzero(tsp.starts_unit(packets))
+        is_video = tsp.pids(packets[rows]) == VIDEO_PID
+        belongs = np.where(is_video, np.cumsum(is_video) <= self._rules.block_frames, False)
+        first_pts = int(self._first_pts if self._first_pts is not None else _find_units(packets)[0].pts[0])
+        audio_rows = rows[~is_video]
+        pts = read_timestamps(packets, audio_rows, tsp.payload_offsets(packets[audio_rows]) + 9)
+        end = self._rules.fps.tick(self.video_frames + self._rules.block_frames + self._rules.composition_delay) + 2 * AAC_FRAME_TICKS
+        half = WRAP_TICKS // 2
+        belongs[~is_video] = (pts - first_pts - end + half) % WRAP_TICKS - half < 0
+        mask = np.repeat(belongs, np.diff(np.append(rows, len(packets))))
+        self._pending = [packets[~mask]]
         self._pending_frames -= self._rules.block_frames
-        return self._close(packets[:cut], last=False)
+        return self._close(packets[mask], last=False)
 
     def _close(self, packets: Packets, *, last: bool) -> Block:
         video, audio = _find_units(packets)

@@ -1,10 +1,10 @@
-"""The index of a prepared clip: its access units, in blocks of about 10 s, each with checksums.
+"""The index of a prepared clip: its access units, in blocks of about 4 s, each with checksums.
 
 Rule: a reader that follows a growing file sees whole records or nothing: every record carries its length and a CRC-32.
 Sans-I/O: bytes in, bytes out. Layout, little endian:
 
     header   "CHNLIDX1", u32 length, JSON, u32 crc
-    block    _BLOCK_HEAD, video units, audio units          (one per ~10 s, whole closed GOPs)
+    block    _BLOCK_HEAD, video units, audio units          (one per ~4 s, whole closed GOPs)
     trailer  "END1", u32 length, JSON, u32 crc              (only when the clip is complete)
 """
 
@@ -65,7 +65,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """About 10 s of a clip: its packets (PAT and PMT first) and its access units.
+    """About 4 s of a clip: its packets (PAT and PMT first) and its access units.
 
     `audio_offset` is, for the whole clip, the first audio unit's PTS minus the first picture's, in 90 kHz ticks.
     """

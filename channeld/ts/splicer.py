@@ -9,7 +9,6 @@ unit nearest to the grid is the first one, so that the A/V error stays within ha
 
 from collections import deque
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -20,16 +19,17 @@ from channeld.ts.packet import AUDIO_PID, PACKET_BYTES, VIDEO_PID, Ints, Packets
 from channeld.ts.psi import tables
 from channeld.ts.timeline import write_pcrs, write_timestamps
 
+DEFAULT_PCR_LEAD = Ticks90k(500 * TICKS_PER_SECOND // 1000)
 MAX_PCR_STEP_TICKS = 40 * TICKS_PER_SECOND // 1000
 
 
 @dataclass(frozen=True, slots=True)
 class StreamFormat:
-    """What every clip of a channel is, as far as splicing needs it. `pcr_lead` is DTS minus PCR, in ticks."""
+    """What every clip of a channel is, as far as splicing needs it. `pcr_lead` is DTS minus PCR, in ticks (500 ms)."""
 
     fps: FrameRate
     composition_delay: int
-    pcr_lead: Ticks90k = Ticks90k(500 * TICKS_PER_SECOND // 1000)
+    pcr_lead: Ticks90k = DEFAULT_PCR_LEAD
 
     @property
     def extra_pcrs(self) -> int:
