@@ -1,0 +1,241 @@
+"""What stands between a configuration and being on air, told before anything is started.
+
+Rule: looks at everything, changes nothing, and finds all there is in one go; what would keep a channel off air is an error,
+what costs an entry or an output is a warning. Run by `channeld check`, on one thread.
+"""
+
+import os
+import re
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from channeld.base.errors import PlaylistError, ProcessError
+from channeld.base.redact import redact_text
+from channeld.config import ConfigErrors, load
+from channeld.config_values import ChannelSpec, Config, RtmpSpec
+from channeld.media import child
+from channeld.media.tools import encoder_version, find_tools
+from channeld.playlist.locate import PathRules
+from channeld.playlist.model import Playlist
+from channeld.playlist.parse import load as load_playlist
+
+CONNECT_TIMEOUT_S = 2.0
+MAX_FAULTS_PER_LIST = 50
+OLDEST_FFMPEG = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know: the place, if it stands in a file, and what is wrong there and what to do."""
+
+    message: str
+    file: Path | None = None
+    line: int | None = None
+    column: int | None = None
+    key: str | None = None
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        return ": ".join(part for part in (place, self.key, self.message) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """How much of a channel's loop is prepared, in seconds; `loop_bytes` is what the whole loop takes in the cache."""
+
+    ready_s: float
+    needed_s: float
+    loop_bytes: int
+
+
+MeasureReadiness = Callable[[Config, ChannelSpec, Playlist], Readiness]
+"""Asks the cache about one channel; whoever knows the cache hands it to `check`."""
+
+
+@dataclass(slots=True)
+class CheckReport:
+    """All findings; `input_errors` are faults of the configuration or a playlist, `machine_errors` of what surrounds them."""
+
+    input_errors: list[Finding] = field(default_factory=list)
+    machine_errors: list[Finding] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    readiness: dict[str, Readiness] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> list[Finding]:
+        """Everything that keeps a channel off air."""
+        return self.input_errors + self.machine_errors
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `check --json`."""
+        found = {name: [_plain(each) for each in each_list] for name, each_list in (("errors", self.errors), ("warnings", self.warnings))}
+        return {
+            "ok": not self.errors,
+            **found,
+            "notes": self.notes,
+            "prepared": {key: asdict(each) for key, each in self.readiness.items()},
+        }
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    return asdict(finding) | {"file": None if finding.file is None else str(finding.file)}
+
+
+def check(config_path: Path, *, measure: MeasureReadiness | None = None) -> CheckReport:
+    """Check a configuration and everything it names. Never raises for what it finds."""
+    report = CheckReport()
+    try:
+        config = load(config_path)
+    except ConfigErrors as errors:
+        report.input_errors += [Finding(each.message, each.path, each.line, each.column, each.key) for each in errors.errors]
+        _check_ffmpeg(report)
+        return report
+    if not config.channels:
+        report.warnings.append(Finding("no channel is configured. Add one under channels", config_path, key="channels"))
+    for channel in config.channels.values():
+        _check_channel(report, config, channel, measure)
+    if measure is not None:
+        _check_cache_size(report, config)
+    _check_folders(report, config)
+    _check_listeners(report, config)
+    _check_ffmpeg(report)
+    _check_targets(report, config)
+    return report
+
+
+def _check_channel(report: CheckReport, config: Config, channel: ChannelSpec, measure: MeasureReadiness | None) -> None:
+    key = f"channels.{channel.id}"
+    if channel.filler is not None and (problem := _unreadable(channel.filler)):
+        message = f"the filler {channel.filler} {problem}. Name a readable file, or remove the key for the built-in slate"
+        report.input_errors.append(Finding(message, config.path, key=f"{key}.filler"))
+    if not channel.outputs:
+        report.warnings.append(Finding("the channel has no output. Add one, such as `- hls: {}`", config.path, key=f"{key}.outputs"))
+    try:
+        rules = PathRules(channel.media_roots, config.url_rules.schemes, config.url_rules.private)
+        playlist = load_playlist(channel.playlist, rules)
+    except PlaylistError as error:
+        report.input_errors.append(Finding(error.message, error.path, error.line, key=f"{key}.playlist"))
+        return
+    report.warnings += [Finding(notice.message, playlist.source, notice.line) for notice in playlist.warnings]
+    _check_entries(report, playlist)
+    if measure is not None:
+        report.readiness[channel.id] = measure(config, channel, playlist)
+
+
+def _check_entries(report: CheckReport, playlist: Playlist) -> None:
+    faulty = [entry for entry in playlist.entries if entry.fault is not None]
+    for entry in faulty[:MAX_FAULTS_PER_LIST]:
+        message = f"{redact_text(entry.locator)}: {entry.fault}{_advice(entry.fault or '')}"
+        report.warnings.append(Finding(message, playlist.source, entry.line))
+    if len(faulty) > MAX_FAULTS_PER_LIST:
+        report.warnings.append(Finding(f"{len(faulty) - MAX_FAULTS_PER_LIST} more entries have faults", playlist.source))
+    if len(faulty) == len(playlist.entries):
+        report.warnings.append(Finding("no entry can air: the channel would show its filler", playlist.source))
+    else:
+        report.notes.append(f"{playlist.source}: {len(playlist.entries) - len(faulty)} of {len(playlist.entries)} entries can air")
+
+
+def _advice(fault: str) -> str:
+    """The line of the configuration that would admit a refused entry."""
+    if outside := re.search(r"outside the media roots: (/.*)$", fault):
+        target = Path(outside[1])
+        # A refused plain path is told by its folder, a refused link by the file it leads to.
+        folder = target.parent if fault.startswith("a link") else target
+        return f". To allow it, add to the configuration: media_roots: ['{str(folder).replace(chr(39), chr(39) * 2)}']"
+    if refused := re.search(r"scheme (\S+) is refused \(allowed: (.*)\)", fault):
+        return f". To allow it, add to the configuration: url_allow: {{schemes: [{refused[2]}, {refused[1]}]}}"
+    if "url_allow.private" in fault:
+        return ". To allow it, add to the configuration: url_allow: {private: true}"
+    return ""
+
+
+def _unreadable(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return None if file.read(1) else "is empty"
+    except OSError as error:
+        return f"cannot be read ({os.strerror(error.errno or 0)})"
+
+
+def _check_cache_size(report: CheckReport, config: Config) -> None:
+    limit = config.prepare.cache_limit.on(config.folders.state)
+    needed = sum(each.loop_bytes for each in report.readiness.values())
+    if needed > limit:
+        message = (
+            f"the loops of all channels take {needed >> 20} MiB, the cache holds {limit >> 20} MiB: a part is prepared again each round"
+        )
+        report.warnings.append(Finding(f"{message}. Raise prepare.cache_max_bytes", config.path, key="prepare.cache_max_bytes"))
+
+
+def _check_folders(report: CheckReport, config: Config) -> None:
+    folders = (("state_dir", config.folders.state), ("runtime_dir", config.folders.runtime), ("hls_dir", config.folders.hls))
+    for key, folder in folders:
+        existing = folder
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            message = f"{folder} is not writable for this user. Make it so, name another folder, or check as the daemon's user"
+            report.machine_errors.append(Finding(message, config.path, key=key))
+
+
+def _check_listeners(report: CheckReport, config: Config) -> None:
+    if not config.admin.listen.is_loopback and config.admin.tls is None:
+        message = f"{config.admin.listen} can be reached from outside without TLS: the token travels readable. Set admin.tls, or listen on 127.0.0.1"
+        report.warnings.append(Finding(message, config.path, key="admin.listen"))
+    for key, tls in (("admin.tls", config.admin.tls), ("media.tls", config.media.tls)):
+        for path in (tls.cert, tls.key) if tls is not None else ():
+            if problem := _unreadable(path):
+                report.input_errors.append(Finding(f"{path} {problem}. Name a readable PEM file", config.path, key=key))
+
+
+def _check_ffmpeg(report: CheckReport) -> None:
+    try:
+        tools = find_tools()
+        report.notes.append(encoder_version(tools))
+        encoders = child.run([tools.ffmpeg, "-v", "error", "-hide_banner", "-encoders"], max_bytes=1 << 20, deadline_s=20).decode(
+            "utf-8", "replace"
+        )
+    except ProcessError as error:
+        report.machine_errors.append(Finding(f"{error}. Install the ffmpeg package with libx264, or channeld[bundled]"))
+        return
+    if re.search(r"^ A\S* aac ", encoders, re.MULTILINE) is None:
+        report.machine_errors.append(Finding(f"{tools.ffmpeg} has no AAC encoder. Install the distribution's ffmpeg package"))
+    if tools.ffprobe is None:
+        report.warnings.append(Finding("ffprobe was not found: files are probed less exactly. Install the ffmpeg package"))
+    version = re.search(r"version \D{0,2}(\d+)", report.notes[-1])
+    if version is not None and int(version[1]) < OLDEST_FFMPEG:
+        report.warnings.append(
+            Finding(f"FFmpeg {version[1]} is older than {OLDEST_FFMPEG}, the oldest one that is tried. Install a newer one")
+        )
+
+
+def _targets(channels: Iterable[ChannelSpec]) -> Iterator[tuple[str, RtmpSpec]]:
+    for channel in channels:
+        for number, output in enumerate(channel.outputs):
+            if isinstance(output, RtmpSpec) and output.enabled and channel.enabled:
+                yield f"channels.{channel.id}.outputs[{number}].rtmp", output
+
+
+def _check_targets(report: CheckReport, config: Config) -> None:
+    tried: dict[tuple[str, int], str | None] = {}
+    for key, output in _targets(config.channels.values()):
+        parts = urlsplit(output.url)
+        address = (parts.hostname or "", parts.port or (443 if parts.scheme == "rtmps" else 1935))
+        if address not in tried:
+            tried[address] = _unreachable(address)
+        if (problem := tried[address]) is not None:
+            message = f"{output.shown_url} does not answer ({problem}). Start its server, or correct the URL"
+            report.warnings.append(Finding(message, config.path, key=key))
+
+
+def _unreachable(address: tuple[str, int]) -> str | None:
+    try:
+        socket.create_connection(address, CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None

@@ -1,0 +1,281 @@
+"""The keys of a configuration file: their types, ranges and defaults.
+
+Rule: exactly these keys exist; what concerns one key is checked here, what spans keys in `config_rules`.
+Used by `config` only: below it plain values travel, not these models.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+
+from channeld.base.units import FrameRate, parse_bitrate, parse_frame_rate
+from channeld.config_values import (
+    Access,
+    ByteLimit,
+    ListenSpec,
+    LogFormat,
+    LogLevel,
+    OnOutage,
+    Order,
+    Resume,
+    parse_byte_limit,
+    parse_listen,
+)
+
+BUILT_IN_PROFILE = "720p30"
+
+
+class Preset(StrEnum):
+    """x264's presets."""
+
+    ULTRAFAST = "ultrafast"
+    SUPERFAST = "superfast"
+    VERYFAST = "veryfast"
+    FASTER = "faster"
+    FAST = "fast"
+    MEDIUM = "medium"
+    SLOW = "slow"
+    SLOWER = "slower"
+    VERYSLOW = "veryslow"
+
+
+def _matching(pattern: str, meaning: str) -> Callable[[str], str]:
+    def validate(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError(f"{text[:80]!r} is not {meaning}")
+        return text
+
+    return validate
+
+
+def _path_text(text: str) -> str:
+    if not text.strip() or "\0" in text:
+        raise ValueError("the path is empty. Write one, or remove the key")
+    return text
+
+
+def _even(size: int) -> int:
+    if size % 2:
+        raise ValueError(f"{size} is odd, and H.264 with 4:2:0 colour needs even sizes. Write {size + 1} or {size - 1}")
+    return size
+
+
+def _jobs(text: Any) -> int | None:
+    if text in (None, "auto"):
+        return None
+    if not re.fullmatch(r"[1-9]\d?", str(text)):
+        raise ValueError(f"{str(text)[:40]!r} is not a number of jobs. Write auto, or 1 to 99")
+    return int(text)
+
+
+_NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
+_NAME_RULE = "lower-case letters, digits, - and _, at most 64, the first a letter or digit"
+ChannelId = Annotated[str, AfterValidator(_matching(_NAME, f"a channel id. Use {_NAME_RULE}"))]
+OutputName = Annotated[str, AfterValidator(_matching(_NAME, f"an output name. Use {_NAME_RULE}"))]
+ProfileName = Annotated[
+    str, AfterValidator(_matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a profile name. Use letters, digits, -, _ and ."))
+]
+Language = Annotated[str, AfterValidator(_matching(r"[a-z]{2,3}", "a language. Write its ISO 639 code, such as eng or de"))]
+Scheme = Annotated[str, AfterValidator(_matching(r"[a-z][a-z0-9+.-]{0,15}", "a URL scheme. Write it in lower case, without ://"))]
+PathText = Annotated[str, AfterValidator(_path_text)]
+Width = Annotated[int, Field(ge=16, le=4096), AfterValidator(_even)]
+Height = Annotated[int, Field(ge=16, le=2304), AfterValidator(_even)]
+Rate = Annotated[FrameRate, PlainValidator(parse_frame_rate)]
+Bytes = Annotated[ByteLimit, PlainValidator(parse_byte_limit)]
+Address = Annotated[ListenSpec, PlainValidator(parse_listen)]
+Jobs = Annotated[int | None, PlainValidator(_jobs)]
+
+
+class Section(BaseModel):
+    """A mapping of the file. Written without a value it means its defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_means_defaults(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+class TlsModel(Section):
+    cert: PathText
+    key: PathText
+
+
+class AdminModel(Section):
+    listen: Address = ListenSpec("127.0.0.1", 8080)
+    tls: TlsModel | None = None
+
+
+class MediaModel(Section):
+    listen: Address = ListenSpec("127.0.0.1", 8090)
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    access: Access = Access.OPEN
+    tls: TlsModel | None = None
+
+
+class UrlAllowModel(Section):
+    schemes: list[Scheme] = ["https", "http", "rtsp", "srt", "rtmp"]
+    private: bool = False
+
+
+class ToleranceModel(Section):
+    min_duration: Annotated[float, Field(ge=0, le=1)] = 0.9
+    max_errors: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+
+class PrepareModel(Section):
+    jobs: Jobs = None
+    cache_max_bytes: Bytes = ByteLimit(None, 80)
+    tolerance: ToleranceModel = ToleranceModel()
+
+
+class RelayModel(Section):
+    enabled: bool = True
+    max_concurrent_processes: Annotated[int, Field(ge=1, le=1000)] = 10
+    cleanup_interval_seconds: Annotated[float, Field(ge=1, le=86_400)] = 30
+    default_timeout_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300
+    temp_directory: PathText | None = None
+
+
+class LogModel(Section):
+    level: LogLevel = LogLevel.INFO
+    format: LogFormat = LogFormat.AUTO
+
+
+class ProfileModel(Section):
+    width: Width = 1280
+    height: Height = 720
+    fps: Rate = FrameRate(30, 1)
+    video_bitrate: Annotated[int, BeforeValidator(parse_bitrate), Field(ge=50_000, le=200_000_000)] = 3_000_000
+    audio_bitrate: Annotated[int, BeforeValidator(parse_bitrate), Field(ge=32_000, le=512_000)] = 128_000
+    gop_seconds: Annotated[float, Field(ge=0.2, le=20)] = 2
+    loudness: Annotated[float, Field(ge=-70, le=-5)] = -23
+    preset: Preset = Preset.VERYFAST
+    audio_language: Language | None = None
+
+
+class DefaultsModel(Section):
+    profile: ProfileName = BUILT_IN_PROFILE
+
+
+class OutputModel(Section):
+    name: OutputName | None = None
+    enabled: bool = True
+
+
+class RtmpModel(OutputModel):
+    url: Annotated[str, Field(repr=False)]
+    key_file: Annotated[PathText | None, Field(repr=False)] = None
+    control: Annotated[str | None, Field(repr=False)] = None
+    manifest: Annotated[str | None, Field(repr=False)] = None
+
+
+class HlsModel(OutputModel):
+    segment_seconds: Annotated[float, Field(ge=0.5, le=60)] = 4
+    window: Annotated[int, Field(ge=3, le=10_000)] = 6
+
+
+class TsModel(OutputModel):
+    pass
+
+
+class OutputEntry(Section):
+    """One item of `outputs`: exactly one of these keys."""
+
+    rtmp: RtmpModel | None = None
+    hls: HlsModel | None = None
+    ts: TsModel | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        """`- rtmp: URL`, `- hls:` and `- hls` mean their long forms."""
+        if isinstance(value, str) and value in cls.model_fields:
+            value = {value: None}
+        if not isinstance(value, dict):
+            return value
+        entry = {key: {} if inner is None else inner for key, inner in value.items()}
+        if isinstance(entry.get("rtmp"), str):
+            entry["rtmp"] = {"url": entry["rtmp"]}
+        return entry
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "OutputEntry":
+        if len(self.model_fields_set) != 1:
+            raise ValueError("an output has exactly one of rtmp, hls and ts. Write `- rtmp: URL`, `- hls: {}` or `- ts: {}`")
+        return self
+
+
+class ChannelModel(Section):
+    name: str | None = None
+    enabled: bool = True
+    playlist: PathText | None = None
+    profile: ProfileName | None = None
+    order: Order = Order.SEQUENTIAL
+    shuffle_seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    filler: PathText | None = None
+    resume: Resume = Resume.EXACT
+    on_outage: OnOutage = OnOutage.CONTINUE
+    media_roots: list[PathText] = []
+    outputs: list[OutputEntry] = [OutputEntry(hls=HlsModel())]
+
+
+class ConfigModel(Section):
+    """The whole file."""
+
+    state_dir: PathText = "/var/lib/channeld"
+    runtime_dir: PathText = "/run/channeld"
+    hls_dir: PathText = "/var/cache/channeld/hls"
+    hls_max_bytes: Bytes = ByteLimit(None, 10)
+    hosts: Annotated[int, Field(ge=1, le=64)] = 1
+    admin: AdminModel = AdminModel()
+    media: MediaModel = MediaModel()
+    media_roots: list[PathText] = []
+    url_allow: UrlAllowModel = UrlAllowModel()
+    prepare: PrepareModel = PrepareModel()
+    relay: RelayModel = RelayModel()
+    log: LogModel = LogModel()
+    profiles: dict[ProfileName, ProfileModel] = {}
+    defaults: DefaultsModel = DefaultsModel()
+    channels: dict[ChannelId, ChannelModel]
+
+
+def inner_type(annotation: Any) -> Any:
+    """The section, mapping or list behind `Annotated` and `| None`."""
+    if get_origin(annotation) is Annotated:
+        return inner_type(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return inner_type(next(part for part in get_args(annotation) if part is not type(None)))
+    return annotation
+
+
+def section_at(path: tuple[str | int, ...]) -> type[Section] | None:
+    """The model of the mapping at a key path, or None where no section stands."""
+    here: Any = ConfigModel
+    for part in path:
+        if isinstance(here, type) and issubclass(here, Section):
+            here = inner_type(here.model_fields[str(part)].annotation) if part in here.model_fields else None
+        elif get_origin(here) in (dict, list):
+            here = inner_type(get_args(here)[-1])
+        else:
+            return None
+    return here if isinstance(here, type) and issubclass(here, Section) else None
+
+
+def key_patterns(section: type[Section] = ConfigModel, prefix: str = "") -> Iterator[str]:
+    """Every key that may be written, as `channels.<id>.outputs[].hls.window`; sections before what they hold."""
+    names = {"channels": "<id>", "profiles": "<name>"}
+    for name, field in section.model_fields.items():
+        key, inner = f"{prefix}{name}", inner_type(field.annotation)
+        yield key
+        if get_origin(inner) is dict:
+            key, inner = f"{key}.{names[name]}", inner_type(get_args(inner)[1])
+        elif get_origin(inner) is list:
+            key, inner = f"{key}[]", inner_type(get_args(inner)[0])
+        if isinstance(inner, type) and issubclass(inner, Section):
+            yield from key_patterns(inner, f"{key}.")

@@ -1,0 +1,257 @@
+"""From checked keys to values: paths, secrets, names, and the rules that span keys.
+
+Rule: a fault never stops the others from being found; each is noted at the place of the key that has to change, and no
+message shows a URL's secret. Environment variables count in the URLs and key files of outputs, nowhere else.
+Run by `config.load`.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from channeld.base.redact import MASK, redact_url
+from channeld.config_model import BUILT_IN_PROFILE, ChannelModel, ConfigModel, OutputEntry, OutputModel, ProfileModel, RtmpModel, TlsModel
+from channeld.config_values import ChannelSpec, HlsSpec, OutputSpec, RtmpSpec, TlsSpec, TsSpec
+from channeld.config_yaml import KeyPath, PlacedError, Tree, key_text
+from channeld.media.profile import Profile
+
+MAX_KEY_BYTES = 4096
+CREDENTIAL = "credential:"
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_PUSH_SCHEMES = ("rtmp", "rtmps")
+
+
+@dataclass(slots=True)
+class Findings:
+    """The file that is read, and the faults found in it. Faults of keys that were already refused are not told twice."""
+
+    path: Path
+    tree: Tree
+    environ: Mapping[str, str]
+    refused: frozenset[KeyPath] = frozenset()
+    errors: list[PlacedError] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths start at."""
+        return self.path.absolute().parent
+
+    def fault(self, key: KeyPath, message: str) -> None:
+        """Note a fault of a key's value."""
+        if key not in self.refused:
+            self.errors.append(PlacedError(message, path=self.path, place=self.tree.value_place(key), key=key_text(key)))
+
+    def absolute(self, text: str) -> Path:
+        """A path of the file, made absolute; links stay unresolved, because they may be swapped while on air."""
+        return (self.folder / Path(text).expanduser()).absolute()
+
+    def expand(self, key: KeyPath, text: str) -> str:
+        """Put in the environment variables that a text names as `${NAME}`."""
+        for name in sorted(set(_VARIABLE.findall(text)) - set(self.environ)):
+            self.fault(key, f"the environment variable {name} is not set. Set it for the daemon, or use key_file")
+        return _VARIABLE.sub(lambda match: self.environ.get(match[1], ""), text)
+
+
+def make_profiles(found: Findings, model: ConfigModel) -> dict[str, Profile]:
+    """Every profile by name; the built-in one is there unless the file redefines it."""
+    profiles: dict[str, Profile] = {}
+    for name, keys in ({BUILT_IN_PROFILE: ProfileModel()} | model.profiles).items():
+        try:
+            profiles[name] = Profile(name=name, **dict(keys) | {"preset": keys.preset.value})
+            _ = profiles[name].level
+        except ValueError as error:
+            found.fault(("profiles", name), f"{str(error).removeprefix(f'profile {name}: ')}. Lower the size, the rate or the bitrate")
+    return profiles
+
+
+def make_tls(found: Findings, tls: TlsModel | None) -> TlsSpec | None:
+    """Certificate and key with absolute paths."""
+    return None if tls is None else TlsSpec(found.absolute(tls.cert), found.absolute(tls.key))
+
+
+def make_channels(found: Findings, model: ConfigModel) -> dict[str, ChannelSpec]:
+    """Every channel, with the rules between its keys checked."""
+    check_listeners(found, model)
+    channels = {channel_id: _channel(found, channel_id, channel, model) for channel_id, channel in model.channels.items()}
+    _refuse_shared_targets(found, channels)
+    return channels
+
+
+def check_listeners(found: Findings, model: ConfigModel) -> None:
+    """Admin and viewers have a listener each; port 0 means any free one."""
+    if model.admin.listen == model.media.listen and model.admin.listen.port:
+        found.fault(("media", "listen"), f"{model.media.listen} is also admin.listen. Give viewers another port")
+    if model.defaults.profile not in _profile_names(found, model):
+        found.fault(("defaults", "profile"), _unknown_profile(found, model, model.defaults.profile))
+
+
+def _profile_names(found: Findings, model: ConfigModel) -> set[str]:
+    written = {str(key[1]) for key in found.tree.keys if len(key) == 2 and key[0] == "profiles"}
+    return written | set(model.profiles) | {BUILT_IN_PROFILE}
+
+
+def _unknown_profile(found: Findings, model: ConfigModel, name: str) -> str:
+    usable = ", ".join(sorted(known for known in _profile_names(found, model) if ("profiles", known) not in found.refused))
+    return f"there is no profile {name!r}. Use one of {usable}, or add it under profiles"
+
+
+def _channel(found: Findings, channel_id: str, channel: ChannelModel, model: ConfigModel) -> ChannelSpec:
+    here: KeyPath = ("channels", channel_id)
+    profile = channel.profile or model.defaults.profile
+    if channel.profile is not None and profile not in _profile_names(found, model):
+        found.fault((*here, "profile"), _unknown_profile(found, model, profile))
+    playlist = found.absolute(channel.playlist or f"playlists/{channel_id}.m3u")
+    roots = (playlist if playlist.is_dir() else playlist.parent, *map(found.absolute, [*channel.media_roots, *model.media_roots]))
+    outputs = _outputs(found, here, channel.outputs)
+    if profile in model.profiles or profile == BUILT_IN_PROFILE:
+        _check_segments(found, here, outputs, model.profiles.get(profile, ProfileModel()), profile)
+    return ChannelSpec(
+        id=channel_id,
+        name=channel.name or channel_id,
+        enabled=channel.enabled,
+        playlist=playlist,
+        order=channel.order,
+        shuffle_seed=channel.shuffle_seed,
+        filler=found.absolute(channel.filler) if channel.filler else None,
+        resume=channel.resume,
+        on_outage=channel.on_outage,
+        media_roots=tuple(dict.fromkeys(roots)),
+        profile=profile,
+        outputs=outputs,
+    )
+
+
+def _check_segments(found: Findings, here: KeyPath, outputs: tuple[OutputSpec, ...], profile: ProfileModel, name: str) -> None:
+    """A segment ends at a random access point, and there is one at the start of each GOP only."""
+    for number, output in enumerate(outputs):
+        if isinstance(output, HlsSpec) and profile.gop_seconds > output.segment_s:
+            message = (
+                f"segments of {output.segment_s:g} s are shorter than the GOP of profile {name} ({profile.gop_seconds:g} s). "
+                f"Write {profile.gop_seconds:g} or more, or lower profiles.{name}.gop_seconds"
+            )
+            if ("profiles", name, "gop_seconds") not in found.refused:
+                found.fault((*here, "outputs", number, "hls", "segment_seconds"), message)
+
+
+def _outputs(found: Findings, here: KeyPath, entries: list[OutputEntry]) -> tuple[OutputSpec, ...]:
+    names = _output_names(found, here, entries)
+    outputs: list[OutputSpec] = []
+    for number, entry in enumerate(entries):
+        kind, model = _kind(entry)
+        place = (*here, "outputs", number, kind)
+        if kind != "rtmp" and any(output.type == kind for output in outputs):
+            found.fault(place, f"a channel has one address for {kind}. Remove this second {kind} output")
+        outputs.append(_output(found, place, names[number], model, entry))
+    return tuple(outputs)
+
+
+def _kind(entry: OutputEntry) -> tuple[str, OutputModel]:
+    return next((kind, model) for kind, model in (("rtmp", entry.rtmp), ("hls", entry.hls), ("ts", entry.ts)) if model is not None)
+
+
+def _output(found: Findings, place: KeyPath, name: str, model: OutputModel, entry: OutputEntry) -> OutputSpec:
+    if isinstance(model, RtmpModel):
+        return _rtmp(found, place, name, model)
+    if entry.hls is not None:
+        return HlsSpec(name, model.enabled, entry.hls.segment_seconds, entry.hls.window)
+    return TsSpec(name, model.enabled)
+
+
+def _output_names(found: Findings, here: KeyPath, entries: list[OutputEntry]) -> list[str]:
+    """Names as written; an output without one is named for its type, then `type-2` and so on."""
+    taken: set[str] = set()
+    for number, entry in enumerate(entries):
+        kind, model = _kind(entry)
+        if model.name in taken:
+            found.fault(
+                (*here, "outputs", number, kind, "name"), f"another output of this channel is named {model.name!r}. Choose another name"
+            )
+        taken |= {model.name} if model.name else set()
+    names: list[str] = []
+    for entry in entries:
+        kind, model = _kind(entry)
+        free = (kind if number == 1 else f"{kind}-{number}" for number in range(1, len(entries) + len(taken) + 2))
+        names.append(model.name or next(name for name in free if name not in taken))
+        taken.add(names[-1])
+    return names
+
+
+def _rtmp(found: Findings, place: KeyPath, name: str, model: RtmpModel) -> RtmpSpec:
+    base = found.expand((*place, "url"), model.url)
+    _check_url(found, (*place, "url"), base, _PUSH_SCHEMES)
+    url, shown = base, redact_url(base)
+    if model.key_file is not None:
+        key = _stream_key(found, (*place, "key_file"), found.expand((*place, "key_file"), model.key_file))
+        url, shown = _with_key(base, key), _with_key(redact_url(base), MASK)
+    pages = {}
+    for field_name, text in (("control", model.control), ("manifest", model.manifest)):
+        pages[field_name] = None if text is None else found.expand((*place, field_name), text)
+        if text is not None:
+            _check_url(found, (*place, field_name), pages[field_name] or "", ("http", "https"))
+    return RtmpSpec(name, model.enabled, url, shown, pages["control"], pages["manifest"])
+
+
+def _check_url(found: Findings, key: KeyPath, url: str, schemes: tuple[str, ...]) -> None:
+    """The text itself is never shown: it may hold a secret."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    # FFmpeg takes what follows a space in an RTMP URL as options of its own.
+    if not usable or any(character.isspace() or not character.isprintable() for character in url):
+        found.fault(key, f"not a usable URL. Write {schemes[0]}://host/path ({' or '.join(schemes)}), without spaces")
+
+
+def _with_key(url: str, key: str) -> str:
+    """The key as the last part of the path; what the URL has behind `?` stays behind it."""
+    path, _, query = url.partition("?")
+    joint = "&" if "?" in key else "?"
+    return f"{path.rstrip('/')}/{key}" + (joint + query if query else "")
+
+
+def _stream_key(found: Findings, key: KeyPath, text: str) -> str:
+    path = _credential_path(found, key, text) if text.startswith(CREDENTIAL) else found.absolute(text)
+    if path is None:
+        return MASK
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_KEY_BYTES + 1)
+    except OSError as error:
+        found.fault(key, f"the key cannot be read from {path}: {os.strerror(error.errno or 0)}. Make the file readable for the daemon")
+        return MASK
+    secret = raw.decode("ascii", "replace").strip()
+    if not re.fullmatch(r"[!-~]+", secret) or len(raw) > MAX_KEY_BYTES:
+        found.fault(key, f"{path} does not hold a stream key. Write the key into it as one line without spaces")
+        return MASK
+    return secret.lstrip("/")
+
+
+def _credential_path(found: Findings, key: KeyPath, text: str) -> Path | None:
+    name = text.removeprefix(CREDENTIAL)
+    folder = found.environ.get("CREDENTIALS_DIRECTORY")
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}", name) is None:
+        found.fault(key, "not a credential's name. Write credential:NAME, as in the unit's LoadCredential=NAME:…")
+    elif folder is None:
+        found.fault(key, f"systemd gave no credentials. Add LoadCredential={name}:/path to the unit, or name a file")
+    else:
+        return Path(folder) / name
+    return None
+
+
+def _refuse_shared_targets(found: Findings, channels: dict[str, ChannelSpec]) -> None:
+    """Two publishers of one RTMP name lock each other out."""
+    first: dict[str, KeyPath] = {}
+    for channel in channels.values():
+        for number, output in enumerate(channel.outputs):
+            if not isinstance(output, RtmpSpec) or not output.enabled or not channel.enabled:
+                continue
+            here: KeyPath = ("channels", channel.id, "outputs", number, "rtmp", "url")
+            other = first.setdefault(output.url.rstrip("/"), here)
+            if other != here:
+                place = found.tree.value_place(other)
+                where = f"{key_text(other[:-1])}" + (f" (line {place.line})" if place else "")
+                found.fault(here, f"the same target as {where}. Give each output a target of its own")

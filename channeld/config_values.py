@@ -1,0 +1,278 @@
+"""What a configuration means, as plain frozen values: all that travels below the configuration's floor.
+
+Rule: paths are absolute, units stand in the names, secrets are never part of a repr.
+Made by `config.load`; read by the daemon, which hands each part its own values.
+"""
+
+import os
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, ClassVar
+
+from channeld.base.errors import ConfigError
+from channeld.base.units import parse_size
+from channeld.media.profile import Profile
+
+
+class Order(StrEnum):
+    """In which order a playlist's entries air."""
+
+    SEQUENTIAL = "sequential"
+    SHUFFLE = "shuffle"
+
+
+class Resume(StrEnum):
+    """Where a channel goes on after a restart."""
+
+    EXACT = "exact"
+    ENTRY = "entry"
+    START = "start"
+
+
+class OnOutage(StrEnum):
+    """What a playlist's clock does while the channel cannot air."""
+
+    CONTINUE = "continue"
+    HOLD = "hold"
+
+
+class Access(StrEnum):
+    """Who may read the media listener."""
+
+    OPEN = "open"
+    TOKEN = "token"
+
+
+class LogLevel(StrEnum):
+    """The least event that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """How log lines look; auto means console on a terminal, else JSON."""
+
+    AUTO = "auto"
+    CONSOLE = "console"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class ByteLimit:
+    """A cap in bytes, or in percent of the file system's size."""
+
+    size_bytes: int | None
+    percent: float | None
+
+    def of(self, total_bytes: int) -> int:
+        """The cap in bytes on a file system of that size."""
+        if self.size_bytes is not None:
+            return self.size_bytes
+        return int(total_bytes * Fraction(self.percent or 0) / 100)
+
+    def on(self, folder: Path) -> int:
+        """The cap in bytes for a folder; its nearest existing parent's file system counts. Raises OSError."""
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        numbers = os.statvfs(folder)
+        return self.of(numbers.f_blocks * numbers.f_frsize)
+
+
+def parse_byte_limit(text: Any) -> ByteLimit:
+    """Read `80%`, `20G` or a number of bytes. Raises ValueError."""
+    written = str(text).strip()
+    if written.endswith("%"):
+        match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,3})?)\s*%", written)
+        if match is None or not 0 < float(match[1]) <= 100:
+            raise ValueError(f"{written[:40]!r} is not a share of the disk. Write more than 0% and at most 100%")
+        return ByteLimit(None, float(match[1]))
+    try:
+        return ByteLimit(parse_size(written[:40]), None)
+    except ValueError:
+        raise ValueError(f"{written[:40]!r} is not a size. Write 80%, 500M, 20G or a number of bytes") from None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenSpec:
+    """Where a listener binds."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Only this machine can reach it."""
+        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_listen(text: Any) -> ListenSpec:
+    """Read `127.0.0.1:8080`, `[::1]:8080` or `0.0.0.0:80`. Raises ValueError."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9.-]{1,253})):(\d{1,5})", str(text).strip())
+    if match is None or int(match[3]) > 65535:
+        raise ValueError(f"{str(text)[:80]!r} is not an address. Write host:port, such as 127.0.0.1:8080 or [::1]:8080")
+    return ListenSpec(match[1] or match[2], int(match[3]))
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSpec:
+    """Certificate chain and key, both PEM files."""
+
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class AdminSpec:
+    """The listener of the admin API."""
+
+    listen: ListenSpec
+    tls: TlsSpec | None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSpec:
+    """The listener of viewers."""
+
+    listen: ListenSpec
+    workers: int
+    access: Access
+    tls: TlsSpec | None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSpec:
+    """Where the daemon writes."""
+
+    state: Path
+    runtime: Path
+    hls: Path
+    hls_limit: ByteLimit
+
+
+@dataclass(frozen=True, slots=True)
+class UrlRules:
+    """Which URLs may stand in a playlist; `private` admits private and link-local hosts."""
+
+    schemes: tuple[str, ...]
+    private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareSpec:
+    """How clips are conformed. `jobs` None: as many as the machine bears; ratios are between 0 and 1."""
+
+    jobs: int | None
+    cache_limit: ByteLimit
+    min_duration_ratio: float
+    max_error_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySpec:
+    """Limits of the relay; `temp_directory` None: below the runtime folder."""
+
+    enabled: bool
+    max_concurrent_processes: int
+    cleanup_interval_s: float
+    default_timeout_s: float
+    temp_directory: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogSpec:
+    """What is logged, and how it looks."""
+
+    level: LogLevel
+    format: LogFormat
+
+
+@dataclass(frozen=True, slots=True)
+class RtmpSpec:
+    """A push target. `url` holds the stream key and is left out of the repr; `shown_url` is fit for people."""
+
+    type: ClassVar[str] = "rtmp"
+    name: str
+    enabled: bool
+    url: str = field(repr=False)
+    shown_url: str
+    control: str | None = field(repr=False)
+    manifest: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HlsSpec:
+    """The embedded HLS origin; `window` counts segments."""
+
+    type: ClassVar[str] = "hls"
+    name: str
+    enabled: bool
+    segment_s: float
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class TsSpec:
+    """The endless transport stream over HTTP."""
+
+    type: ClassVar[str] = "ts"
+    name: str
+    enabled: bool
+
+
+OutputSpec = RtmpSpec | HlsSpec | TsSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSpec:
+    """One channel; `media_roots` holds every folder whose files may air, the playlist's own first."""
+
+    id: str
+    name: str
+    enabled: bool
+    playlist: Path
+    order: Order
+    shuffle_seed: int | None
+    filler: Path | None
+    resume: Resume
+    on_outage: OnOutage
+    media_roots: tuple[Path, ...]
+    profile: str
+    outputs: tuple[OutputSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration, checked."""
+
+    path: Path
+    folders: FolderSpec
+    hosts: int
+    admin: AdminSpec
+    media: MediaSpec
+    url_rules: UrlRules
+    prepare: PrepareSpec
+    relay: RelaySpec
+    log: LogSpec
+    profiles: dict[str, Profile]
+    channels: dict[str, ChannelSpec]
+
+    def profile(self, name: str) -> Profile:
+        """A profile by its name. Raises ConfigError for an unknown one."""
+        if name not in self.profiles:
+            raise ConfigError(f"no profile {name!r}; there are {', '.join(sorted(self.profiles))}", path=self.path)
+        return self.profiles[name]
+
+    def channel(self, channel_id: str) -> ChannelSpec:
+        """A channel by its id. Raises ConfigError for an unknown one."""
+        if channel_id not in self.channels:
+            raise ConfigError(f"no channel {channel_id!r}; there are {', '.join(self.channels) or 'none'}", path=self.path)
+        return self.channels[channel_id]
