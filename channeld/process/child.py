@@ -1,0 +1,270 @@
+"""One child process: how it is started, watched and ended.
+
+Rule: a child has its own process group, a clean environment and its limits, dies with the thread that started it
+(so only the holder's long-lived spawner thread calls `start_child`), and its group is gone before its exit is told.
+The spawner thread reads stderr and reaps; every other method is safe from any thread.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+import psutil
+
+from channeld.base.errors import ProcessError, SpawnError
+from channeld.base.redact import redact_text
+from channeld.telemetry import log
+
+LINE_BYTES = 1024
+TAIL_BYTES = 8192
+_READ_BYTES = 16384
+_log = log.get("process")
+
+OnLine = Callable[[str], None]
+OnExit = Callable[[int], None]
+
+
+def clean_environment() -> dict[str, str]:
+    """What a child sees of our environment: PATH, a fixed language, the time zone."""
+    env = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
+    if "TZ" in os.environ:
+        env["TZ"] = os.environ["TZ"]
+    return env
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Resource limits of a child; None leaves ours. Bytes, counts and seconds of CPU (setrlimit(2))."""
+
+    address_space_bytes: int | None = None
+    file_size_bytes: int | None = None
+    processes: int | None = None
+    open_files: int | None = None
+    cpu_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """What to start. The descriptors stay the caller's; the child gets `pass_fds` under their own numbers.
+
+    `stdin` and `stdout` are descriptors, or None for /dev/null. `nice` is added to our own niceness.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=clean_environment)
+    pass_fds: tuple[int, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    pdeathsig: bool = True
+    nice: int = 0
+    stdin: int | None = None
+    stdout: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a child has used: CPU seconds since its start, resident bytes now, threads now."""
+
+    cpu_s: float
+    rss_bytes: int
+    threads: int
+
+
+_PRLIMIT_OPTIONS = (
+    ("address_space_bytes", "--as"),
+    ("file_size_bytes", "--fsize"),
+    ("processes", "--nproc"),
+    ("open_files", "--nofile"),
+    ("cpu_s", "--cpu"),
+)
+
+
+@cache
+def _tool(name: str) -> str | None:
+    """Path of a small helper of util-linux or coreutils; told once when it is missing."""
+    path = shutil.which(name)
+    if path is None:
+        _log.warning("tool_missed", tool=name, consequence="children start without what it sets")
+    return path
+
+
+def command_line(spec: ChildSpec) -> list[str]:
+    """The argument list with its wrappers: death signal, limits, niceness. Raises SpawnError when the program is missing.
+
+    The wrappers replace themselves (execve), so that the pid is the program's and the death signal stays set (prctl(2)).
+    """
+    program = shutil.which(spec.argv[0], path=spec.env.get("PATH"))
+    if program is None:
+        raise SpawnError(f"{spec.name}: {spec.argv[0]} is not installed or not executable")
+    line = [program, *spec.argv[1:]]
+    if spec.nice and (nice := _tool("nice")):
+        line = [nice, "-n", str(spec.nice), *line]
+    limits = [f"{option}={getattr(spec.limits, name)}" for name, option in _PRLIMIT_OPTIONS if getattr(spec.limits, name) is not None]
+    if limits and (prlimit := _tool("prlimit")):
+        line = [prlimit, *limits, *line]
+    if spec.pdeathsig and (setpriv := _tool("setpriv")):
+        line = [setpriv, "--pdeathsig", "KILL", *line]
+    return line
+
+
+class StderrTail:
+    """The last TAIL_BYTES of a child's stderr, as redacted lines; bounded whatever the child writes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards the lines; the spawner appends, anybody reads
+        self._lines: deque[str] = deque()
+        self._bytes = 0
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """Take in what was read (nothing at the end of file) and return the lines completed by it."""
+        # FFmpeg ends the lines of its statistics with a carriage return.
+        *whole, self._rest = (self._rest + chunk).replace(b"\r", b"\n").split(b"\n")
+        if len(self._rest) > LINE_BYTES or not chunk:
+            whole.append(self._rest[:LINE_BYTES])
+            self._rest = b""
+        lines = [redact_text(line[:LINE_BYTES].decode("utf-8", "replace")) for line in whole if line.strip()]
+        with self._lock:
+            for line in lines:
+                self._lines.append(line)
+                self._bytes += len(line) + 1
+            while self._bytes > TAIL_BYTES:
+                self._bytes -= len(self._lines.popleft()) + 1
+        return lines
+
+    def text(self) -> str:
+        """The kept lines."""
+        with self._lock:
+            return "\n".join(self._lines)
+
+
+class Child:
+    """A started child. `status` is None while it lives, then its exit status, or minus the signal that ended it."""
+
+    def __init__(self, spec: ChildSpec, popen: subprocess.Popen[bytes], *, on_line: OnLine | None, on_exit: OnExit | None) -> None:
+        if popen.stderr is None:
+            raise ProcessError("a child is started with its stderr piped")
+        self.name = spec.name
+        self.pid = popen.pid
+        self.pidfd = os.pidfd_open(popen.pid)
+        self.stderr = popen.stderr
+        self.status: int | None = None
+        self._popen = popen
+        self._tail = StderrTail()
+        self._on_line, self._on_exit = on_line, on_exit
+        # Held while signalling and while reaping, so that a signal never reaches a pid that was given away.
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        os.set_blocking(self.stderr.fileno(), False)
+
+    @property
+    def stderr_tail(self) -> str:
+        """The last lines of stderr, redacted."""
+        return self._tail.text()
+
+    def poll(self) -> int | None:
+        """The exit status, or None while the child lives."""
+        return self.status if self._ended.is_set() else None
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait for the end; the tail is complete and `on_exit` has returned by then. Raises TimeoutError."""
+        if not self._ended.wait(timeout_s):
+            raise TimeoutError(f"{self.name} lives after {timeout_s:g} s")
+        if self.status is None:
+            raise ProcessError(f"{self.name} ended without a status")
+        return self.status
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the whole process group; nothing happens once the child is gone."""
+        with self._lock:
+            if self.status is None:
+                os.killpg(self.pid, number)
+
+    def terminate(self, grace_s: float = 3.0) -> int:
+        """INT, after `grace_s` seconds KILL, to the whole group; returns the status. Idempotent.
+
+        Raises TimeoutError when even KILL does not end it (a process stuck in the kernel).
+        """
+        self.signal(signal.SIGINT)
+        try:
+            return self.wait(grace_s)
+        except TimeoutError:
+            self.signal(signal.SIGKILL)
+            return self.wait(5.0)
+
+    def usage(self) -> Usage | None:
+        """What the child has used, or None when it is gone."""
+        try:
+            process = psutil.Process(self.pid)
+            with process.oneshot():
+                times = process.cpu_times()
+                return Usage(times.user + times.system, process.memory_info().rss, process.num_threads())
+        except psutil.NoSuchProcess:
+            return None
+
+    def read_stderr(self) -> bool:
+        """Spawner thread: take in what stderr holds; False at its end."""
+        try:
+            chunk = os.read(self.stderr.fileno(), _READ_BYTES)
+        except BlockingIOError:
+            return True
+        for line in self._tail.feed(chunk):
+            if self._on_line is not None:
+                self._on_line(line)
+        return bool(chunk)
+
+    def reap(self) -> None:
+        """Spawner thread, when the pidfd is readable: end the group's survivors, drain stderr, tell the exit."""
+        with self._lock:
+            # The leader is a zombie, so its number still names the group: nothing of it may outlive the leader.
+            os.killpg(self.pid, signal.SIGKILL)
+            self.status = self._popen.wait()
+        self._drain()
+        self.stderr.close()
+        os.close(self.pidfd)
+        try:
+            if self._on_exit is not None:
+                self._on_exit(self.status)
+        finally:
+            self._ended.set()
+
+    def _drain(self) -> None:
+        """Read what is left, a pipe's worth at most: a process that left the group may still hold the other end."""
+        for _ in range(64):
+            try:
+                chunk = os.read(self.stderr.fileno(), _READ_BYTES)
+            except BlockingIOError:
+                chunk = b""
+            for line in self._tail.feed(chunk):
+                if self._on_line is not None:
+                    self._on_line(line)
+            if not chunk:
+                return
+
+
+def start_child(spec: ChildSpec, *, on_line: OnLine | None = None, on_exit: OnExit | None = None) -> Child:
+    """Start a child; the calling thread must outlive it (a death signal follows the thread). Raises SpawnError.
+
+    `on_line` gets every redacted stderr line and `on_exit` the status, in the thread that reads and reaps.
+    """
+    try:
+        popen = subprocess.Popen(
+            command_line(spec),
+            stdin=subprocess.DEVNULL if spec.stdin is None else spec.stdin,
+            stdout=subprocess.DEVNULL if spec.stdout is None else spec.stdout,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=dict(spec.env),
+            pass_fds=spec.pass_fds,
+            cwd="/",
+            process_group=0,
+        )
+    except OSError as error:
+        raise SpawnError(f"{spec.name} could not be started: {error.strerror}") from error
+    return Child(spec, popen, on_line=on_line, on_exit=on_exit)

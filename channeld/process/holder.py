@@ -1,0 +1,204 @@
+"""Permanent parent of children and keeper of descriptors that must outlive whoever uses them.
+
+Rule: the holder decides nothing. It starts what it is told, reads stderr, reaps, keeps descriptors by name, and ends
+everything in reverse order when closed. Plain values and descriptors only go in and out, so that it can stand in a
+process of its own. Made and closed by the daemon; all methods are safe from any thread but its own.
+
+| what                      | made by          | waited for by         | closed by                      |
+|---------------------------|------------------|-----------------------|--------------------------------|
+| thread `holder:spawner`   | Holder           | Holder.close          | Holder.close, after all else   |
+| child, its pidfd, stderr  | spawner thread   | spawner thread        | spawner thread, when it ends   |
+| kept descriptor (a dup)   | Holder.keep_fd   | -                     | Holder.release or Holder.close |
+| wake eventfd, epoll       | Spawner          | -                     | Holder.close                   |
+"""
+
+import contextlib
+import os
+import queue
+import selectors
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from channeld.base.errors import SpawnError
+from channeld.base.worker import Worker
+from channeld.process.child import Child, ChildSpec, OnExit, OnLine, start_child
+from channeld.telemetry import log
+
+_log = log.get("holder")
+_SPAWN_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class HeldChild:
+    """A living child: its name and pid."""
+
+    name: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a holder holds, oldest first."""
+
+    children: tuple[HeldChild, ...]
+    fds: tuple[str, ...]
+
+
+class Holding(Protocol):
+    """What others may ask of a holder, wherever it runs."""
+
+    def spawn(self, spec: ChildSpec, *, on_line: OnLine | None = None, on_exit: OnExit | None = None) -> Child: ...
+    def keep_fd(self, name: str, fd: int) -> None: ...
+    def borrow(self, name: str) -> int: ...
+    def release(self, name: str) -> None: ...
+    def held(self) -> Held: ...
+
+
+class Spawner(Worker):
+    """The one thread that starts children, reads their stderr and reaps them."""
+
+    def __init__(self, on_gone: Callable[[Child], None]) -> None:
+        super().__init__("holder:spawner")
+        self._on_gone = on_gone
+        self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wake_fd, selectors.EVENT_READ, self._serve_requests)
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            for key, _ in self._selector.select():
+                if key.fd in self._selector.get_map():  # an earlier event of this round may have closed it
+                    key.data()
+
+    def wake(self) -> None:
+        os.eventfd_write(self._wake_fd, 1)
+
+    def start_soon(self, spec: ChildSpec, on_line: OnLine | None, on_exit: OnExit | None) -> "Future[Child]":
+        """Start a child in the spawner's thread."""
+        result: Future[Child] = Future()
+
+        def start() -> None:
+            try:
+                child = start_child(spec, on_line=on_line, on_exit=on_exit)
+            except SpawnError as error:
+                result.set_exception(error)
+                return
+            self._selector.register(child.stderr, selectors.EVENT_READ, lambda: self._read(child))
+            self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._reap(child))
+            result.set_result(child)
+
+        self._requests.put(start)
+        self.wake()
+        return result
+
+    def close_fds(self) -> None:
+        """Close what the thread waited on; call after close()."""
+        self._selector.close()
+        os.close(self._wake_fd)
+
+    def _serve_requests(self) -> None:
+        os.eventfd_read(self._wake_fd)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._requests.get_nowait()()
+
+    def _read(self, child: Child) -> None:
+        if not child.read_stderr():
+            self._selector.unregister(child.stderr)
+
+    def _reap(self, child: Child) -> None:
+        self._selector.unregister(child.pidfd)
+        if child.stderr in self._selector.get_map():
+            self._selector.unregister(child.stderr)
+        child.reap()
+        self._on_gone(child)
+
+
+class Holder:
+    """A holder inside this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards children, fds and closed; never held over a wait
+        self._children: dict[int, Child] = {}
+        self._fds: dict[str, int] = {}
+        self._closed = False
+        self._spawner = Spawner(self._forget)
+        self._spawner.start()
+
+    def spawn(self, spec: ChildSpec, *, on_line: OnLine | None = None, on_exit: OnExit | None = None) -> Child:
+        """Start a child. Callbacks run in the spawner's thread: they must be quick and may not call spawn.
+
+        Raises SpawnError when the program cannot be started or the holder is closed.
+        """
+        if threading.current_thread().name == "holder:spawner":
+            raise RuntimeError("spawn called in a callback of the spawner's own thread")
+        if self._closed:
+            raise SpawnError(f"{spec.name}: the holder is closed")
+        try:
+            child = self._spawner.start_soon(spec, on_line, on_exit).result(_SPAWN_TIMEOUT_S)
+        except TimeoutError:
+            raise SpawnError(f"{spec.name}: no answer from the spawner within {_SPAWN_TIMEOUT_S:g} s") from None
+        with self._lock:
+            if child.poll() is None:
+                self._children[child.pid] = child
+        _log.debug("child_started", child=spec.name, pid=child.pid)
+        return child
+
+    def keep_fd(self, name: str, fd: int) -> None:
+        """Keep a duplicate of a descriptor under a name, in place of one kept before; the caller keeps its own."""
+        copy = os.dup(fd)
+        with self._lock:
+            old = copy if self._closed else self._fds.pop(name, None)
+            if not self._closed:
+                self._fds[name] = copy
+        if old is not None:
+            os.close(old)
+
+    def borrow(self, name: str) -> int:
+        """A duplicate of a kept descriptor, owned by the caller. Raises KeyError."""
+        with self._lock:
+            return os.dup(self._fds[name])
+
+    def release(self, name: str) -> None:
+        """Close a kept descriptor; nothing happens if there is none."""
+        with self._lock:
+            fd = self._fds.pop(name, None)
+        if fd is not None:
+            os.close(fd)
+
+    def held(self) -> Held:
+        """Living children and kept descriptors."""
+        with self._lock:
+            children = tuple(HeldChild(child.name, child.pid) for child in self._children.values())
+            return Held(children, tuple(self._fds))
+
+    def close(self, grace_s: float = 3.0) -> None:
+        """End all children (INT, after `grace_s` seconds KILL), newest first, then descriptors, then the thread; idempotent."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            children = list(reversed(self._children.values()))
+        for child in children:
+            child.signal(signal.SIGINT)
+        ends = time.monotonic() + grace_s
+        for child in children:
+            try:
+                child.wait(max(0.0, ends - time.monotonic()))
+            except TimeoutError:
+                child.terminate(0.0)
+        for name in reversed(self.held().fds):
+            self.release(name)
+        self._spawner.close()
+        self._spawner.close_fds()
+
+    def _forget(self, child: Child) -> None:
+        with self._lock:
+            self._children.pop(child.pid, None)
+        _log.debug("child_ended", child=child.name, pid=child.pid, status=child.status)
