@@ -1,0 +1,220 @@
+"""The embedded HLS output: slices of one channel in, segments and a manifest out.
+
+Rule: a segment begins at a random access point and ends at the last one not later than `segment_seconds`; a DISCONTINUITY
+stands exactly where the timeline does not go on; media sequences never go back, whatever restarts.
+`push` only cuts, `flush` only writes; a segment that cannot be written waits in memory for the length of the window.
+Not thread-safe; used by the packager thread only.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Protocol
+
+from channeld.base.clock import Clock
+from channeld.base.units import TICKS_PER_SECOND
+from channeld.outputs.hls_manifest import Manifest, Segment, Timeline, parse, render, target_seconds
+from channeld.outputs.hls_store import SegmentStore
+
+_LONGEST_SEGMENTS = 10
+"""A stream without random access points is given up after so many segment durations, so that memory stays bounded; a
+timeline that steps back further than this does not repeat itself, it is wrong, and airs after a DISCONTINUITY."""
+
+_PACKET_BYTES = 188
+_LOST_TIMELINE = Timeline("", 0.0, 0)
+"""Stands for whatever was on air before an unreadable manifest; no ring's timeline is called so."""
+
+
+class Sliced(Protocol):
+    """What is packaged: whole transport packets, PAT and PMT first. dts and duration in ticks of 90 kHz."""
+
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def dts(self) -> int: ...
+    @property
+    def duration(self) -> int: ...
+    @property
+    def is_random_access(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A finished segment in memory: [start, end) in ticks."""
+
+    start: int
+    end: int
+    pieces: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The manifest was published: its last media sequence and when (epoch seconds)."""
+
+    media_sequence: int
+    published_wall_s: float
+
+
+class Cutter:
+    """Decides where segments begin and end. Sans-I/O."""
+
+    def __init__(self, segment_ticks: int, *, expected_dts: int | None = None) -> None:
+        self.expected_dts = expected_dts
+        self._segment_ticks = segment_ticks
+        self._pending: list[Sliced] = []
+
+    def push(self, piece: Sliced) -> list[Cut]:
+        """Take the next slice; what was already had is passed over, a hole ends the segment before it."""
+        cuts: list[Cut] = []
+        longest_ticks = _LONGEST_SEGMENTS * self._segment_ticks
+        if self.expected_dts is not None and piece.dts != self.expected_dts:
+            if 0 <= self.expected_dts - piece.dts - piece.duration <= longest_ticks:
+                return cuts
+            cuts = self.interrupt()
+        self.expected_dts = piece.dts + piece.duration
+        if not self._pending and not piece.is_random_access:
+            return cuts
+        self._pending.append(piece)
+        while (at := self._cut_index()) is not None:
+            cuts.append(self._cut(at))
+        if self.expected_dts - self._pending[0].dts > longest_ticks:
+            self._pending.clear()
+        return cuts
+
+    def interrupt(self) -> list[Cut]:
+        """The timeline does not go on: what is pending becomes a short segment, and any tick may come next."""
+        self.expected_dts = None
+        return [self._cut(len(self._pending))] if self._pending else []
+
+    def _cut_index(self) -> int | None:
+        """Where in `pending` to cut, once no later slice can begin in time; a random access point that is late is the next best."""
+        pending = self._pending
+        limit = pending[0].dts + self._segment_ticks
+        if pending[-1].dts + pending[-1].duration <= limit:
+            return None
+        points = [index for index in range(1, len(pending)) if pending[index].is_random_access]
+        in_time = [index for index in points if pending[index].dts <= limit]
+        return max(in_time) if in_time else min(points, default=None)
+
+    def _cut(self, at: int) -> Cut:
+        taken, self._pending = self._pending[:at], self._pending[at:]
+        return Cut(taken[0].dts, taken[-1].dts + taken[-1].duration, tuple(piece.data for piece in taken))
+
+
+class Packager:
+    """One channel's HLS. Give it each ring's description and slices; call `flush` when `has_unpublished`, until it returns None."""
+
+    def __init__(self, channel: str, store: SegmentStore, *, segment_seconds: float | Fraction, window: int, clock: Clock) -> None:
+        self._channel, self._store, self._clock = channel, store, clock
+        self._window = window
+        # What waited for a whole window would be gone from the manifest anyway: the oldest falls out.
+        self._waiting: deque[tuple[Cut, Timeline]] = deque(maxlen=window)
+        self._is_unpublished = False
+        self._leaving: list[tuple[int, float]] = []  # (sequence, seconds to keep) once the manifest without them stands
+        self._target_s = target_seconds(segment_seconds)
+        self._manifest, self._next_sequence = self._recover()
+        self._timeline = self._manifest.timeline if self._manifest else None
+        expected_dts = self._manifest.end_ticks if self._manifest else None
+        self._cutter = Cutter(round(Fraction(segment_seconds) * TICKS_PER_SECOND), expected_dts=expected_dts)
+
+    @property
+    def has_unpublished(self) -> bool:
+        """`flush` has something to do."""
+        return self._is_unpublished or bool(self._waiting)
+
+    def resume_dts(self, description: dict[str, Any]) -> int | None:
+        """The tick from which a ring's slices are still needed; None: all of them, its timeline is another one."""
+        goes_on = self._timeline is not None and self._timeline.id == description["timeline"]
+        return self._cutter.expected_dts if goes_on else None
+
+    def attach(self, description: dict[str, Any]) -> None:
+        """Slices come from this ring now. The same timeline keeps its first anchor; another one begins a discontinuity."""
+        timeline = Timeline(str(description["timeline"]), float(description["anchor_wall_s"]), int(description["anchor_ticks"]))
+        if self._timeline is not None and self._timeline.id == timeline.id:
+            return
+        if self._timeline is not None:
+            self._enqueue(self._cutter.interrupt())
+        self._timeline = timeline
+
+    def push(self, piece: Sliced) -> None:
+        """Take the ring's next slice; no I/O."""
+        self._enqueue(self._cutter.push(piece))
+
+    def flush(self) -> Progress | None:
+        """Write one waiting segment and the manifest with it; None when nothing waits.
+
+        Raises OSError when a file cannot be written: what listed stays listed, the rest is tried again next time.
+        """
+        self._store.purge()
+        if not self.has_unpublished:
+            return None
+        if self._waiting:
+            cut, timeline = self._waiting[0]
+            self._store.write_segment(self._channel, self._next_sequence, cut.pieces)
+            self._waiting.popleft()
+            self._list(cut, timeline)
+            self._is_unpublished = True
+        assert self._manifest is not None
+        self._store.write_manifest(self._channel, render(self._manifest))
+        self._is_unpublished = False
+        for sequence, keep_s in self._leaving:
+            self._store.retire(self._channel, sequence, keep_s=keep_s)
+        self._leaving.clear()
+        return Progress(self._next_sequence - 1, self._clock.wall_s())
+
+    def _enqueue(self, cuts: Iterable[Cut]) -> None:
+        assert self._timeline is not None, "attach first"
+        self._waiting.extend((cut, self._timeline) for cut in cuts)
+
+    def _list(self, cut: Cut, timeline: Timeline) -> None:
+        before = self._manifest
+        goes_on = before is None or (timeline.id == before.timeline.id and cut.start == before.end_ticks)
+        segment = Segment(self._next_sequence, cut.end - cut.start, timeline.wall_s(cut.start), not goes_on)
+        segments = (*(before.segments if before else ()), segment)
+        discontinuities = before.discontinuity_sequence if before else 0
+        window_s = sum(listed.duration_ticks for listed in segments) / TICKS_PER_SECOND
+        for gone in segments[: -self._window]:
+            discontinuities += gone.is_discontinuity
+            self._leaving.append((gone.sequence, gone.duration_ticks / TICKS_PER_SECOND + window_s))
+        self._manifest = Manifest(self._target_s, discontinuities, segments[-self._window :], timeline, cut.end)
+        self._next_sequence += 1
+
+    def _recover(self) -> tuple[Manifest | None, int]:
+        """Read the own manifest back; returns it, as far as its files stand, and the next media sequence.
+
+        Without a readable one it is the wall clock's seconds: larger than any number given so far, as no segment is shorter
+        than a second.
+        """
+        sizes = self._store.open_channel(self._channel)
+        text = self._store.read_manifest(self._channel)
+        found = None if text is None else _parse_or_none(text)
+        kept = _intact(found.segments, sizes) if found else ()
+        for sequence in sorted(sizes.keys() - {segment.sequence for segment in kept}):
+            self._store.retire(self._channel, sequence, keep_s=2 * self._window * self._target_s)
+        if found is not None:
+            lost = found.segments[: len(found.segments) - len(kept)]
+            gone = found.discontinuity_sequence + sum(segment.is_discontinuity for segment in lost)
+            manifest = replace(found, target_s=self._target_s, segments=kept, discontinuity_sequence=gone)
+            return manifest, found.segments[-1].sequence + 1
+        sequence = max([int(self._clock.wall_s()), *(number + 1 for number in sizes)])
+        is_lost = text is not None or bool(sizes)
+        return Manifest(self._target_s, sequence, (), _LOST_TIMELINE, 0) if is_lost else None, sequence
+
+
+def _parse_or_none(text: bytes) -> Manifest | None:
+    try:
+        return parse(text)
+    except ValueError:
+        return None
+
+
+def _intact(segments: tuple[Segment, ...], sizes: dict[int, int]) -> tuple[Segment, ...]:
+    """The newest listed segments without a missing or torn file among them (a power loss may leave such)."""
+    kept: list[Segment] = []
+    for segment in reversed(segments):
+        size = sizes.get(segment.sequence, 0)
+        if size == 0 or size % _PACKET_BYTES:
+            break
+        kept.insert(0, segment)
+    return tuple(kept)

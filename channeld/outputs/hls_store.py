@@ -1,0 +1,154 @@
+"""Files of the embedded origin: segments and manifests below one folder, with a cap on their bytes.
+
+Rule: a file appears whole or not at all (temporary name, then rename), and a removed segment goes when its time is over,
+or earlier when the cap or a full disk asks for it, the oldest first. What a manifest lists is never deleted here.
+Not thread-safe; used by the packager thread only. No fsync: after a power loss the timeline is another one anyway.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from channeld.base.clock import NS_PER_SECOND, Clock
+from channeld.outputs.hls_manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SEGMENT_NAME, segment_name
+
+CHANNEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_IOV_MAX = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _Removed:
+    """A segment no manifest lists any more, with the moment (monotonic) after which nobody asks for it."""
+
+    path: Path
+    expires_ns: int
+
+
+class SegmentStore:
+    """All channels' folders below `hls_dir`. `max_bytes` None: no cap."""
+
+    def __init__(self, hls_dir: Path, max_bytes: int | None, clock: Clock) -> None:
+        self.max_bytes = max_bytes
+        self._hls_dir = hls_dir
+        self._clock = clock
+        self._sizes: dict[Path, int] = {}
+        self._removed: list[_Removed] = []  # in the order in which they were removed
+        self._total_bytes = 0
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all segments known here."""
+        return self._total_bytes
+
+    @property
+    def is_over_cap(self) -> bool:
+        """The listed segments alone are more than the cap allows; they are kept all the same."""
+        return self.max_bytes is not None and self._total_bytes > self.max_bytes
+
+    def open_channel(self, channel: str) -> dict[int, int]:
+        """Make or scan the channel's folder; returns its segments' sizes by sequence and drops unfinished files."""
+        if CHANNEL_ID.fullmatch(channel) is None:
+            raise ValueError(f"not a channel id: {channel!r}")
+        folder = self._hls_dir / channel
+        folder.mkdir(parents=True, exist_ok=True)
+        found: dict[int, int] = {}
+        for path in folder.iterdir():
+            match = SEGMENT_NAME.fullmatch(path.name)
+            if match is not None:
+                found[int(match[1])] = path.stat(follow_symlinks=False).st_size
+                self._note(path, found[int(match[1])])
+            elif path.name.endswith(".tmp"):
+                path.unlink(missing_ok=True)
+        return found
+
+    def forget_channel(self, channel: str) -> None:
+        """The channel is packaged no more here: all of its segments count as removed, to go first when room is needed."""
+        folder = self._hls_dir / channel
+        waiting = {removed.path for removed in self._removed}
+        for path in sorted(path for path in self._sizes if path.parent == folder and path not in waiting):
+            self._removed.append(_Removed(path, 1 << 63))
+
+    def read_manifest(self, channel: str) -> bytes | None:
+        """The manifest's bytes, bounded; None where there is none."""
+        try:
+            with (self._hls_dir / channel / MANIFEST_NAME).open("rb") as file:
+                return file.read(MAX_MANIFEST_BYTES + 1)
+        except FileNotFoundError:
+            return None
+
+    def write_segment(self, channel: str, sequence: int, pieces: Sequence[bytes]) -> None:
+        """Write one segment whole, making room by the cap. Raises OSError; then nothing of it is left."""
+        path = self._hls_dir / channel / segment_name(sequence)
+        self._make_room(sum(map(len, pieces)))
+        self._write_or_purge(path, pieces)
+        self._note(path, sum(map(len, pieces)))
+
+    def write_manifest(self, channel: str, text: bytes) -> None:
+        """Replace the manifest in one step. Raises OSError; then the old one stands."""
+        self._write_or_purge(self._hls_dir / channel / MANIFEST_NAME, [text])
+
+    def retire(self, channel: str, sequence: int, *, keep_s: float) -> None:
+        """No manifest lists this segment any more; it stays fetchable for `keep_s`."""
+        expires_ns = self._clock.monotonic_ns() + int(keep_s * NS_PER_SECOND)
+        self._removed.append(_Removed(self._hls_dir / channel / segment_name(sequence), expires_ns))
+
+    def purge(self) -> None:
+        """Delete the removed segments whose time is over."""
+        now_ns = self._clock.monotonic_ns()
+        expired = [removed for removed in self._removed if removed.expires_ns <= now_ns]
+        if expired:
+            self._removed = [removed for removed in self._removed if removed.expires_ns > now_ns]
+        for removed in expired:
+            self._delete(removed.path)
+
+    def _note(self, path: Path, size: int) -> None:
+        # A name that waited for deletion and is written anew is a listed segment again.
+        self._removed = [removed for removed in self._removed if removed.path != path]
+        self._total_bytes += size - self._sizes.get(path, 0)
+        self._sizes[path] = size
+
+    def _delete(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self._total_bytes -= self._sizes.pop(path, 0)
+
+    def _make_room(self, size: int) -> None:
+        while self._removed and self.max_bytes is not None and self._total_bytes + size > self.max_bytes:
+            self._delete(self._removed.pop(0).path)
+
+    def _write_or_purge(self, path: Path, pieces: Sequence[bytes]) -> None:
+        while True:
+            try:
+                _write_whole(path, pieces)
+                return
+            except OSError as error:
+                if error.errno not in _FULL or not self._removed:
+                    raise
+            self._delete(self._removed.pop(0).path)
+
+
+def _write_whole(path: Path, pieces: Sequence[bytes]) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        try:
+            _write_pieces(fd, pieces)
+        finally:
+            os.close(fd)  # its error counts: a network file system tells of a full disk only here
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _write_pieces(fd: int, pieces: Sequence[bytes]) -> None:
+    rest = [memoryview(piece) for piece in pieces if piece]
+    while rest:
+        written = os.writev(fd, rest[:_IOV_MAX])
+        while rest and written >= len(rest[0]):
+            written -= len(rest.pop(0))
+        if written:
+            rest[0] = rest[0][written:]
