@@ -7,8 +7,9 @@ what costs an entry or an output is a warning. Run by `channeld check`, on one t
 import os
 import re
 import socket
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from channeld.base.errors import PlaylistError, ProcessError
 from channeld.base.redact import redact_text
 from channeld.config import ConfigErrors, load
 from channeld.config_values import ChannelSpec, Config, RtmpSpec
+from channeld.config_yaml import key_text, parse
 from channeld.media import child
 from channeld.media.tools import encoder_version, find_tools
 from channeld.playlist.locate import PathRules
@@ -105,7 +107,21 @@ def check(config_path: Path, *, measure: MeasureReadiness | None = None) -> Chec
     _check_listeners(report, config)
     _check_ffmpeg(report)
     _check_targets(report, config)
+    _add_places(report, config_path)
     return report
+
+
+def _add_places(report: CheckReport, config_path: Path) -> None:
+    """Give findings about a key its line; for a key that is not written, its nearest written parent's."""
+    tree = parse(config_path.read_bytes())
+    places = {key_text(key): place for key, place in (tree.places | tree.keys).items()}
+    for findings in (report.input_errors, report.machine_errors, report.warnings):
+        for number, finding in enumerate(findings):
+            key = finding.key or ""
+            while key and key not in places:
+                key = key[: max(key.rfind("."), key.rfind("["), 0)]
+            if finding.line is None and key:
+                findings[number] = replace(finding, file=finding.file or config_path, line=places[key].line, column=places[key].column)
 
 
 def _check_channel(report: CheckReport, config: Config, channel: ChannelSpec, measure: MeasureReadiness | None) -> None:
@@ -119,7 +135,7 @@ def _check_channel(report: CheckReport, config: Config, channel: ChannelSpec, me
         rules = PathRules(channel.media_roots, config.url_rules.schemes, config.url_rules.private)
         playlist = load_playlist(channel.playlist, rules)
     except PlaylistError as error:
-        report.input_errors.append(Finding(error.message, error.path, error.line, key=f"{key}.playlist"))
+        report.input_errors.append(Finding(f"{error.message}. Correct the list, or {key}.playlist", error.path, error.line))
         return
     report.warnings += [Finding(notice.message, playlist.source, notice.line) for notice in playlist.warnings]
     _check_entries(report, playlist)
@@ -178,14 +194,23 @@ def _check_folders(report: CheckReport, config: Config) -> None:
         existing = folder
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        if not _is_writable(existing):
             message = f"{folder} is not writable for this user. Make it so, name another folder, or check as the daemon's user"
             report.machine_errors.append(Finding(message, config.path, key=key))
 
 
+def _is_writable(folder: Path) -> bool:
+    try:
+        # Tried, not asked: access(2) tells root yes for file systems that take no files.
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
+
+
 def _check_listeners(report: CheckReport, config: Config) -> None:
     if not config.admin.listen.is_loopback and config.admin.tls is None:
-        message = f"{config.admin.listen} can be reached from outside without TLS: the token travels readable. Set admin.tls, or listen on 127.0.0.1"
+        message = f"{config.admin.listen} is open to the network without TLS. Set admin.tls, or listen on 127.0.0.1"
         report.warnings.append(Finding(message, config.path, key="admin.listen"))
     for key, tls in (("admin.tls", config.admin.tls), ("media.tls", config.media.tls)):
         for path in (tls.cert, tls.key) if tls is not None else ():

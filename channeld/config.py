@@ -118,20 +118,19 @@ def _validate(found: Findings) -> ConfigModel | None:
 
 def _take_out(values: Any, key: KeyPath) -> None:
     """Remove the value at a key path, if it is still there."""
-    parent, here = None, values
-    for part in key:
-        parent = here
-        if isinstance(here, dict) and part in here:
-            here = here[part]
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
-            here = here[part]
-        else:
+    here: Any = {None: values}
+    parent: Any = None
+    last: Any = None
+    for part in (None, *key):
+        present = part in here if isinstance(here, dict) else isinstance(here, list) and isinstance(part, int) and part < len(here)
+        if not present:
             return
+        parent, here, last = here, here[part], part
     # A list keeps its length, or the places of its later items would be wrong.
     if isinstance(parent, list):
-        parent[key[-1]] = copy.deepcopy(_STAND_INS[str(key[-2])])
-    elif parent is not None:
-        del parent[key[-1]]
+        parent[last] = copy.deepcopy(_STAND_INS[str(key[-2])])
+    elif last is not None:
+        del parent[last]
 
 
 def _placed(found: Findings, key: KeyPath, fault: Any) -> PlacedError:
@@ -179,7 +178,9 @@ def _make(found: Findings, model: ConfigModel) -> Config:
     prepare, relay = model.prepare, model.relay
     return Config(
         path=found.path.absolute(),
-        folders=FolderSpec(*map(found.absolute, (model.state_dir, model.runtime_dir, model.hls_dir)), hls_limit=model.hls_max_bytes),
+        folders=FolderSpec(
+            found.absolute(model.state_dir), found.absolute(model.runtime_dir), found.absolute(model.hls_dir), model.hls_max_bytes
+        ),
         hosts=model.hosts,
         admin=AdminSpec(model.admin.listen, make_tls(found, model.admin.tls)),
         media=MediaSpec(model.media.listen, model.media.workers, model.media.access, make_tls(found, model.media.tls)),
@@ -193,6 +194,7 @@ def _make(found: Findings, model: ConfigModel) -> Config:
             None if relay.temp_directory is None else found.absolute(relay.temp_directory),
         ),
         log=LogSpec(model.log.level, model.log.format),
+        default_profile=model.defaults.profile,
         profiles=make_profiles(found, model),
         channels=make_channels(found, model),
     )

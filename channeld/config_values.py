@@ -262,6 +262,7 @@ class Config:
     prepare: PrepareSpec
     relay: RelaySpec
     log: LogSpec
+    default_profile: str
     profiles: dict[str, Profile]
     channels: dict[str, ChannelSpec]
 

@@ -1,0 +1,184 @@
+"""The command `channeld`: its verbs, its options, its exit codes.
+
+Rule: 0 done, 1 failed, 2 bad input, 3 no daemon answers, 4 not allowed; a failure is one clear message on stderr, never
+a traceback. Verbs read options and call others; what they show is made in `cli_render`.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+from rich.live import Live
+
+from channeld import __version__
+from channeld.base.errors import ChannelError, ConfigError, MediaError, PlaylistError, ProbeError
+from channeld.check import check as check_configuration
+from channeld.cli_client import AdminClient, DaemonUnreachable, NotAllowed, connect
+from channeld.cli_render import console, show_check, show_error, show_probe, status_table
+from channeld.config import default_path, load
+from channeld.media.facts import choose_audio
+from channeld.media.probe import probe as probe_media
+
+OK, FAILED, BAD_INPUT, UNREACHABLE, NOT_ALLOWED = range(5)
+REFRESH_S = 1.0
+
+_EXIT_CODES: tuple[tuple[type[ChannelError], int], ...] = (
+    (DaemonUnreachable, UNREACHABLE),
+    (NotAllowed, NOT_ALLOWED),
+    (ConfigError, BAD_INPUT),
+    (PlaylistError, BAD_INPUT),
+    (MediaError, BAD_INPUT),
+    (ChannelError, FAILED),
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Configuration file. Default: $CHANNELD_CONFIG, ./channeld.yaml, /etc/channeld/channeld.yaml."),
+]
+UrlOption = Annotated[str | None, typer.Option("--url", help="Admin address of the daemon. Default: admin.listen of the configuration.")]
+TokenOption = Annotated[str | None, typer.Option("--token", help="Admin token. Default: <state_dir>/admin.token.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+
+app = typer.Typer(
+    help="Playlist files become television that never stops.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"channeld {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Playlist files become television that never stops."""
+
+
+Options = ParamSpec("Options")
+
+
+def _verb(function: Callable[Options, int]) -> Callable[Options, None]:
+    """Make a function that returns an exit code a verb of the command line, which tells errors instead of raising them."""
+
+    @wraps(function)
+    def tell(*args: Options.args, **options: Options.kwargs) -> None:
+        try:
+            code = function(*args, **options)
+        except ChannelError as error:
+            show_error(str(error))
+            code = next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
+        raise typer.Exit(code)
+
+    return app.command()(tell)
+
+
+def _write_json(values: Any) -> None:
+    sys.stdout.write(json.dumps(values, ensure_ascii=False, indent=2) + "\n")
+
+
+@_verb
+def run(config: ConfigOption = None) -> int:
+    """Put every channel on air, and stay. Ctrl-C or SIGTERM ends it."""
+    # Imported here: the other verbs need neither a database nor a web server to start.
+    from channeld.daemon import run as run_daemon
+
+    return run_daemon(config or default_path())
+
+
+@_verb
+def check(config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """Check the configuration and all that it names: playlists, filler, folders, FFmpeg, push targets."""
+    report = check_configuration(config or default_path())
+    if as_json:
+        _write_json(report.to_json())
+    else:
+        show_check(report)
+    return BAD_INPUT if report.input_errors else FAILED if report.machine_errors else OK
+
+
+@_verb
+def status(
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second until Ctrl-C.")] = False,
+) -> int:
+    """Show what each channel airs now and next, its outputs, and how much is prepared."""
+    client = connect(config, url, token)
+    if watch:
+        return _watch(client, as_json=as_json)
+    channels = _channels(client)
+    if as_json:
+        _write_json(channels)
+    elif channels:
+        console().print(status_table(channels))
+    else:
+        console().print("no channels")
+    return OK
+
+
+def _channels(client: AdminClient) -> list[dict[str, Any]]:
+    answer = client.get("/api/v1/channels")
+    channels = answer.get("channels") if isinstance(answer, dict) else answer
+    if not isinstance(channels, list) or not all(isinstance(channel, dict) for channel in channels):
+        raise ChannelError("the daemon's answer is not a list of channels. Is it another version?")
+    return channels
+
+
+def _watch(client: AdminClient, *, as_json: bool) -> int:
+    """Until Ctrl-C: a table that renews itself, or one JSON line each second."""
+    try:
+        if as_json:
+            while True:
+                sys.stdout.write(json.dumps(_channels(client), ensure_ascii=False) + "\n")
+                sys.stdout.flush()
+                time.sleep(REFRESH_S)
+        with Live(status_table(_channels(client)), console=console(), auto_refresh=False) as live:
+            while True:
+                time.sleep(REFRESH_S)
+                live.update(status_table(_channels(client)), refresh=True)
+    except KeyboardInterrupt:
+        return OK
+
+
+@_verb
+def probe(
+    file: Annotated[Path, typer.Argument(help="Media file.")],
+    audio_language: Annotated[
+        str | None, typer.Option("--audio-language", help="Prefer this audio track. Default: that of the default profile, with --config.")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show a file's tracks: which would air, and which are dropped."""
+    try:
+        facts = probe_media(file.absolute())
+    except MediaError as error:
+        raise ProbeError(f"{file}: {error}. On air it would be skipped") from error
+    if audio_language is None and config is not None:
+        loaded = load(config)
+        audio_language = loaded.profile(loaded.default_profile).audio_language
+    chosen = choose_audio(facts, audio_language)
+    if as_json:
+        _write_json(facts.to_json() | {"dropped_tracks": list(facts.dropped_tracks(chosen))})
+    else:
+        show_probe(str(file), facts, chosen)
+    return OK
+
+
+def main() -> None:
+    """Entry point of the installed command; ends the process."""
+    app(prog_name="channeld")

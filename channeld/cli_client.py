@@ -1,0 +1,79 @@
+"""The command line's way to a running daemon: its address, its token, one request.
+
+Rule: whatever goes wrong is told as who is at fault (nobody answers, not allowed, refused) and what to do; the token is
+never shown. Used by one command at a time.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from channeld.base.errors import ChannelError
+from channeld.config import default_path, load
+from channeld.config_values import Config
+
+TIMEOUT_S = 10.0
+
+
+class DaemonUnreachable(ChannelError):
+    """Nobody answers at the admin address: start the daemon or name another address."""
+
+
+class NotAllowed(ChannelError):
+    """The daemon or the system refused: another token or user is needed."""
+
+
+class AdminClient:
+    """Talks to one daemon's admin API."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url.rstrip("/")
+        self._token = token
+
+    def get(self, route: str) -> Any:
+        """The decoded answer of a GET. Raises DaemonUnreachable, NotAllowed, ChannelError."""
+        try:
+            headers = {"Authorization": f"Bearer {self._token}"}
+            # trust_env off: a proxy of the environment must not see the token, nor stand between us and this machine.
+            answer = httpx.get(self._url + route, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            raise ChannelError(f"{self._url} is not an address. Write --url http://host:port") from None
+        except httpx.TransportError as error:
+            raise DaemonUnreachable(
+                f"no daemon answers at {self._url} ({error}). Start it with `channeld run`, or name it with --url"
+            ) from None
+        if answer.status_code in (401, 403):
+            raise NotAllowed(f"{self._url} refused the token. Pass the one of <state_dir>/admin.token with --token")
+        if answer.status_code != 200:
+            raise ChannelError(f"{self._url}{route} answered {answer.status_code}. See the daemon's log")
+        try:
+            return answer.json()
+        except ValueError:
+            raise ChannelError(f"{self._url}{route} did not answer as channeld does. Is --url the admin listener?") from None
+
+
+def connect(config_path: Path | None, url: str | None, token: str | None) -> AdminClient:
+    """A client from the options; what they leave out comes from the configuration. Raises ConfigError, DaemonUnreachable, NotAllowed."""
+    if url is not None and token is not None:
+        return AdminClient(url, token)
+    config = load(config_path or default_path())
+    return AdminClient(url or admin_url(config), token or _read_token(config.folders.state / "admin.token"))
+
+
+def admin_url(config: Config) -> str:
+    """Where this machine reaches the admin listener."""
+    listen = config.admin.listen
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(listen.host) or (f"[{listen.host}]" if ":" in listen.host else listen.host)
+    return f"{'http' if config.admin.tls is None else 'https'}://{host}:{listen.port}"
+
+
+def _read_token(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        raise DaemonUnreachable(f"{path} is not there: the daemon has not run yet. Start it with `channeld run`, or pass --token") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else "not a token"
+        raise NotAllowed(f"{path} cannot be read ({reason}). Become the daemon's user, or pass --token") from None
