@@ -135,10 +135,8 @@ class Course:
         return _chain(opening, positions)
 
     def _find(self, position: int, start: int) -> int | None:
-        try:
-            return self._order.index(position, start)
-        except ValueError:
-            return None
+        index = self._order.index(position)  # each position is there exactly once
+        return index if index >= start else None
 
 
 def _chain(opening: list[int], rest: Iterator[int]) -> Iterator[int]:
