@@ -5,8 +5,8 @@ Rule: ISO/IEC 13818-7, 6.2: every frame 1024 samples, 48 kHz, stereo; nothing be
 
 import numpy as np
 
-from tests.judge.steps import Ints, listing
-from tests.judge.ts_pes import Units
+from .steps import Ints, listing
+from .ts_pes import Units
 
 _RATE_48K = 3
 _HEADER_BYTES = 7

@@ -48,7 +48,7 @@ class Click:
 def decode_fully(path: Path) -> Decoded:
     """Decode every track of a file."""
     command = ["ffmpeg", "-nostdin", "-hide_banner", "-v", "warning", "-progress", "pipe:1", "-i", f"file:{path}"]
-    command += ["-fps_mode", "passthrough", "-f", "null", "-"]
+    command += ["-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-"]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False)
     counts = [int(line[6:]) for line in done.stdout.splitlines() if line.startswith("frame=")]
     return Decoded(tuple(done.stderr.splitlines()), counts[-1] if counts else 0, done.returncode)
@@ -85,7 +85,7 @@ def gray_frames(path: Path, *, size: tuple[int, int] | None = None, filters: str
     width, height = size or _upright_size(path)
     chain = ",".join(part for part in (filters, f"scale={width}:{height}:flags=area", "format=gray") if part)
     command = ["ffmpeg", "-nostdin", "-v", "error", "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "passthrough", "-vf", chain]
-    with subprocess.Popen([*command, "-f", "rawvideo", "-"], stdout=subprocess.PIPE, bufsize=1 << 20) as child:
+    with subprocess.Popen([*command, "-enc_time_base", "-1", "-f", "rawvideo", "-"], stdout=subprocess.PIPE, bufsize=1 << 20) as child:
         assert child.stdout is not None
         try:
             while len(raw := child.stdout.read(width * height)) == width * height:
@@ -119,7 +119,7 @@ def audio_start(path: Path) -> Fraction:
         "-select_streams",
         "a:0",
         "-read_intervals",
-        "%+#1",
+        "%+#20",
         "-show_entries",
         "frame=pts",
         "-of",

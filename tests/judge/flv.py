@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.judge.steps import Ints, grid_faults, listing, unwrap
+from .steps import Ints, grid_faults, listing, unwrap
 
 _AUDIO, _VIDEO, _SCRIPT = 8, 9, 18
 _AVC, _AAC = 7, 10

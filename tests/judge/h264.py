@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.judge.steps import Ints, listing
-from tests.judge.ts_packets import Bytes, Flags
-from tests.judge.ts_pes import Units
+from .steps import Ints, listing
+from .ts_packets import Bytes, Flags
+from .ts_pes import Units
 
 _SLICE_BYTES = 16
 _HIGH_PROFILES = {44, 83, 86, 100, 110, 118, 122, 128, 138, 139, 134, 135, 244}

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urljoin
 
-from tests.judge.hls import Manifest, Segment, history_faults, parse_manifest
+from .hls import Manifest, Segment, history_faults, parse_manifest
 
 _TIMEOUT_S = 10.0
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.judge.adts import read_audio
-from tests.judge.h264 import VideoContent, read_video
-from tests.judge.steps import Ints, grid_faults, listing, unwrap
-from tests.judge.ts_packets import Counters, Packets, PcrReport, check_counters, packets_by_pid, read_pcr, split_packets
-from tests.judge.ts_pes import AccessUnit, Units, read_units
-from tests.judge.ts_psi import PsiReport, read_psi
+from .adts import read_audio
+from .h264 import VideoContent, read_video
+from .steps import Ints, grid_faults, listing, unwrap
+from .ts_packets import Counters, Packets, PcrReport, check_counters, packets_by_pid, read_pcr, split_packets
+from .ts_pes import AccessUnit, Units, read_units
+from .ts_psi import PsiReport, read_psi
 
 H264, AAC = 0x1B, 0x0F
 AAC_FRAME = Fraction(1920)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.judge.steps import Ints, listing
+from .steps import Ints, listing
 
 PACKET_BYTES = 188
 NULL_PID = 0x1FFF

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.judge.steps import Ints, listing, unwrap
-from tests.judge.ts_packets import PACKET_BYTES, Bytes, Flags, Packets, payload_of
+from .steps import Ints, listing, unwrap
+from .ts_packets import PACKET_BYTES, Bytes, Flags, Packets, payload_of
 
 _HEADER_BYTES = 19
 

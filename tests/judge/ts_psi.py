@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.judge.steps import Ints, listing
-from tests.judge.ts_packets import Packets
+from .steps import Ints, listing
+from .ts_packets import Packets
 
 SERVICE_PIDS = range(0x10, 0x20)
 
