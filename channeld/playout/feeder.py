@@ -1,0 +1,229 @@
+"""The feeder: one thread that moves bus bytes into FIFOs, and tells other readers how far the bus was written.
+
+Rule: it never blocks and never slows the bus. A full FIFO is backpressure: the feed waits for room while the ring
+holds its place, and jumps to the newest random access point when the ring is about to overtake it. Each FIFO's fd
+belongs to its feed and is closed here. DESIGN names a thread per FIFO; one thread with epoll does the same with a
+hundredth of the GIL traffic.
+"""
+
+import os
+import select
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from channeld.base.units import TICKS_PER_SECOND
+from channeld.base.worker import Worker
+from channeld.bus.attach import pack_heads
+from channeld.bus.ring import RingWriter
+from channeld.ts.packet import PACKET_BYTES
+
+BURST_S = 2
+GUARD_SLICES = 8
+"""A feed this close to the ring's tail jumps: what it is about to write could change under it."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Feed:
+    """One FIFO: the next slice, how much of it is written, and the rest of a packet torn by a jump."""
+
+    channel: str
+    output: str
+    ring: RingWriter
+    fd: int
+    seq: int
+    offset: int = 0
+    torn: bytes = b""
+    is_blocked: bool = False
+    jumps: int = 0
+
+
+def burst_start(ring: RingWriter, behind_s: float) -> int:
+    """The newest random access point at least `behind_s` behind the head, else the oldest one, else what comes next."""
+    if ring.head_seq < ring.tail_seq:
+        return ring.head_seq + 1
+    limit = ring.slice(ring.head_seq).dts - round(behind_s * TICKS_PER_SECOND)
+    oldest = None
+    for seq in range(ring.head_seq, ring.tail_seq + GUARD_SLICES * (ring.tail_seq > 1) - 1, -1):
+        info = ring.slice(seq)
+        if info.is_random_access:
+            oldest = seq
+            if info.dts <= limit:
+                break
+    return oldest if oldest is not None else ring.head_seq + 1
+
+
+class Feeder(Worker):
+    """Commands come from other threads through `post`; all state belongs to this thread."""
+
+    def __init__(self, report: Callable[..., None]) -> None:
+        super().__init__("feeder")
+        self._report = report
+        self._commands: deque[Callable[[], None]] = deque()
+        self._published: deque[tuple[str, int, int]] = deque()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll = select.epoll()
+        self._epoll.register(self._wake_fd, select.EPOLLIN)
+        self._feeds: dict[str, dict[str, Feed]] = {}
+        self._by_fd: dict[int, Feed] = {}
+        self._listeners: dict[int, socket.socket] = {}
+
+    def post(self, command: Callable[[], None]) -> None:
+        """Have a command run on the feeder's thread."""
+        self._commands.append(command)
+        self.wake()
+
+    def published(self, channel: str, ring_id: int, head: int) -> None:
+        """A slice was published; called by the heap thread, costs it one system call."""
+        self._published.append((channel, ring_id, head))
+        os.eventfd_write(self._wake_fd, 1)
+
+    def wake(self) -> None:
+        os.eventfd_write(self._wake_fd, 1)
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            for fd, _ in self._epoll.poll():
+                if fd == self._wake_fd:
+                    os.eventfd_read(fd)
+                elif fd in self._by_fd:
+                    self._pump(self._by_fd[fd])
+            self._turn()
+        for feeds in list(self._feeds.values()):
+            for feed in list(feeds.values()):
+                self._close(feed)
+        self._epoll.close()
+        os.close(self._wake_fd)
+
+    def _turn(self) -> None:
+        while self._commands:
+            self._commands.popleft()()
+        heads: dict[str, tuple[int, int]] = {}
+        while self._published:
+            channel, ring_id, head = self._published.popleft()
+            heads[channel] = (ring_id, head)
+        if not heads:
+            return
+        for channel in heads:
+            for feed in list(self._feeds.get(channel, {}).values()):
+                if not feed.is_blocked:
+                    self._pump(feed)
+        datagram = pack_heads(heads.values())
+        for worker, listener in list(self._listeners.items()):
+            self._notify(worker, listener, datagram)
+
+    def _notify(self, worker: int, listener: socket.socket, datagram: bytes) -> None:
+        try:
+            listener.send(datagram, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return  # the next datagram carries newer heads
+        except OSError:
+            self.remove_listener(worker)
+
+    def add_listener(self, worker: int, listener: socket.socket) -> None:
+        """Tell a media worker heads from now on; the socket is owned here. Feeder thread."""
+        self.remove_listener(worker)
+        self._listeners[worker] = listener
+
+    def remove_listener(self, worker: int) -> None:
+        """Forget a media worker. Feeder thread."""
+        listener = self._listeners.pop(worker, None)
+        if listener is not None:
+            listener.close()
+
+    def add(self, channel: str, output: str, ring: RingWriter, fd: int) -> None:
+        """Begin to fill a FIFO, with a burst of what is behind the head; `fd` is owned here. Feeder thread."""
+        self.remove(channel, output)
+        os.set_blocking(fd, False)
+        feed = Feed(channel, output, ring, fd, burst_start(ring, BURST_S))
+        self._feeds.setdefault(channel, {})[output] = feed
+        self._by_fd[fd] = feed
+        self._pump(feed)
+
+    def remove(self, channel: str, output: str) -> None:
+        """Stop filling a FIFO and close its fd. Feeder thread."""
+        feed = self._feeds.get(channel, {}).get(output)
+        if feed is not None:
+            self._close(feed)
+
+    def drop_channel(self, channel: str, ring: RingWriter) -> None:
+        """Stop all feeds of a channel and close its ring, whose last user this thread is. Feeder thread."""
+        for feed in list(self._feeds.pop(channel, {}).values()):
+            self._close(feed)
+        ring.mark_ended()
+        ring.close()
+
+    def _close(self, feed: Feed) -> None:
+        self._feeds.get(feed.channel, {}).pop(feed.output, None)
+        del self._by_fd[feed.fd]
+        if feed.is_blocked:
+            self._epoll.unregister(feed.fd)
+        os.close(feed.fd)
+
+    def _pump(self, feed: Feed) -> None:
+        """Write until the FIFO is full or everything published is written."""
+        try:
+            while feed.seq <= feed.ring.head_seq:
+                if feed.seq < feed.ring.tail_seq + GUARD_SLICES and feed.ring.tail_seq > 1:
+                    self._jump(feed)
+                    continue
+                self._write(feed)
+            self._set_blocked(feed, False)
+        except BlockingIOError:
+            self._set_blocked(feed, True)
+        except OSError as error:
+            self._close(feed)
+            self._report("feed_lost", channel=feed.channel, output=feed.output, error=str(error))
+
+    def _write(self, feed: Feed) -> None:
+        if feed.torn:
+            feed.torn = feed.torn[os.write(feed.fd, feed.torn) :]
+            return
+        pieces = _behind(feed.ring.views(feed.seq), feed.offset)
+        written = os.writev(feed.fd, pieces)
+        feed.offset += written
+        if written == sum(len(piece) for piece in pieces):
+            feed.seq, feed.offset = feed.seq + 1, 0
+
+    def _jump(self, feed: Feed) -> None:
+        """Leave what the ring is about to overwrite, at a packet boundary, for the newest random access point."""
+        ring = feed.ring
+        target = next((seq for seq in range(ring.head_seq, feed.seq, -1) if ring.slice(seq).is_random_access), ring.head_seq + 1)
+        if feed.offset % PACKET_BYTES and feed.seq >= ring.tail_seq:
+            rest = PACKET_BYTES - feed.offset % PACKET_BYTES
+            feed.torn = b"".join(_behind(ring.views(feed.seq), feed.offset))[:rest]
+        feed.jumps += 1
+        log.warning("feed_jumped", channel=feed.channel, output=feed.output, slices=target - feed.seq, jumps=feed.jumps)
+        feed.seq, feed.offset = target, 0
+
+    def _set_blocked(self, feed: Feed, is_blocked: bool) -> None:
+        if is_blocked == feed.is_blocked:
+            return
+        feed.is_blocked = is_blocked
+        if is_blocked:
+            self._epoll.register(feed.fd, select.EPOLLOUT)
+        else:
+            self._epoll.unregister(feed.fd)
+
+    def figures(self) -> list[dict[str, Any]]:
+        """How far each feed is behind its ring, in slices, and how often it jumped. Any thread."""
+        return [
+            {"channel": feed.channel, "output": feed.output, "behind": max(0, feed.ring.head_seq - feed.seq + 1), "jumps": feed.jumps}
+            for feed in list(self._by_fd.values())
+        ]
+
+
+def _behind(views: tuple[memoryview, ...], offset: int) -> list[memoryview]:
+    """The pieces without their first `offset` bytes."""
+    pieces = []
+    for view in views:
+        if offset < len(view):
+            pieces.append(view[offset:])
+        offset = max(0, offset - len(view))
+    return pieces

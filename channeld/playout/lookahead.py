@@ -1,0 +1,205 @@
+"""Look-ahead: prepared clips are read from disk into memory before the air needs them.
+
+Rule: only the threads of this module touch a disk; the heap thread takes whole, verified blocks from memory.
+One reader thread per disk, so that a disk that stalls holds back only the channels that live on it. A Lookahead's
+file descriptors belong to the reader thread that fills it and are closed by it.
+"""
+
+import os
+import queue
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from channeld.base.errors import StreamError
+from channeld.base.worker import Worker
+from channeld.ts.index import Block, BlockRecord, ClipHeader, IndexParser
+from channeld.ts.splicer import ClipFeed
+
+LOOKAHEAD_S = 8.0
+_INDEX_CHUNK_BYTES = 64 * 1024
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSource:
+    """A prepared clip as control names it. `airing` tells one planned airing from another of the same entry."""
+
+    airing: str
+    entry: str
+    ts_path: str
+    idx_path: str
+
+    @classmethod
+    def from_message(cls, values: dict[str, Any]) -> "ClipSource":
+        """From the plain values of a `plan` message."""
+        return cls(str(values["airing"]), str(values["entry"]), str(values["ts"]), str(values["idx"]))
+
+
+class Lookahead:
+    """One clip being read. The reader thread calls `read_block`; the heap thread reads `feed` after `drain`."""
+
+    def __init__(self, source: ClipSource) -> None:
+        self.source = source
+        self.feed = ClipFeed()
+        self.header: ClipHeader | None = None
+        self.failure: str | None = None
+        self.complete = False
+        self.requested = False
+        self._arrived: deque[Block] = deque()
+        self._files: tuple[int, int] | None = None
+        self._parser = IndexParser()
+        self._records: deque[BlockRecord] = deque()
+        self._closed = False
+
+    def drain(self) -> None:
+        """Hand the blocks that arrived to the feed. Heap thread."""
+        while self._arrived:
+            self.feed.append(self._arrived.popleft())
+
+    def take_arrived(self) -> list[Block]:
+        """The blocks that arrived, for a caller that keeps them itself."""
+        arrived = list(self._arrived)
+        self._arrived.clear()
+        return arrived
+
+    @property
+    def is_ready(self) -> bool:
+        """There is something to air."""
+        return self.failure is None and self.feed.frames_ready > 0
+
+    @property
+    def is_spent(self) -> bool:
+        """Everything the clip has was aired."""
+        return self.complete and not self._arrived and self.feed.frames_ready == 0
+
+    def wants_more(self, frames: int) -> bool:
+        """Fewer than `frames` are in memory and the file may have more."""
+        return not (self.complete or self.failure or self._closed) and self.feed.frames_ready < frames
+
+    def read_block(self) -> None:
+        """Read one block; none when a growing file has no more yet. Reader thread only."""
+        try:
+            if not self._closed:
+                self._read_block()
+        except (OSError, StreamError) as error:
+            self.failure = f"{type(error).__name__}: {error}"
+        if self._closed or self.complete or self.failure:
+            self._close_files()
+
+    def _read_block(self) -> None:
+        if self._files is None:
+            self._files = self._open()
+        ts_fd, idx_fd = self._files
+        while not self._records and self._parser.totals is None:
+            payload = os.read(idx_fd, _INDEX_CHUNK_BYTES)
+            if not payload:
+                return
+            self._records.extend(self._parser.feed(payload))
+        self.header = self._parser.header
+        if self._records:
+            record = self._records.popleft()
+            self._arrived.append(record.with_packets(os.pread(ts_fd, record.ts_length, record.ts_offset)))
+        self.complete = self._parser.totals is not None and not self._records
+
+    def _open(self) -> tuple[int, int]:
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        paths = [(self.source.ts_path, self.source.idx_path), (f"{self.source.ts_path}.part", f"{self.source.idx_path}.part")]
+        # A growing clip is renamed when it is complete: try the final names, the growing ones, and the final ones again.
+        for ts_path, idx_path in [*paths, paths[0]]:
+            try:
+                ts_fd = os.open(ts_path, flags)
+            except FileNotFoundError:
+                continue
+            try:
+                return ts_fd, os.open(idx_path, flags)
+            except FileNotFoundError:
+                os.close(ts_fd)
+        raise FileNotFoundError(f"prepared clip is gone: {self.source.ts_path}")
+
+    def close(self) -> None:
+        """No more is wanted; the reader thread closes the files at its next visit."""
+        self._closed = True
+
+    def _close_files(self) -> None:
+        files, self._files = self._files, None
+        for fd in files or ():
+            os.close(fd)
+
+
+class DiskReader(Worker):
+    """The reader thread of one disk; visits look-aheads in the order of their requests."""
+
+    def __init__(self, disk: str) -> None:
+        super().__init__(f"lookahead:{disk}")
+        self._requests: queue.SimpleQueue[Lookahead | None] = queue.SimpleQueue()
+
+    def request(self, lookahead: Lookahead) -> None:
+        """Have one more block read (or the files of a closed one given back)."""
+        lookahead.requested = True
+        self._requests.put(lookahead)
+
+    def wake(self) -> None:
+        self._requests.put(None)
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            lookahead = self._requests.get()
+            if lookahead is not None:
+                lookahead.read_block()
+                lookahead.requested = False
+
+
+class DiskReaders:
+    """A reader thread for each disk in use. Heap thread only."""
+
+    def __init__(self) -> None:
+        self._readers: dict[int, DiskReader] = {}
+        self._disk_of_folder: dict[str, int] = {}
+
+    def request(self, lookahead: Lookahead) -> None:
+        """Ask the right thread for one more block, unless it is asked already."""
+        if not lookahead.requested:
+            self._reader(lookahead.source.ts_path).request(lookahead)
+
+    def retire(self, lookahead: Lookahead) -> None:
+        """Have the files of a look-ahead that nobody needs any more closed."""
+        lookahead.close()
+        self._reader(lookahead.source.ts_path).request(lookahead)
+
+    def _reader(self, path: str) -> DiskReader:
+        folder = os.path.dirname(path)  # noqa: PTH120  # a string in the hot path
+        disk = self._disk_of_folder.get(folder)
+        if disk is None:
+            try:
+                disk = os.stat(folder).st_dev  # noqa: PTH116  # once per folder: metadata, not content
+            except OSError:
+                disk = 0
+            self._disk_of_folder[folder] = disk
+        if disk not in self._readers:
+            self._readers[disk] = DiskReader(str(disk))
+            self._readers[disk].start()
+        return self._readers[disk]
+
+    def close(self) -> None:
+        """End all reader threads."""
+        for reader in self._readers.values():
+            reader.close()
+
+
+def load_whole(source: ClipSource) -> list[Block]:
+    """Read a whole clip at once, as a filler is. Raises StreamError when it is damaged or incomplete."""
+    lookahead = Lookahead(source)
+    blocks: list[Block] = []
+    while not lookahead.complete:
+        lookahead.read_block()
+        arrived = lookahead.take_arrived()
+        blocks += arrived
+        if lookahead.failure or not (arrived or lookahead.complete):
+            lookahead.close()
+            lookahead.read_block()
+            raise StreamError(f"filler cannot be read: {lookahead.failure or 'it is not complete'}")
+    return blocks

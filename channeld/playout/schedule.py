@@ -1,0 +1,120 @@
+"""The heap of due times: one thread releases the slices of many channels, each when it is due.
+
+Rule: a release that is late catches up; it never shifts the timeline. A channel whose code raises is taken off and
+told; the others see nothing. The thread touches memory only, and shares its interpreter with nothing heavy.
+"""
+
+import heapq
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+
+from channeld.base.clock import NS_PER_SECOND, Clock
+from channeld.base.worker import Worker
+from channeld.playout.air import Air
+from channeld.ts.splicer import Slice
+
+LATENESS_SAMPLES = 16384
+MAX_WAIT_S = 0.5
+
+
+class Lateness:
+    """Release lateness of the last LATENESS_SAMPLES releases, in nanoseconds. Written by the heap thread, read by any."""
+
+    def __init__(self) -> None:
+        self._samples: deque[int] = deque(maxlen=LATENESS_SAMPLES)
+        self.releases = 0
+
+    def record(self, late_ns: int) -> None:
+        """Count one release."""
+        self._samples.append(max(0, late_ns))
+        self.releases += 1
+
+    def percentiles_ms(self) -> dict[str, float]:
+        """p50, p99 and the worst, in milliseconds."""
+        samples = sorted(self._samples.copy())
+        if not samples:
+            return {"p50": 0.0, "p99": 0.0, "max": 0.0}
+        at = [samples[len(samples) // 2], samples[min(len(samples) - 1, len(samples) * 99 // 100)], samples[-1]]
+        return dict(zip(("p50", "p99", "max"), (round(value / 1e6, 3) for value in at), strict=True))
+
+
+class Schedule(Worker):
+    """The heap thread. Others reach the channels only through `post`."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        on_released: Callable[[Air, Slice], None],
+        on_crashed: Callable[[Air, str], None],
+    ) -> None:
+        super().__init__("playout")
+        self._clock = clock
+        self._on_released = on_released
+        self._on_crashed = on_crashed
+        self._heap: list[tuple[int, int, Air]] = []
+        self._count = 0
+        self._commands: deque[Callable[[], None]] = deque()
+        self._wake = threading.Semaphore(0)
+        self.lateness = Lateness()
+        self.turned_ns = time.monotonic_ns()
+        self.airs: dict[str, Air] = {}
+
+    def post(self, command: Callable[[], None]) -> None:
+        """Have a command run between two releases."""
+        self._commands.append(command)
+        self._wake.release()
+
+    def wake(self) -> None:
+        self._wake.release()
+
+    def add(self, air: Air) -> None:
+        """Put a channel on air. Heap thread."""
+        self.airs[air.channel] = air
+        self._push(air)
+
+    def remove(self, channel: str) -> Air | None:
+        """Take a channel off the air. Heap thread."""
+        air = self.airs.pop(channel, None)
+        self._heap = [item for item in self._heap if item[2] is not air]
+        heapq.heapify(self._heap)
+        return air
+
+    def _push(self, air: Air) -> None:
+        self._count += 1  # ties are broken by age, never by comparing channels
+        heapq.heappush(self._heap, (air.due_ns, self._count, air))
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            wait_s = self.turn()
+            if wait_s > 0:
+                self._wake.acquire(timeout=wait_s)
+
+    def turn(self) -> float:
+        """Run commands, release at most one slice that is due; gives the seconds until the next one is."""
+        self.turned_ns = time.monotonic_ns()
+        while self._commands:
+            self._commands.popleft()()
+        if not self._heap:
+            return MAX_WAIT_S
+        due_ns, _, air = self._heap[0]
+        early_ns = due_ns - self._clock.monotonic_ns()
+        if early_ns > 0:
+            return min(MAX_WAIT_S, early_ns / NS_PER_SECOND)
+        heapq.heappop(self._heap)
+        self._release(air, -early_ns)
+        return 0.0
+
+    def _release(self, air: Air, late_ns: int) -> None:
+        try:
+            piece = air.release()
+            self._push(air)
+        except Exception:  # noqa: BLE001  # channels fail alone: whatever is wrong with one, the others go on; it is told with its traceback
+            self.airs.pop(air.channel, None)
+            self._on_crashed(air, traceback.format_exc(limit=8))
+            return
+        if not air.is_catching_up:
+            self.lateness.record(late_ns)
+        self._on_released(air, piece)
