@@ -53,7 +53,7 @@ class Tree:
 
     def value_place(self, path: KeyPath) -> Place | None:
         """Where the value of a key stands; for a key that is not written, its nearest written parent's."""
-        for length in range(len(path), 0, -1):
+        for length in range(len(path), -1, -1):
             if path[:length] in self.places:
                 return self.places[path[:length]]
         return None
@@ -125,7 +125,7 @@ def _syntax_error(error: yaml.YAMLError, text: str, path: Path | None) -> Placed
     if place is None and isinstance(position := getattr(error, "position", None), int):
         place = Place(text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position))
     advice = "Put values with special characters in quotes, and indent with spaces"
-    if "'\\t'" in problem or "cannot start any token" in problem:
+    if "tab character" in problem or "cannot start any token" in problem:
         advice = "Indent with spaces, not tabs, and put values that start with a special character in quotes"
     return PlacedError(f"not valid YAML: {problem}. {advice}", path=path, place=place)
 
