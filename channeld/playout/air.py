@@ -130,7 +130,7 @@ class Air:
         if piece is None:
             raise RuntimeError("nothing to air, not even the filler")
         self.ring.publish(
-            piece.packets, dts=piece.dts, duration=piece.duration, is_random_access=piece.is_random_access, state=self._state()
+            piece.packets.ravel(), dts=piece.dts, duration=piece.duration, is_random_access=piece.is_random_access, state=self._state()
         )
         return piece
 
