@@ -1,0 +1,81 @@
+"""How far a file's tracks really reach: the end of the last packet of each, read without decoding.
+
+Rule: only the file's tail is read; when nothing stands there (a file cut short), the whole file, within the deadline.
+Blocking; run by the probe.
+"""
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+from channeld.base.errors import ProcessError
+from channeld.media import child
+from channeld.media.facts import AudioFacts, MediaFacts, Span, VideoFacts
+from channeld.media.ffmpeg_args import packets_args
+from channeld.media.tools import Tools
+
+TAIL_S = 15.0
+
+
+class PacketEnds:
+    """Reads FFmpeg's framecrc listing as it comes: the furthest end of each output stream, seconds on the file's own clock."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._bases: dict[int, float] = {}
+        self.ends_s: dict[int, float] = {}
+
+    def feed(self, chunk: bytes) -> None:
+        """Take bytes of the listing."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            if line.startswith(b"#tb "):
+                self._take_base(line.decode("ascii", "replace"))
+            elif line and not line.startswith(b"#"):
+                self._take_packet(line)
+
+    def _take_base(self, line: str) -> None:
+        stream, _, base = line[4:].partition(": ")
+        num, _, den = base.partition("/")
+        self._bases[int(stream)] = int(num) / int(den)
+
+    def _take_packet(self, line: bytes) -> None:
+        stream, dts, pts, duration, *_ = line.split(b",")
+        number = int(stream)
+        end_s = (max(_ticks(pts), _ticks(dts)) + max(0, int(duration))) * self._bases[number]
+        self.ends_s[number] = max(end_s, self.ends_s.get(number, end_s))
+
+
+def _ticks(field: bytes) -> int:
+    text = field.strip()
+    return -(1 << 62) if text == b"NOPTS" else int(text)
+
+
+def measure_ends(source: Path | str, facts: MediaFacts, *, tools: Tools, timeout_s: float) -> MediaFacts:
+    """Facts with the end of each track; a track without packets keeps None, a deadline leaves all as declared, with a warning."""
+    tracks: list[VideoFacts | AudioFacts] = [track for track in (facts.video, *facts.audio) if track is not None]
+    start_s = max(0.0, (facts.duration_s or 0.0) - TAIL_S)
+    indexes = [track.index for track in tracks]
+    try:
+        ends = _listing(source, indexes, start_s, tools, timeout_s)
+        if start_s and (not ends or (facts.video is not None and 0 not in ends)):
+            ends = {**_listing(source, indexes, 0.0, tools, timeout_s), **ends}
+    except ProcessError as error:
+        return replace(facts, warnings=(*facts.warnings, f"the tracks' ends could not be read ({error})"))
+    spans = [_ended(track.span, ends.get(number), facts.start_s) for number, track in enumerate(tracks)]
+    audio = tuple(replace(track, span=span) for track, span in zip(facts.audio, spans[len(tracks) - len(facts.audio) :], strict=True))
+    video = replace(facts.video, span=spans[0]) if facts.video is not None else None
+    return replace(facts, video=video, audio=audio)
+
+
+def _ended(span: Span, end_s: float | None, start_s: float) -> Span:
+    return span if end_s is None else replace(span, end_s=max(span.start_s, end_s - start_s))
+
+
+def _listing(source: Path | str, indexes: list[int], start_s: float, tools: Tools, timeout_s: float) -> dict[int, float]:
+    listing = PacketEnds()
+    argv = packets_args(source, indexes, start_s, tools)
+    with contextlib.closing(child.stream(argv, stall_s=timeout_s, deadline_s=timeout_s)) as chunks:
+        for chunk in chunks:
+            listing.feed(chunk)
+    return listing.ends_s

@@ -1,0 +1,148 @@
+"""Every FFmpeg command line of media work, as argument lists.
+
+Rule: the only importer of ffmpeg-python; every input goes through the whitelist; nothing here starts a process. Pure.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from channeld.media import filters
+from channeld.media.facts import AudioFacts, VideoFacts
+from channeld.media.plan import Plan
+from channeld.media.profile import COMPOSITION_DELAY, DECODER_BUFFER_S, PEAK_RATIO, Profile
+from channeld.media.tools import Tools
+from channeld.media.whitelist import input_options
+
+_QUIET = ("-nostdin", "-hide_banner", "-nostats")
+# `repeat`: errors are counted, so none may be folded away. Verbose: counts of decoded frames are told at that level.
+_COUNTED = ("-loglevel", "repeat+level+verbose")
+_LAVFI = {"f": "lavfi", "format_whitelist": "lavfi", "protocol_whitelist": "pipe", "codec_whitelist": "wrapped_avframe,rawvideo,pcm_u8,pcm_f32le,pcm_s16le"}
+SILENCE = f"anullsrc=r={filters.AUDIO_RATE}:cl=stereo"
+
+Tracks = tuple[VideoFacts | None, AudioFacts | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """How the audio is levelled: one gain in dB, and whether a limiter stands behind it."""
+
+    gain_db: float = 0.0
+    is_limited: bool = False
+
+
+def prepare_args(
+    source: Path | str, video: VideoFacts, audio: AudioFacts | None, plan: Plan, profile: Profile, sound: Sound, tools: Tools, *, is_still: bool = False
+) -> list[str]:
+    """Conform a source to the house format on stdout. A still is one picture (an image, cover art) held for the whole clip."""
+    media = _source(source, plan.seek_s, {"noaccurate_seek": None, "reinit_filter:v": 0, "max_error_rate": 1})
+    voice = media[str(audio.index)] if audio is not None else ffmpeg.input(SILENCE, **_LAVFI)["0"]
+    picture = filters.picture_chain(video, plan, profile, is_still=is_still)
+    chain = filters.sound_chain(audio, plan, profile, gain_db=sound.gain_db, is_limited=sound.is_limited)
+    return _command(tools, [media[str(video.index)], voice], _house_options(profile) | {"filter:v": picture, "filter:a": chain})
+
+
+def card_args(
+    title: str, source: Path | str | None, audio: AudioFacts | None, plan: Plan, profile: Profile, sound: Sound, tools: Tools
+) -> list[str]:
+    """A dark card with a title for the clip's length, with the source's sound or with silence: the filler, and audio-only files."""
+    card = ffmpeg.input(filters.card_source(profile), **_LAVFI)
+    if source is not None and audio is not None:
+        voice = _source(source, plan.seek_s, {"noaccurate_seek": None, "max_error_rate": 1})[str(audio.index)]
+    else:
+        voice, audio = ffmpeg.input(SILENCE, **_LAVFI)["0"], None
+    chain = filters.sound_chain(audio, plan, profile, gain_db=sound.gain_db, is_limited=sound.is_limited)
+    return _command(tools, [card["0"], voice], _house_options(profile) | {"filter:v": filters.card_chain(title, plan, profile), "filter:a": chain})
+
+
+def measure_args(source: Path | str, audio: AudioFacts, plan: Plan, length_s: float, tools: Tools) -> list[str]:
+    """Measure loudness and true peak of `length_s` seconds of a track; the summary comes on stderr, signs of life on stdout."""
+    media = _source(source, plan.seek_s, {"noaccurate_seek": None, "max_error_rate": 1})
+    options: dict[str, Any] = {"filter:a": filters.loudness_chain(plan, length_s), "f": "null"}
+    argv = ffmpeg.output(media[str(audio.index)], "-", **options).get_args()
+    return [tools.ffmpeg, *_QUIET, "-loglevel", "info", "-progress", "pipe:1", *argv]
+
+
+def packets_args(source: Path | str, indexes: list[int], start_s: float, tools: Tools) -> list[str]:
+    """List the packets of some tracks from about `start_s` on, without decoding, with the file's own timestamps."""
+    media = _source(source, start_s, {})
+    output = ffmpeg.output(*[media[str(index)] for index in indexes], "pipe:1", c="copy", copyinkf=None, f="framecrc")
+    return [tools.ffmpeg, *_QUIET, "-loglevel", "error", "-copyts", *output.get_args()]
+
+
+def ffprobe_args(source: Path | str, tools: Tools) -> list[str]:
+    """Ask ffprobe for container and tracks as JSON."""
+    assert tools.ffprobe is not None
+    url, options = input_options(source)
+    flat = [word for key, value in options.items() for word in (f"-{key}", value)]
+    return [tools.ffprobe, "-hide_banner", "-loglevel", "error", *flat, "-show_format", "-show_streams", "-of", "json", "-i", url]
+
+
+def banner_args(source: Path | str, tools: Tools) -> list[str]:
+    """Have FFmpeg print what it sees; it ends with status 1, as there is no output."""
+    url, options = input_options(source)
+    flat = [word for key, value in options.items() for word in (f"-{key}", value)]
+    return [tools.ffmpeg, *_QUIET, *flat, "-i", url]
+
+
+def _source(source: Path | str, seek_s: float, options: dict[str, Any]) -> Any:
+    url, confined = input_options(source)
+    seek = {"ss": f"{seek_s:.6f}"} if seek_s else {}
+    return ffmpeg.input(url, **confined, **seek, **options)
+
+
+def _command(tools: Tools, streams: list[Any], options: dict[str, Any]) -> list[str]:
+    return [tools.ffmpeg, *_QUIET, *_COUNTED, *ffmpeg.output(*streams, "pipe:1", **options).get_args()]
+
+
+def _house_options(profile: Profile) -> dict[str, Any]:
+    return _video_options(profile) | _audio_options(profile) | _mux_options()
+
+
+def _video_options(profile: Profile) -> dict[str, Any]:
+    gop = profile.gop_frames
+    x264 = {
+        "keyint": gop, "min-keyint": gop, "scenecut": 0, "open-gop": 0, "bframes": 3, "b-pyramid": "none",
+        "stitchable": 1, "force-cfr": 1, "nal-hrd": "none", "fps": f"{profile.fps.num}/{profile.fps.den}",
+    }  # fmt: skip
+    assert COMPOSITION_DELAY == 1  # what b-pyramid=none gives
+    return {
+        "c:v": "libx264",
+        "preset": profile.preset,
+        "profile:v": "high",
+        "level": profile.level,
+        "x264-params": ":".join(f"{key}={value}" for key, value in x264.items()),
+        "b:v": profile.video_bitrate,
+        "maxrate": round(profile.video_bitrate * PEAK_RATIO),
+        "bufsize": round(profile.video_bitrate * DECODER_BUFFER_S),
+        "a53cc": 1,
+        "fps_mode": "passthrough",
+        # Without each of these the SPS depends on what the source says of itself (DESIGN, the house format).
+        "color_range": "tv",
+        "colorspace": "bt709",
+        "color_primaries": "bt709",
+        "color_trc": "bt709",
+        "chroma_sample_location": "left",
+        "bsf:v": "h264_metadata=chroma_sample_loc_type=0",
+    }
+
+
+def _audio_options(profile: Profile) -> dict[str, Any]:
+    return {"c:a": "aac", "profile:a": "aac_low", "b:a": profile.audio_bitrate, "ar": filters.AUDIO_RATE, "ac": 2}
+
+
+def _mux_options() -> dict[str, Any]:
+    return {
+        "map_metadata": -1,
+        "map_chapters": -1,
+        "max_muxing_queue_size": 8192,
+        "f": "mpegts",
+        "mpegts_start_pid": 0x100,
+        "mpegts_pmt_start_pid": 0x1000,
+        "pes_payload_size": 0,
+        "muxdelay": 0,
+        "muxpreload": 0,
+        "flush_packets": 1,
+    }

@@ -1,0 +1,169 @@
+"""The filter chains that conform a picture and a sound to the house format.
+
+Rule: every number is computed here from facts, none by FFmpeg's guess; nothing from a file or a person enters a chain but the
+title on a card, and of that only letters, digits and plain marks. Pure.
+"""
+
+from fractions import Fraction
+from pathlib import Path
+
+from channeld.media.facts import AudioFacts, VideoFacts
+from channeld.media.plan import Plan
+from channeld.media.profile import Profile
+
+AUDIO_RATE = 48_000
+AUDIO_SURPLUS_S = 0.3
+"""Silence after the clip's end, so that a join may take one more audio frame."""
+FADE_S = 0.005
+PEAK_LIMIT = 0.84
+"""Sample peak of the limiter, -1.5 dBFS: leaves half a decibel for what lies between samples."""
+SPARE_CLONE_S = 1.0
+
+_PROGRESSIVE_CODECS = frozenset("vp8 vp9 av1 theora gif png apng webp bmp tiff jpegxl mjpeg flv1 h263 flashsv flashsv2".split())
+_FONTS = (
+    "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+    "/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf",
+    "/usr/share/fonts/truetype/freefont/FreeSans.ttf",
+    "/usr/share/fonts/dejavu-sans-fonts/DejaVuSans.ttf",
+)
+CARD_COLOURS = ("0x141a26", "0x24344d")
+
+
+def picture_chain(video: VideoFacts, plan: Plan, profile: Profile, *, is_still: bool = False) -> str:
+    """From a decoded track to exactly `plan.frames` house frames; the last picture is held where the source ends early."""
+    fps = profile.fps
+    source_fps = 0.0 if is_still else (video.average_fps or video.nominal_fps)
+    fast = source_fps > fps.num / fps.den
+    width, height = _upright(video)
+    # A stream that changes its size keeps the graph (-reinit_filter 0): this first scaler then brings it back; else it is idle.
+    steps = [f"scale=w={width}:h={height}"]
+    if not is_still and video.codec not in _PROGRESSIVE_CODECS and min(width, height) >= 4:
+        double = source_fps > 0 and fps.num / fps.den >= 2 * source_fps - 0.01
+        steps.append(f"bwdif=mode={'send_field' if double else 'send_frame'}:deint=interlaced")
+    if is_still:
+        return ",".join([*steps, *_to_house_picture(video, profile), *_held(plan, profile)])
+    # In whole microseconds: a source time base may be a whole frame, where the difference would be cut to it.
+    steps += ["settb=AVTB", f"setpts=PTS-({_offset_us(plan, source_fps, profile)})"]
+    to_house_rate = f"fps=fps={fps}:start_time=0:round={'down' if _halves(source_fps, profile) else 'near'}"
+    steps += [to_house_rate] if fast else []
+    steps += _to_house_picture(video, profile)
+    steps += [] if fast else [to_house_rate]
+    spare = fps.frames_in(SPARE_CLONE_S) + plan.frames - plan.picture_frames + plan.picture_frames // 10
+    steps.append(f"tpad=stop_mode=clone:stop={spare}")
+    steps.append(f"trim=end_frame={plan.frames}")
+    return ",".join(steps)
+
+
+def card_chain(title: str, plan: Plan, profile: Profile) -> str:
+    """A dark card of our own, with a title where a font is installed."""
+    text = "".join(letter if letter.isalnum() or letter in " -.!?&+" else " " for letter in title).strip()[:80]
+    font = next((path for path in _FONTS if Path(path).is_file()), None)
+    steps = []
+    if text and font:
+        size = max(10, min(profile.height // 12, profile.width * 17 // (10 * len(text))))
+        steps.append(f"drawtext=fontfile={font}:expansion=none:fontcolor=0xd8dee9:fontsize={size}:x=(w-text_w)/2:y=(h-text_h)/2:text='{text}'")
+    return ",".join([*steps, *_house_colour(profile, profile.width, profile.height, ""), *_held(plan, profile)])
+
+
+def card_source(profile: Profile) -> str:
+    """The lavfi source of the card: one picture, always the same."""
+    first, second = CARD_COLOURS
+    size = f"{profile.width}x{profile.height}"
+    corner = f"x0=0:y0=0:x1={profile.width - 1}:y1={profile.height - 1}"
+    return f"gradients=s={size}:r=1:n=2:seed=1:speed=0.00001:c0={first}:c1={second}:{corner}:d=1"
+
+
+def sound_chain(audio: AudioFacts | None, plan: Plan, profile: Profile, *, gain_db: float, is_limited: bool) -> str:
+    """From a decoded track (None: from silence) to stereo 48 kHz, 0.3 s longer than the picture, faded at both ends of the clip."""
+    end_s = profile.fps.seconds(plan.frames)
+    steps = []
+    if audio is not None:
+        steps += [f"asetpts=PTS-({plan.shift_s:.6f})/TB", "atrim=start=0", f"aresample={AUDIO_RATE}:async=1:first_pts=0"]
+    steps.append("aformat=sample_fmts=fltp:channel_layouts=stereo")
+    if gain_db:
+        steps.append(f"volume={gain_db:.2f}dB")
+    if is_limited:
+        steps.append(f"alimiter=limit={PEAK_LIMIT}:level=0")
+    if audio is not None:
+        steps.append(f"afade=t=in:st=0:d={FADE_S},afade=t=out:st={max(0.0, end_s - FADE_S):.6f}:d={FADE_S}")
+    # asetpts by count: apad gives no timestamps when not one sample came, and atrim would then never end.
+    steps += ["apad", f"asettb=expr=1/{AUDIO_RATE}", "asetpts=N", f"atrim=end={end_s + AUDIO_SURPLUS_S:.6f}"]
+    return ",".join(steps)
+
+
+def loudness_chain(plan: Plan, length_s: float) -> str:
+    """What is measured: the sound as it will air, before any gain."""
+    steps = (
+        f"asetpts=PTS-({plan.shift_s:.6f})/TB",
+        f"atrim=start=0:end={length_s:.6f}",
+        f"aresample={AUDIO_RATE}",
+        "aformat=channel_layouts=stereo",
+        "ebur128=peak=true:framelog=verbose",
+    )
+    return ",".join(steps)
+
+
+def _held(plan: Plan, profile: Profile) -> list[str]:
+    """One picture for the clip's whole length. The fps filter alone would drop it: one picture has no end to be shown until."""
+    fps = profile.fps
+    return ["loop=loop=-1:size=1", f"settb=expr={fps.den}/{fps.num}", "setpts=N", f"fps=fps={fps}", f"trim=end_frame={plan.frames}"]
+
+
+def _halves(source_fps: float, profile: Profile) -> bool:
+    return source_fps >= 1.5 * profile.fps.num / profile.fps.den
+
+
+def _offset_us(plan: Plan, source_fps: float, profile: Profile) -> int:
+    """Microseconds to take off a picture's timestamp.
+
+    At twice the house rate every other source frame lies exactly between two house frames, where rounded timestamps (1 ms in
+    Matroska) would choose at random; a quarter of a house frame settles it.
+    """
+    phase = Fraction(profile.fps.den, profile.fps.num * 4) if _halves(source_fps, profile) else Fraction(0)
+    return round((plan.shift_s - float(phase)) * 1_000_000)
+
+
+def _upright(video: VideoFacts) -> tuple[int, int]:
+    """Coded size after FFmpeg's autorotation."""
+    picture = video.picture
+    turned = picture.rotation in (90, 270)
+    return (picture.height, picture.width) if turned else (picture.width, picture.height)
+
+
+def fitted_size(video: VideoFacts, profile: Profile) -> tuple[int, int]:
+    """Even size of the picture within the house frame, its shape kept with the sample aspect ratio applied."""
+    width, height = _upright(video)
+    sar = Fraction(*video.picture.sar)
+    shape = width / height / sar if video.picture.rotation in (90, 270) else width / height * sar
+    scale = min(Fraction(profile.width) / Fraction(shape), Fraction(profile.height))
+    fitted = (round(Fraction(shape) * scale / 2) * 2, round(scale / 2) * 2)
+    return min(profile.width, max(2, fitted[0])), min(profile.height, max(2, fitted[1]))
+
+
+def _to_house_picture(video: VideoFacts, profile: Profile) -> list[str]:
+    width, height = fitted_size(video, profile)
+    if video.colour.is_hdr:
+        primaries = video.colour.primaries or "bt2020"
+        matrix = video.colour.matrix or "bt2020nc"
+        steps = [
+            f"zscale=w={width}:h={height}:f=bilinear:min={matrix}:pin={primaries}:tin={video.colour.transfer}:t=linear:npl=203",
+            "format=gbrpf32le",
+            "zscale=p=bt709",
+            "tonemap=tonemap=hable:desat=0",
+            "zscale=t=bt709:m=bt709:r=tv",
+            "format=yuv420p",
+        ]
+        return steps + _house_colour(profile, width, height, "in_color_matrix=bt709:")
+    # Untagged HD is BT.709 by custom; FFmpeg's scaler would take it for BT.601.
+    untagged_hd = not video.colour.matrix and video.picture.height >= 720 and not video.picture.pix_fmt.startswith(("rgb", "bgr", "gbr"))
+    return _house_colour(profile, width, height, "in_color_matrix=bt709:" if untagged_hd else "")
+
+
+def _house_colour(profile: Profile, width: int, height: int, matrix: str) -> list[str]:
+    return [
+        f"scale=w={width}:h={height}:{matrix}out_color_matrix=bt709:out_range=tv",
+        "format=yuv420p",
+        f"pad=w={profile.width}:h={profile.height}:x=(ow-iw)/2:y=(oh-ih)/2",
+        "setsar=1",
+        "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709:field_mode=prog",
+    ]

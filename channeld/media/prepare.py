@@ -1,0 +1,152 @@
+"""Conform one clip to the house format, once: probe, plan, measure, one FFmpeg, judge, commit.
+
+Rule: the result equals every other clip of its profile in all that a splice touches, or there is no result and one clear sentence why.
+Blocking; run by the library's threads and by `channeld prepare`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from channeld.base.errors import PrepareError
+from channeld.media import child, loudness
+from channeld.media.cache import ClipCache, clip_key
+from channeld.media.card import ensure_reference, key_of_profile
+from channeld.media.clip import PreparedClip
+from channeld.media.facts import AudioFacts, Colour, MediaFacts, Picture, Span, VideoFacts, choose_audio
+from channeld.media.ffmpeg_args import Sound, card_args, prepare_args
+from channeld.media.job import Job, OnBlock, ignore_progress, run_job
+from channeld.media.plan import Plan, Trim, make_plan
+from channeld.media.probe import probe
+from channeld.media.profile import Profile
+from channeld.media.tools import Tools, find_tools
+from channeld.media.verdict import DecodeLog, Tolerance, check_declared, judge
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareRequest:
+    """What to conform. Seconds from the source's start; `out_s` is exclusive. `urgent`: must air within seconds."""
+
+    source: Path | str
+    profile: Profile
+    facts: MediaFacts | None = None
+    in_s: float = 0.0
+    out_s: float | None = None
+    duration_s: float | None = None
+    urgent: bool = False
+
+    @property
+    def trim(self) -> Trim:
+        """The part that airs."""
+        return Trim(self.in_s, self.out_s, self.duration_s)
+
+
+def request_key(request: PrepareRequest, cache: ClipCache, tools: Tools | None = None) -> str:
+    """Name of the clip that a request becomes; reads samples of a file not seen before. Raises OSError, ProcessError."""
+    content = cache.fingerprints.of(request.source) if isinstance(request.source, Path) else f"url:{request.source}"
+    language = request.profile.audio_language or ""
+    return clip_key(content, key_of_profile(request.profile, tools or find_tools()), request.trim, language)
+
+
+def prepare(
+    request: PrepareRequest,
+    cache: ClipCache,
+    *,
+    on_block: OnBlock = ignore_progress,
+    should_stop: child.Stop = child.never,
+    tolerance: Tolerance | None = None,
+    tools: Tools | None = None,
+) -> PreparedClip:
+    """The prepared clip, from the cache or made now; `on_block` hears of it as it grows and may put it on air.
+
+    Raises ProbeError and PrepareError, whose sentence says why the clip is refused; ChildStopped when `should_stop` became true;
+    OSError and SpawnError when disk or machine refuse, which says nothing of the clip.
+    """
+    tools, tolerance = tools or find_tools(), tolerance or Tolerance()
+    facts = request.facts or probe(request.source, tools=tools)
+    key = request_key(request, cache, tools)
+    if (found := cache.find(key)) is not None:
+        return found
+    check_declared(facts, tolerance)
+    reference = ensure_reference(cache, request.profile, tools)
+    work = _lay_out(request, facts, tools, should_stop)
+    job = Job(key, request.profile, key_of_profile(request.profile, tools), work.argv, work.plan.frames, work.told(request, facts))
+
+    def decide(log: DecodeLog) -> tuple[str, ...]:
+        return facts.warnings + judge(log, work.video, work.audio, work.expected_frames, tolerance)
+
+    return run_job(job, cache, reference, judge=decide, on_block=on_block, should_stop=should_stop)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """A request made concrete: tracks, plan, sound and command line. `video` None: a card or cover stands for it."""
+
+    argv: list[str]
+    plan: Plan
+    sound: Sound
+    video: VideoFacts | None
+    audio: AudioFacts | None
+    is_still: bool
+
+    @property
+    def expected_frames(self) -> int:
+        return 1 if self.is_still else self.plan.picture_frames
+
+    def told(self, request: PrepareRequest, facts: MediaFacts) -> dict[str, Any]:
+        """Facts for the index, few and small."""
+        return {
+            "source": Path(request.source).name if isinstance(request.source, Path) else "url",
+            "container": facts.container,
+            "video": self.video.codec if self.video else None,
+            "audio": self.audio.codec if self.audio else None,
+            "dropped": list(facts.dropped_tracks(self.audio))[:16],
+            "gain_db": self.sound.gain_db,
+        }
+
+
+def _lay_out(request: PrepareRequest, facts: MediaFacts, tools: Tools, should_stop: child.Stop) -> _Layout:
+    profile = request.profile
+    audio = choose_audio(facts, profile.audio_language)
+    plan = make_plan(facts, audio, request.trim, profile.fps)
+    audio = _heard(audio, plan)
+    sound = Sound()
+    if audio is not None:
+        seconds = profile.fps.seconds(plan.frames)
+        heard = loudness.measure(request.source, audio, plan, seconds, tools, urgent=request.urgent, should_stop=should_stop)
+        sound = loudness.level(heard, profile.loudness)
+    picture = facts.video
+    is_still = facts.is_image
+    if picture is None and facts.cover_index is not None:
+        picture, is_still = _cover(facts.cover_index), True
+    if picture is None:
+        argv = card_args(_title(request.source), request.source, audio, plan, profile, sound, tools)
+    else:
+        argv = prepare_args(request.source, picture, audio, plan, profile, sound, tools, is_still=is_still)
+    return _Layout(argv, plan, sound, facts.video, audio, is_still)
+
+
+def _heard(audio: AudioFacts | None, plan: Plan) -> AudioFacts | None:
+    """The track, unless it ends before the clip begins: then silence is made for it."""
+    if audio is not None and audio.span.end_s is not None and audio.span.end_s <= plan.origin_s:
+        return None
+    return audio
+
+
+def _cover(index: int) -> VideoFacts:
+    # The size is FFmpeg's to find: cover art is one picture, and the probe told no more than its index.
+    return VideoFacts(index, "mjpeg", Picture(0, 0), Colour(), Span(0.0, None, None), 0.0, 0.0)
+
+
+def _title(source: Path | str) -> str:
+    return source.stem.replace("_", " ") if isinstance(source, Path) else ""
+
+
+def check(request: PrepareRequest, tolerance: Tolerance | None = None, tools: Tools | None = None) -> MediaFacts:
+    """Probe a source and refuse it for what can be known without decoding. Raises ProbeError, PrepareError."""
+    facts = request.facts or probe(request.source, tools=tools)
+    check_declared(facts, tolerance or Tolerance())
+    audio = choose_audio(facts, request.profile.audio_language)
+    if make_plan(facts, audio, request.trim, request.profile.fps).frames < 1:
+        raise PrepareError("nothing is left of the clip")
+    return facts

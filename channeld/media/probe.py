@@ -1,0 +1,170 @@
+"""What a media file holds, found out without trusting it.
+
+Rule: the file is read by a confined child with a deadline and a bounded answer; whatever it is, we get MediaFacts or a ProbeError
+whose sentence a channel's owner understands. Blocking; run by prepare jobs and by `channeld probe`.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from channeld.base.errors import ChildExited, ChildStalled, ProbeError, ProcessError
+from channeld.media import child
+from channeld.media.extents import measure_ends
+from channeld.media.facts import AudioFacts, Colour, MediaFacts, Picture, Span, VideoFacts
+from channeld.media.ffmpeg_args import banner_args, ffprobe_args
+from channeld.media.probe_banner import parse_banner
+from channeld.media.tools import Tools, find_tools
+
+MAX_ANSWER_BYTES = 1 << 20
+VFR_RATIO = 1.02
+STILL_CODECS = ("mjpeg", "png", "bmp", "tiff", "webp", "jpegxl", "jpeg2000", "ppm", "pgm", "targa", "qoi")
+
+
+def probe(path: Path | str, *, timeout_s: float = 20.0, tools: Tools | None = None) -> MediaFacts:
+    """Facts of a media file or URL. Raises ProbeError: empty, not media, no tracks, too slow."""
+    tools = tools or find_tools()
+    if isinstance(path, Path):
+        _check_file(path)
+    started = time.monotonic()
+    try:
+        answer = _ask(path, tools, timeout_s)
+    except ChildStalled:
+        raise ProbeError(f"probing took longer than {timeout_s:g} s") from None
+    except ChildExited as error:
+        raise ProbeError(_first_reason(error.stderr_tail)) from error
+    except (ProcessError, ValueError) as error:
+        raise ProbeError(f"not readable as media: {error}") from error
+    facts = read_answer(answer)
+    if facts.is_image:
+        return facts
+    return measure_ends(path, facts, tools=tools, timeout_s=max(1.0, timeout_s - (time.monotonic() - started)))
+
+
+def _check_file(path: Path) -> None:
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise ProbeError("not a file")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise ProbeError(error.strerror or str(error)) from error
+    if size == 0:
+        raise ProbeError("the file is empty")
+
+
+def _ask(path: Path | str, tools: Tools, timeout_s: float) -> dict[str, Any]:
+    if tools.ffprobe is None:
+        lines: list[str] = []
+        try:
+            child.run(banner_args(path, tools), max_bytes=MAX_ANSWER_BYTES, deadline_s=timeout_s, on_line=lines.append)
+        except ChildExited as error:
+            # FFmpeg without an output always ends with status 1; only a missing banner means trouble.
+            if not any(line.lstrip().startswith("Stream #") for line in lines):
+                raise error
+        return parse_banner(lines)
+    answer = child.run(ffprobe_args(path, tools), max_bytes=MAX_ANSWER_BYTES, deadline_s=timeout_s)
+    parsed = json.loads(answer)
+    if not isinstance(parsed, dict):
+        raise ValueError("no answer")
+    return parsed
+
+
+def _first_reason(stderr: str) -> str:
+    """The last line that says why, without the `[demuxer @ 0x…]` in front."""
+    lines = [line.split("] ", 1)[-1].strip() for line in stderr.splitlines() if line.strip()]
+    specific = [line for line in lines if "Invalid data found" not in line and not line.startswith("file:")]
+    return f"not readable as media: {(specific or lines or ['no reason given'])[-1]}"
+
+
+def read_answer(answer: dict[str, Any]) -> MediaFacts:
+    """MediaFacts from ffprobe's JSON. Raises ProbeError when there is no track that could air."""
+    container = answer.get("format", {})
+    start_s = _number(container.get("start_time")) or 0.0
+    streams = [stream for stream in answer.get("streams", []) if isinstance(stream, dict)]
+    name = str(container.get("format_name", ""))
+    covers = [s for s in streams if s.get("codec_type") == "video" and s.get("disposition", {}).get("attached_pic")]
+    videos = [s for s in streams if s.get("codec_type") == "video" and s not in covers and s.get("width") and s.get("codec_name")]
+    sounds = [s for s in streams if s.get("codec_type") == "audio" and s.get("codec_name") not in (None, "unknown")]
+    video = _video(videos[0], start_s) if videos else None
+    audio = tuple(_audio(stream, start_s) for stream in sounds)
+    if video is None and not audio:
+        raise ProbeError("no video or audio track")
+    used = {id(stream) for stream in (*videos[:1], *sounds, *covers[:1])}
+    dropped = tuple(_name(stream) for stream in streams if id(stream) not in used)
+    is_image = not audio and (name.endswith("_pipe") or (name == "image2")) and video is not None and video.codec in STILL_CODECS
+    cover_index = int(covers[0]["index"]) if covers else None
+    return MediaFacts(name, start_s, _number(container.get("duration")), video, audio, is_image, cover_index, dropped)
+
+
+def _name(stream: dict[str, Any]) -> str:
+    kind, codec = stream.get("codec_type", "unknown"), stream.get("codec_name", "unknown")
+    language = stream.get("tags", {}).get("language")
+    return f"{kind} {stream.get('index')} ({codec}{', ' + language if language else ''})"
+
+
+def _video(stream: dict[str, Any], start_s: float) -> VideoFacts:
+    average, nominal = _ratio(stream.get("avg_frame_rate")), _ratio(stream.get("r_frame_rate"))
+    rotation = 0
+    for side in stream.get("side_data_list", []):
+        rotation = round(-float(side.get("rotation", 0))) % 360 if "rotation" in side else rotation
+    picture = Picture(
+        int(stream["width"]),
+        int(stream["height"]),
+        _aspect(stream.get("sample_aspect_ratio")),
+        rotation,
+        str(stream.get("pix_fmt", "")),
+        str(stream.get("field_order", "unknown")),
+    )
+    colour = Colour(*(_known(stream.get(key)) for key in ("color_range", "color_space", "color_primaries", "color_transfer")))
+    is_vfr = bool(average and nominal and not 1 / VFR_RATIO <= nominal / average <= VFR_RATIO)
+    captions = bool(stream.get("closed_captions"))
+    return VideoFacts(int(stream["index"]), str(stream["codec_name"]), picture, colour, _span(stream, start_s), average, nominal, is_vfr, captions)
+
+
+def _audio(stream: dict[str, Any], start_s: float) -> AudioFacts:
+    language = str(stream.get("tags", {}).get("language", ""))
+    return AudioFacts(
+        int(stream["index"]),
+        str(stream["codec_name"]),
+        int(_number(stream.get("sample_rate")) or 0),
+        int(stream.get("channels", 0)),
+        "" if language == "und" else language,
+        _span(stream, start_s),
+        bool(stream.get("disposition", {}).get("default")),
+    )
+
+
+def _span(stream: dict[str, Any], start_s: float) -> Span:
+    own = _number(stream.get("start_time"))
+    return Span((own - start_s) if own is not None else 0.0, _number(stream.get("duration")), None)
+
+
+def _known(value: Any) -> str:
+    return "" if value in (None, "unknown", "reserved") else str(value)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _ratio(value: Any) -> float:
+    num, _, den = str(value or "0/0").partition("/")
+    try:
+        return float(num) / float(den or 1)
+    except (ValueError, ZeroDivisionError):
+        return 0.0
+
+
+def _aspect(value: Any) -> tuple[int, int]:
+    num, _, den = str(value or "1:1").partition(":")
+    try:
+        pair = int(num), int(den)
+    except ValueError:
+        return 1, 1
+    return pair if pair[0] > 0 and pair[1] > 0 else (1, 1)

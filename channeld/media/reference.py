@@ -1,0 +1,37 @@
+"""What all clips of a profile share to the byte: parameter sets, and one silent audio frame.
+
+Rule: made once, with the built-in filler, and kept beside the clips; a clip that brings other parameter sets is refused. Pure but for
+reading its own small file.
+"""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from channeld.ts.conform import ParameterSets
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Parameter sets, and the packets of one silent audio access unit."""
+
+    parameter_sets: ParameterSets
+    silent_frame: bytes
+
+    def to_json(self) -> bytes:
+        """As it is stored."""
+        sets = self.parameter_sets
+        silent = base64.b64encode(self.silent_frame).decode()
+        return json.dumps({"sps": sets.sps.hex(), "pps": sets.pps.hex(), "silent_frame": silent}).encode()
+
+    @classmethod
+    def load(cls, path: Path) -> "Reference | None":
+        """As it was stored; None when it is missing or damaged."""
+        try:
+            values = json.loads(path.read_bytes())
+            sets = ParameterSets(bytes.fromhex(values["sps"]), bytes.fromhex(values["pps"]))
+            return cls(sets, base64.b64decode(values["silent_frame"], validate=True))
+        except (OSError, ValueError, KeyError, TypeError, binascii.Error):
+            return None

@@ -1,0 +1,36 @@
+"""The filler: what airs when nothing else can.
+
+Rule: a channel's filler is prepared before the channel starts; a file that cannot be prepared is replaced by the built-in card.
+Blocking; run by control at channel start.
+"""
+
+from pathlib import Path
+
+from channeld.base.errors import MediaError
+from channeld.media.cache import ClipCache
+from channeld.media.card import ensure_card
+from channeld.media.clip import PreparedClip
+from channeld.media.prepare import PrepareRequest, prepare
+from channeld.media.profile import Profile
+from channeld.media.tools import Tools, find_tools
+
+MAX_FILLER_S = 60.0
+
+
+def ensure_filler(
+    cache: ClipCache, profile: Profile, file: Path | None, *, title: str = "", tools: Tools | None = None
+) -> PreparedClip:
+    """The filler clip, pinned for good; the card when the given file cannot be it, which is noted in the cache.
+
+    The first minute of a file is taken: a filler is held in memory. Raises ProcessError and OSError when nothing can be prepared at all.
+    """
+    tools = tools or find_tools()
+    clip = None
+    if file is not None:
+        try:
+            clip = prepare(PrepareRequest(file, profile, duration_s=MAX_FILLER_S), cache, tools=tools)
+        except (MediaError, OSError) as error:
+            cache.notes.append(f"filler {file.name}: {error}; the built-in card stands in")
+    clip = clip or ensure_card(cache, profile, title, tools)
+    cache.pin(clip.key)
+    return clip

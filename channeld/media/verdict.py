@@ -1,0 +1,107 @@
+"""Whether a clip is whole enough to air: what FFmpeg told while decoding, counted, against the tolerance.
+
+Rule: refused when no frame decodes, when the picture (or the only sound) ends before 90 % of what the file declares, when more
+than 5 % of the frames have errors; whatever is less is a warning. Pure.
+"""
+
+import re
+from dataclasses import dataclass
+
+from channeld.base.errors import PrepareError
+from channeld.media.facts import AudioFacts, MediaFacts, Span, VideoFacts
+
+DECLARED_SLACK_S = 0.5
+"""A container rounds its duration, or counts an encoder's padding; on clips of under a second that is more than the tolerance."""
+
+_READ = re.compile(r"Input stream #0:(\d+) \((?:video|audio)\): (\d+) packets read \(\d+ bytes\); (\d+) frames decoded")
+_CORRUPT = re.compile(r"corrupt decoded frame(?: in stream (\d+))?")
+_FAILED = re.compile(r"Error while decoding stream #0:(\d+)|\[[va]ist#0:(\d+).*Error submitting packet to decoder")
+_RATE_FILTER = re.compile(r"\[Parsed_fps_.*\] (\d+) frames in, (\d+) frames out")
+_STREAM_TAG = re.compile(r"\[[va]ist#0:(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """Smallest decoded part of the declared duration, largest part of frames with errors."""
+
+    min_duration: float = 0.9
+    max_errors: float = 0.05
+
+
+class DecodeLog:
+    """Counts FFmpeg's complaints by stream index as the lines come. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._errors: dict[int, int] = {}
+        self._decoded: dict[int, int] = {}
+        self.house_frames: int | None = None
+
+    def feed(self, line: str) -> None:
+        """Take one line of FFmpeg's stderr."""
+        if match := _CORRUPT.search(line):
+            tag = _STREAM_TAG.search(line)
+            self._count(match[1] or (tag[1] if tag else None))
+        elif match := _FAILED.search(line):
+            self._count(match[1] or match[2])
+        elif match := _READ.search(line):
+            self._decoded[int(match[1])] = int(match[3])
+        elif match := _RATE_FILTER.search(line):
+            self.house_frames = int(match[2])
+
+    def _count(self, index: str | None) -> None:
+        if index is not None:
+            self._errors[int(index)] = self._errors.get(int(index), 0) + 1
+
+    def decoded(self, index: int) -> int:
+        """Frames of a stream that decoded, damaged ones included."""
+        return self._decoded.get(index, 0)
+
+    def errors(self, index: int) -> int:
+        """Frames of a stream that were damaged or did not decode."""
+        return self._errors.get(index, 0)
+
+    def error_share(self, index: int) -> float:
+        """Part of a stream's frames with errors, 0 to 1."""
+        errors = self.errors(index)
+        return errors / max(1, errors, self.decoded(index))
+
+
+def check_declared(facts: MediaFacts, tolerance: Tolerance) -> None:
+    """Refuse a file whose packets end well before its header says. Raises PrepareError."""
+    if facts.is_image:
+        return
+    if facts.video is not None:
+        _check_span("video", facts.video.span, tolerance)
+    ends = [track.span.end_s for track in (facts.video, *facts.audio) if track is not None and track.span.end_s is not None]
+    if not ends:
+        raise PrepareError("the file holds no packets of its tracks")
+    if facts.duration_s and not facts.dropped and max(ends) < tolerance.min_duration * facts.duration_s - DECLARED_SLACK_S:
+        raise PrepareError(f"cut short: {max(ends):.1f} s of the declared {facts.duration_s:.1f} s are there")
+
+
+def _check_span(kind: str, span: Span, tolerance: Tolerance) -> None:
+    if span.declared_s is None:
+        return
+    there_s = 0.0 if span.end_s is None else span.end_s - span.start_s
+    if there_s < tolerance.min_duration * span.declared_s:
+        raise PrepareError(f"cut short: {there_s:.1f} s of the declared {span.declared_s:.1f} s of {kind} are there")
+
+
+def judge(log: DecodeLog, video: VideoFacts | None, audio: AudioFacts | None, picture_frames: int, tolerance: Tolerance) -> tuple[str, ...]:
+    """Warnings of a clip that may air. Raises PrepareError with the reason of one that may not."""
+    warnings = []
+    if video is not None:
+        if not log.decoded(video.index) or not log.house_frames:
+            raise PrepareError("no picture could be decoded")
+        if log.house_frames < tolerance.min_duration * picture_frames:
+            raise PrepareError(f"only {log.house_frames} of {picture_frames} frames could be decoded")
+    elif audio is not None and not log.decoded(audio.index):
+        raise PrepareError("no sound could be decoded")
+    for kind, track, is_decisive in (("picture", video, True), ("sound", audio, video is None)):
+        if track is None or not log.errors(track.index):
+            continue
+        share = log.error_share(track.index)
+        if is_decisive and share > tolerance.max_errors:
+            raise PrepareError(f"damaged: {share:.0%} of the {kind}'s frames have errors")
+        warnings.append(f"{log.errors(track.index)} frames of the {kind} have errors")
+    return tuple(warnings)
