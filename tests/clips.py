@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from judge.decode import SAMPLE_RATE, Gray, audio_samples, audio_start, frame_times, gray_frames
 from judge.marks import TONE_HZ, beep_onsets, flash_onsets, pictures, read_number, sound
 
@@ -75,16 +74,18 @@ def numbered_clip(
     if audio is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         wave.write_bytes(np.repeat(sound(frames, exact, rate, tone_hz=tone_hz), channels).tobytes())
-        command += ["-f", "f32le", "-ar", str(rate), "-ac", str(channels), "-i", f"file:{wave}", "-map", "0:v", "-map", "1:a", *AUDIO_CODECS[acodec]]
-    command += ["-vf", ",".join(part for part in (filters, "format=yuv420p") if part)] if "-pix_fmt" not in options else _only(filters)
+        command += [*_pcm_input(wave, rate, channels), "-map", "0:v", "-map", "1:a", *AUDIO_CODECS[acodec]]
+    chain = [filters] if filters else []
+    chain += [] if "-pix_fmt" in options else ["format=yuv420p"]
+    command += ["-vf", ",".join(chain)] if chain else []
     try:
         return _make(path, [*command, *VIDEO_CODECS[codec], *options], pictures(frames, exact, size, base))
     finally:
         wave.unlink(missing_ok=True)
 
 
-def _only(filters: str) -> list[str]:
-    return ["-vf", filters] if filters else []
+def _pcm_input(wave: Path, rate: int, channels: int) -> list[str]:
+    return ["-f", "f32le", "-ar", str(rate), "-ac", str(channels), "-i", f"file:{wave}"]
 
 
 def _make(path: Path, arguments: list[str], frames: Iterable[Gray] = ()) -> Path:
@@ -194,7 +195,7 @@ def audio_clip(path: Path, *, seconds: int = 2, acodec: str = "aac") -> Path:
     wave = path.with_name(f".{path.name}.f32")
     wave.write_bytes(np.repeat(sound(25 * seconds, Fraction(25), SAMPLE_RATE), 2).tobytes())
     try:
-        return _make(path, ["-f", "f32le", "-ar", str(SAMPLE_RATE), "-ac", "2", "-i", f"file:{wave}", *AUDIO_CODECS[acodec]])
+        return _make(path, [*_pcm_input(wave, SAMPLE_RATE, 2), *AUDIO_CODECS[acodec]])
     finally:
         wave.unlink()
 

@@ -1,6 +1,6 @@
 """The judge of FLV files as recorded from RTMP: tags, timestamps, sequence headers.
 
-Rule: Adobe's FLV specification 10.1, annex E; timestamps are whole milliseconds, so the grid is judged with 1 ms of rounding.
+Rule: Adobe's FLV specification 10.1, annex E; timestamps are whole milliseconds, so a grid is accepted in its rounding to them.
 """
 
 import struct
@@ -16,7 +16,6 @@ _AUDIO, _VIDEO, _SCRIPT = 8, 9, 18
 _AVC, _AAC = 7, 10
 _HEADER, _MEDIA = 0, 1
 _AAC_FRAME_MS = Fraction(1024, 48)
-_ROUNDING_MS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,11 @@ class FlvReport:
     audio: FlvTrack
     syntax: tuple[str, ...]
 
-    def faults(self, fps: Fraction) -> list[str]:
-        """Everything wrong with the file, a sentence each; empty when it is clean."""
+    def faults(self, fps: Fraction, *, slack_ms: int = 0) -> list[str]:
+        """Everything wrong with the file, a sentence each; empty when it is clean.
+
+        Rounding to whole milliseconds is always accepted (33, 33, 34); `slack_ms` is what may come on top of it.
+        """
         found = list(self.syntax)
         for name, track in (("video", self.video), ("audio", self.audio)):
             if not len(track.dts_ms):
@@ -55,11 +57,11 @@ class FlvReport:
         if self.video.key_frames[:1] != (0,):
             found.append("video does not begin with a key frame")
         step = 1000 / fps
-        found += grid_faults(self.video.dts_ms, step, what="video DTS in ms", slack=_ROUNDING_MS)
+        found += grid_faults(self.video.dts_ms, step, what="video DTS in ms", slack=slack_ms)
         shown = np.sort(self.video.pts_ms)
         shown = shown[shown <= self.video.dts_ms[-1]] if len(shown) else shown  # a recording ends anywhere
-        found += grid_faults(shown, step, what="video PTS in ms", slack=_ROUNDING_MS)
-        return found + grid_faults(self.audio.dts_ms, _AAC_FRAME_MS, what="audio in ms", slack=_ROUNDING_MS)
+        found += grid_faults(shown, step, what="video PTS in ms", slack=slack_ms)
+        return found + grid_faults(self.audio.dts_ms, _AAC_FRAME_MS, what="audio in ms", slack=slack_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,9 +118,7 @@ def manifest_faults(manifest: Manifest) -> list[str]:
     for segment in manifest.segments:
         # 4.3.3.1: durations, rounded to the nearest whole second, stay within the target.
         if math.floor(segment.duration_s + Fraction(1, 2)) > manifest.target_duration_s:
-            found.append(
-                f"segment {segment.sequence} lasts {float(segment.duration_s)} s, over the target of {manifest.target_duration_s} s"
-            )
+            found.append(f"segment {segment.sequence} lasts {float(segment.duration_s)} s, target is {manifest.target_duration_s} s")
         if segment.duration_s <= 0:
             found.append(f"segment {segment.sequence} has no duration")
         if segment.duration_s.denominator > 1 and manifest.version < 3:
@@ -140,8 +138,8 @@ def clock_faults(segments: Sequence[Segment]) -> list[str]:
     found: list[str] = []
     anchor: datetime | None = None
     since = Fraction(0)
-    for segment in segments:
-        if segment.discontinuity:
+    for at, segment in enumerate(segments):
+        if segment.discontinuity or (at and segment.sequence != segments[at - 1].sequence + 1):
             anchor = None
         stated = segment.program_date_time
         if stated is not None and anchor is None:

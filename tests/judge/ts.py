@@ -174,6 +174,8 @@ class TsReport:
     def _segment_faults(self) -> list[str]:
         """Each segment must play alone: PAT, PMT and a random access point come before anything else."""
         found = []
+        if not len(self.packets.pid):
+            return ["there are no packets"]
         streams = np.isin(self.packets.pid, list(self.tracks))
         for number, begin in enumerate(self.segment_packets.tolist()):
             media = begin + int(np.argmax(streams[begin:]))

@@ -106,6 +106,8 @@ def _header_faults(packets: Packets, size: int, control: Bytes) -> list[str]:
 
 def packets_by_pid(packets: Packets) -> dict[int, Ints]:
     """Packet numbers of each PID, null packets left out."""
+    if not len(packets.pid):
+        return {}
     order = np.argsort(packets.pid, kind="stable")
     pids, firsts = np.unique(packets.pid[order], return_index=True)
     groups = np.split(order, firsts[1:])
