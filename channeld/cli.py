@@ -19,6 +19,7 @@ from channeld import __version__
 from channeld.base.errors import ChannelError, ConfigError, MediaError, PlaylistError, ProbeError
 from channeld.check import check as check_configuration
 from channeld.cli_client import AdminClient, DaemonUnreachable, NotAllowed, connect
+from channeld.cli_prepare import Preparation, wanted_clips, writing
 from channeld.cli_render import console, show_check, show_error, show_probe, status_table
 from channeld.config import default_path, load
 from channeld.media.facts import choose_audio
@@ -79,6 +80,11 @@ def _verb(function: Callable[Options, int]) -> Callable[Options, None]:
         except ChannelError as error:
             show_error(str(error))
             code = next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
+        except BrokenPipeError:
+            raise  # whoever read our output went away, as `head` does: typer ends quietly
+        except OSError as error:
+            show_error(f"{error.filename or 'the system'}: {error.strerror or error}")
+            code = FAILED
         raise typer.Exit(code)
 
     return app.command()(tell)
@@ -152,6 +158,29 @@ def _watch(client: AdminClient, *, as_json: bool) -> int:
                 live.update(status_table(_channels(client)), refresh=True)
     except KeyboardInterrupt:
         return OK
+
+
+@_verb
+def prepare(
+    channels: Annotated[list[str] | None, typer.Argument(metavar="[CHANNEL]...", help="Channels; default: all.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Prepare every clip of the channels' playlists now, into the cache, without going on air."""
+    loaded = load(config or default_path())
+    chosen = [loaded.channel(channel_id) for channel_id in channels or loaded.channels]
+    clips = wanted_clips(loaded, chosen)
+    with writing(loaded.folders.state / "cache"):
+        preparation = Preparation(loaded, quiet=as_json)
+        preparation.make_fillers(loaded, chosen)
+        outcome = preparation.run(clips)
+    if as_json:
+        _write_json(outcome.to_json())
+    else:
+        console().print(f"{outcome.ready} of {len(clips)} clips are ready")
+    if outcome.left and not as_json:
+        console().print(f"the cache is full: {outcome.left} clips are left. Raise prepare.cache_max_bytes")
+    return FAILED if outcome.failures or outcome.left else OK
 
 
 @_verb

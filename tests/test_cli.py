@@ -1,11 +1,14 @@
 """The command line, run as its users run it: a process, its output and its exit code."""
 
+import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -77,7 +80,7 @@ def home(tmp_path: Path) -> Path:
 def test_help_names_every_verb(tmp_path: Path) -> None:
     done = channeld("--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert all(verb in done.stdout for verb in ("run", "check", "status", "probe"))
+    assert all(verb in done.stdout for verb in ("run", "check", "status", "prepare", "probe"))
 
 
 def test_a_wrong_verb_or_option_is_bad_input(tmp_path: Path) -> None:
@@ -206,3 +209,74 @@ def test_probe_of_what_is_not_media_is_bad_input(tmp_path: Path) -> None:
     done = channeld("probe", "text.mp4", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: text.mp4: ")
+
+
+SMALL = "{width: 64, height: 36, fps: 10, video_bitrate: 100k, gop_seconds: 1, preset: ultrafast}"
+
+
+def airing(folder: Path, entries: str, profile: str = SMALL) -> Path:
+    """A folder with a configuration of one profile, and a list."""
+    text = f"state_dir: state\nruntime_dir: run\nhls_dir: hls\nprofiles: {{s: {profile}}}\ndefaults: {{profile: s}}\n"
+    (folder / "channeld.yaml").write_text(text + "channels: {a: {playlist: a.m3u}}\n")
+    (folder / "a.m3u").write_text(entries)
+    return folder
+
+
+@needs_ffmpeg
+def test_prepare_conforms_every_clip_once_and_tells_which_it_cannot(tmp_path: Path) -> None:
+    made_clip(tmp_path)
+    (tmp_path / "bad.mp4").write_text("no film")
+    airing(tmp_path, "two.mkv\nbad.mp4\ntwo.mkv\nnone.mp4\n")
+    done = channeld("prepare", "--json", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    outcome = json.loads(done.stdout)
+    assert (outcome["ready"], outcome["left"]) == (1, 0)
+    assert [(Path(each["file"]).name, each["line"]) for each in outcome["failures"]] == [("bad.mp4", 2)]
+    assert len(list(tmp_path.glob("state/cache/*/*.idx"))) >= 2  # the clip and the filler
+    assert not list(tmp_path.glob("state/cache/*/*.part"))
+
+
+@needs_ffmpeg
+def test_prepare_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:
+    made_clip(tmp_path)
+    airing(tmp_path, "two.mkv\n")
+    done = channeld("prepare", "a", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["ready: two.mkv (1.0 s)", "1 of 1 clips are ready"]
+
+
+def test_prepare_of_an_unknown_channel_is_bad_input(tmp_path: Path) -> None:
+    done = channeld("prepare", "b", cwd=airing(tmp_path, ""))
+    assert done.returncode == 2
+    assert "no channel 'b'; there are a" in done.stderr
+
+
+def test_prepare_leaves_a_cache_alone_that_another_process_writes(tmp_path: Path) -> None:
+    airing(tmp_path, "")
+    (tmp_path / "state/cache").mkdir(parents=True)
+    with (tmp_path / "state/cache/writer.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = channeld("prepare", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "another channeld prepares" in done.stderr
+
+
+@needs_ffmpeg
+def test_prepare_that_is_interrupted_leaves_no_part_behind(tmp_path: Path) -> None:
+    subprocess.run(
+        ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x36:r=30:d=300", "-preset", "ultrafast", "long.mp4"],
+        cwd=tmp_path,
+        check=True,
+    )
+    airing(tmp_path, "long.mp4\n", profile="{width: 640, height: 360, preset: slower}")
+    child = subprocess.Popen([sys.executable, "-m", "channeld", "prepare"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    cache = tmp_path / "state/cache"
+    deadline = time.monotonic() + 60
+    while not (list(cache.glob("*/reference.json")) and list(cache.glob("*/*.idx.part"))) and time.monotonic() < deadline:
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    _, told = child.communicate(timeout=60)
+    assert child.returncode not in (0, 2)
+    assert b"Traceback" not in told
+    assert not list(cache.glob("*/*.part"))

@@ -63,29 +63,31 @@ def test_every_key_is_documented() -> None:
     assert set(key_patterns()) == documented
 
 
+MANY_FAULTS = """\
+hosts: many
+state_dri: /srv
+profiles:
+  big: {width: 1281, presett: fast, video_bitrate: lots}
+log: {level: infos}
+channels:
+  Live1: {}
+  live2:
+    profile: hug
+    order: shufle
+    outputs:
+      - hls: {segment_seconds: 1}
+      - foo: {}
+      - rtmp: {name: a}
+  live3:
+    playlist: a.m3u
+    playlist: b.m3u
+    outputs:
+      - hls: {segment_seconds: 1}
+"""
+
+
 def test_all_faults_are_told_at_once_in_the_order_of_their_lines(tmp_path: Path) -> None:
-    text = """\
-        hosts: many
-        state_dri: /srv
-        profiles:
-          big: {width: 1281, presett: fast, video_bitrate: lots}
-        log: {level: infos}
-        channels:
-          Live1: {}
-          live2:
-            profile: hug
-            order: shufle
-            outputs:
-              - hls: {segment_seconds: 1}
-              - foo: {}
-              - rtmp: {name: a}
-          live3:
-            playlist: a.m3u
-            playlist: b.m3u
-            outputs:
-              - hls: {segment_seconds: 1}
-        """
-    found = [(error.line, error.column, error.key) for error in faults(text, tmp_path)]
+    found = [(error.line, error.column, error.key) for error in faults(MANY_FAULTS, tmp_path)]
     assert found == [
         (1, 8, "hosts"),
         (2, 1, "state_dri"),
