@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from channeld.base.clock import Clock
 from channeld.base.units import TICKS_PER_SECOND
-from channeld.outputs.hls_manifest import Manifest, Segment, Timeline, parse, render, target_seconds
+from channeld.outputs.hls_manifest import Manifest, Segment, Timeline, parse, read_timeline, render, target_seconds
 from channeld.outputs.hls_store import SegmentStore
 
 _LONGEST_SEGMENTS = 10
@@ -130,7 +130,7 @@ class Packager:
 
     def attach(self, description: dict[str, Any]) -> None:
         """Slices come from this ring now. The same timeline keeps its first anchor; another one begins a discontinuity."""
-        timeline = Timeline(str(description["timeline"]), float(description["anchor_wall_s"]), int(description["anchor_ticks"]))
+        timeline = read_timeline(description)
         if self._timeline is not None and self._timeline.id == timeline.id:
             return
         if self._timeline is not None:

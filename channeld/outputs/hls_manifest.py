@@ -21,6 +21,7 @@ MAX_MANIFEST_BYTES = 1 << 20
 MAX_SEGMENTS = 4096
 SEGMENT_NAME = re.compile(r"segment-(\d{10})\.ts")
 
+_LAST_WALL_S = 200_000_000_000.0  # the year 8307; datetime ends at 9999
 _STATE_TAG = "#EXT-X-CHANNELD-TIMELINE:"
 _NUMBER_TAGS = {"#EXT-X-TARGETDURATION": "target_s", "#EXT-X-MEDIA-SEQUENCE": "first", "#EXT-X-DISCONTINUITY-SEQUENCE": "discontinuities"}
 
@@ -41,6 +42,16 @@ class Timeline:
     def wall_s(self, ticks: int) -> float:
         """Wall clock at a tick, to the millisecond."""
         return round(self.anchor_wall_s + (ticks - self.anchor_ticks) / TICKS_PER_SECOND, 3)
+
+
+def read_timeline(description: dict[str, Any]) -> Timeline:
+    """The timeline that a ring's description names. Raises ValueError when something is missing or cannot be a time."""
+    name, wall_s, ticks = (description.get(key) for key in ("timeline", "anchor_wall_s", "anchor_ticks"))
+    if not (isinstance(name, str) and isinstance(wall_s, int | float) and isinstance(ticks, int)):
+        raise ValueError("a description without its timeline or anchor")
+    if not 0 <= wall_s < _LAST_WALL_S:
+        raise ValueError(f"not a wall clock: {wall_s}")
+    return Timeline(name, float(wall_s), ticks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,12 @@ def target_seconds(segment_seconds: float | Fraction) -> int:
 def render(manifest: Manifest) -> bytes:
     """The playlist's text. Durations are exact: six decimals tell every tick apart."""
     timeline = manifest.timeline
-    state = {"id": timeline.id, "anchor_wall_s": timeline.anchor_wall_s, "anchor_ticks": timeline.anchor_ticks, "end": manifest.end_ticks}
+    state = {
+        "timeline": timeline.id,
+        "anchor_wall_s": timeline.anchor_wall_s,
+        "anchor_ticks": timeline.anchor_ticks,
+        "end": manifest.end_ticks,
+    }
     lines = [
         "#EXTM3U",
         "#EXT-X-VERSION:6",
@@ -147,12 +163,10 @@ def _segment(name: str, pending: dict[str, Any], sequence: int) -> Segment:
 
 
 def _timeline(state: dict[str, Any]) -> tuple[Timeline, int]:
-    name, wall_s, ticks, end = (state.get(key) for key in ("id", "anchor_wall_s", "anchor_ticks", "end"))
-    if not (isinstance(name, str) and isinstance(wall_s, int | float) and isinstance(ticks, int) and isinstance(end, int)):
-        raise ValueError("not a timeline")
-    if not math.isfinite(wall_s):
-        raise ValueError("not a wall clock")
-    return Timeline(name, float(wall_s), ticks), end
+    end = state.get("end")
+    if not isinstance(end, int):
+        raise ValueError("a timeline without its end")
+    return read_timeline(state), end
 
 
 def with_token(text: bytes, token: str) -> bytes:

@@ -6,7 +6,7 @@ and told once a second. No thread per viewer; everything here belongs to the eve
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from channeld.bus.reader import Lapped, RingReader, Slice
 from channeld.telemetry import log
@@ -101,7 +101,7 @@ class Viewer:
         self._expected_dts: int | None = None
         self.skips = 0
 
-    async def slices(self) -> AsyncIterator[bytes]:
+    async def slices(self) -> AsyncGenerator[bytes, None]:
         """The stream from the newest random access point on, until the feed closes."""
         self._feed.viewers += 1
         try:

@@ -1,0 +1,177 @@
+"""What viewers can ask a media worker for: HLS files, the endless stream, and whether it lives.
+
+Rule: GET, HEAD and OPTIONS only, and names by fixed pattern. No state of its own beyond the feeds and the folder that the
+worker gives it. Run by the media worker's event loop; deadlines and sizes of connections are `media_server`'s.
+"""
+
+import asyncio
+import hmac
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from channeld.api.media_files import Folder, OpenFile, is_unchanged, read_chunks, wanted_range
+from channeld.outputs.hls_manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, with_token
+from channeld.outputs.http_ts import Feed, Viewer
+
+_METHODS = ["GET", "HEAD", "OPTIONS"]
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range, Date, ETag, Last-Modified",
+}
+_PREFLIGHT = {
+    **_CORS,
+    "Access-Control-Allow-Methods": ", ".join(_METHODS),
+    "Access-Control-Allow-Headers": "Range, If-None-Match, If-Modified-Since, If-Range",
+    "Access-Control-Max-Age": "86400",
+}
+_PLAIN = {**_CORS, "Cache-Control": "no-store"}
+_MANIFEST = {"Content-Type": "application/vnd.apple.mpegurl", "Cache-Control": "max-age=1"}
+# A media sequence is never given twice, so what a segment's name stands for never changes.
+_SEGMENT = {"Content-Type": "video/mp2t", "Cache-Control": "max-age=3600, immutable"}
+
+
+@dataclass(slots=True)
+class Access:
+    """Who may watch: everybody, or who knows the token. The worker replaces the token when it is configured anew."""
+
+    token: str | None = None
+
+    def allows(self, request: Request) -> bool:
+        """Compared in constant time."""
+        if self.token is None:
+            return True
+        return hmac.compare_digest(request.query_params.get("token", "").encode(), self.token.encode())
+
+
+class PieceByPiece(Response):
+    """A body sent piece by piece, until its end or until the viewer has gone; then `fd` is closed."""
+
+    def __init__(
+        self, pieces: AsyncGenerator[bytes, None], headers: Mapping[str, str], *, status: int = 200, fd: int | None = None
+    ) -> None:
+        super().__init__(status_code=status, headers=dict(headers))
+        self._pieces = pieces
+        self._fd = fd
+        if "content-length" not in (name.lower() for name in headers):
+            del self.headers["content-length"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            if scope["method"] != "HEAD":
+                await self._send_body(receive, send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            if self._fd is not None:
+                os.close(self._fd)
+
+    async def _send_body(self, receive: Receive, send: Send) -> None:
+        body = asyncio.ensure_future(self._send_pieces(send))
+        gone = asyncio.ensure_future(_wait_for_disconnect(receive))
+        try:
+            await asyncio.wait((body, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (body, gone):
+                task.cancel()
+            outcomes = await asyncio.gather(body, gone, return_exceptions=True)
+        if isinstance(outcomes[0], Exception):
+            raise outcomes[0]
+
+    async def _send_pieces(self, send: Send) -> None:
+        # Cancelled in `send`, a generator would learn of its end only when it is collected.
+        async with aclosing(self._pieces) as pieces:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class MediaRoutes:
+    """The routes over one folder and the feeds of the channels on air here."""
+
+    def __init__(self, folder: Folder, feeds: Mapping[str, Feed], access: Access) -> None:
+        self._folder, self._feeds, self._access = folder, feeds, access
+
+    def application(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/hls/{channel}/{name}", self.hls, methods=_METHODS),
+                Route("/ts/{channel}", self.ts, methods=_METHODS),
+                Route("/healthz", self.healthz, methods=_METHODS),
+            ]
+        )
+
+    async def healthz(self, request: Request) -> Response:
+        """Alive: this loop turns."""
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=_PREFLIGHT)
+        return JSONResponse({"status": "ok", "channels": len(self._feeds)}, headers=_PLAIN)
+
+    async def hls(self, request: Request) -> Response:
+        """A manifest or a segment."""
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        channel, name = request.path_params["channel"], request.path_params["name"]
+        file = self._folder.open(channel, name)
+        if file is None:
+            return PlainTextResponse("Not found\n", 404, headers=_PLAIN)
+        if name == MANIFEST_NAME:
+            return self._manifest(request, file)
+        return _segment(request, file)
+
+    async def ts(self, request: Request) -> Response:
+        """The endless stream from the newest random access point on."""
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        feed = self._feeds.get(request.path_params["channel"])
+        if feed is None or feed.is_closed:
+            return PlainTextResponse("Not found\n", 404, headers=_PLAIN)
+        viewer = Viewer(feed, f"{request.client.host}:{request.client.port}" if request.client else "unknown")
+        return PieceByPiece(viewer.slices(), {**_PLAIN, "Content-Type": "video/mp2t"})
+
+    def _refusal(self, request: Request) -> Response | None:
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=_PREFLIGHT)
+        if not self._access.allows(request):
+            return PlainTextResponse("A valid ?token= is needed\n", 403, headers=_PLAIN)
+        return None
+
+    def _manifest(self, request: Request, file: OpenFile) -> Response:
+        headers = {**_CORS, **_MANIFEST, "ETag": file.etag, "Last-Modified": file.last_modified}
+        try:
+            if is_unchanged(request, file):
+                return Response(status_code=304, headers=headers)
+            text = os.read(file.fd, MAX_MANIFEST_BYTES)
+        finally:
+            os.close(file.fd)
+        token = self._access.token
+        return Response(text if token is None else with_token(text, token), headers=headers)
+
+
+def _segment(request: Request, file: OpenFile) -> Response:
+    headers = {**_CORS, **_SEGMENT, "ETag": file.etag, "Last-Modified": file.last_modified, "Accept-Ranges": "bytes"}
+    if is_unchanged(request, file):
+        os.close(file.fd)
+        return Response(status_code=304, headers=headers)
+    try:
+        wanted = wanted_range(request, file)
+    except ValueError:
+        os.close(file.fd)
+        return Response(status_code=416, headers={**_PLAIN, "Content-Range": f"bytes */{file.size}"})
+    start, end = wanted or (0, file.size)
+    headers["Content-Length"] = str(end - start)
+    if wanted is not None:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
+    return PieceByPiece(read_chunks(file.fd, start, end), headers, status=206 if wanted else 200, fd=file.fd)

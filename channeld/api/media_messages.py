@@ -1,0 +1,99 @@
+"""What control tells a media worker, read once from plain values into types.
+
+Rule: a message that lacks something or names a wrong type raises ValueError that says what; nothing behind this doubts its
+values again. Sans-I/O.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from channeld.outputs.hls_manifest import MAX_SEGMENTS
+from channeld.outputs.hls_store import CHANNEL_ID
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """How to listen and where the files are. `token` None: open to all. `tls`: certificate and key."""
+
+    host: str
+    port: int
+    reuse_port: bool
+    hls_dir: Path
+    hls_max_bytes: int | None
+    token: str | None
+    tls: tuple[Path, Path] | None
+
+
+@dataclass(frozen=True, slots=True)
+class HlsOrder:
+    """The channel's HLS output: longest segment in seconds, segments in the manifest."""
+
+    name: str
+    segment_seconds: Fraction
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelOrder:
+    """A channel's ring and which outputs read it. `ts` is the name of its HTTP-TS output, None without one."""
+
+    channel: str
+    ring_id: int
+    hls: HlsOrder | None
+    ts: str | None
+
+
+def read_configuration(values: dict[str, Any]) -> Configuration:
+    """Read `configure`. Raises ValueError."""
+    host, _, port = _of(values, "listen", str).rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"listen is not host:port: {values['listen']!r}")
+    access = _of(values, "access", str)
+    if access not in ("open", "token"):
+        raise ValueError(f"access is not open or token: {access!r}")
+    tls = values.get("tls")
+    cap = values.get("hls_max_bytes")
+    return Configuration(
+        host=host.strip("[]"),
+        port=int(port),
+        reuse_port=bool(values.get("reuse_port", False)),
+        hls_dir=Path(_of(values, "hls_dir", str)),
+        hls_max_bytes=None if cap is None else _of(values, "hls_max_bytes", int),
+        token=_of(values, "token", str) if access == "token" else None,
+        tls=None if tls is None else (Path(_of(tls, "cert", str)), Path(_of(tls, "key", str))),
+    )
+
+
+def read_channel(values: dict[str, Any]) -> ChannelOrder:
+    """Read `channel`. Raises ValueError."""
+    channel = _of(values, "channel", str)
+    if CHANNEL_ID.fullmatch(channel) is None:
+        raise ValueError(f"not a channel id: {channel!r}")
+    hls: HlsOrder | None = None
+    ts: str | None = None
+    for output in _of(values, "outputs", list):
+        name, kind = _of(output, "name", str), _of(output, "type", str)
+        if kind == "hls" and hls is None:
+            hls = _read_hls(name, output)
+        elif kind == "ts" and ts is None:
+            ts = name
+        else:
+            raise ValueError(f"output {name} of type {kind!r}: a media worker has one hls and one ts per channel")
+    return ChannelOrder(channel, _of(values, "ring_id", int), hls, ts)
+
+
+def _read_hls(name: str, output: dict[str, Any]) -> HlsOrder:
+    seconds = Fraction(str(output.get("segment_seconds")))
+    window = _of(output, "window", int)
+    if not 0 < seconds <= 60 or not 1 <= window <= MAX_SEGMENTS:
+        raise ValueError(f"output {name}: segment_seconds {seconds} or window {window} out of range")
+    return HlsOrder(name, seconds, window)
+
+
+def _of(values: dict[str, Any], key: str, kind: type[Any]) -> Any:
+    value = values.get(key) if isinstance(values, dict) else None
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"{key} is missing or not {kind.__name__}")
+    return value

@@ -1,0 +1,143 @@
+"""The media worker's HTTP server: uvicorn with bounds on what a connection may hold and for how long.
+
+Rule: a request's head is small and arrives soon, a viewer that takes nothing is cut off, and the number of connections has
+a limit; whoever breaks one loses its own connection only. Run by the media worker's event loop.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD_BYTES = 16 * 1024
+HEAD_TIMEOUT_S = 10.0
+STALL_TIMEOUT_S = 30.0
+KEEP_ALIVE_S = 15
+MAX_CONNECTIONS = 4096
+SHUTDOWN_S = 2
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """A connection that is aborted when a head grows or lasts too long, or when nothing is taken for too long.
+
+    uvicorn itself bounds neither a head under httptools nor the time for it, and `close` waits for a peer that reads nothing.
+    """
+
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+    _stall_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_answering:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.transport.abort()
+                return
+        super().data_received(data)
+        if self._is_answering:
+            self._head_bytes = 0
+            self._stop_timers("_head_timer")
+        else:
+            self._await_head()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._head_bytes = 0
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stop_timers("_stall_timer")
+        self._stall_timer = self.loop.call_later(STALL_TIMEOUT_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_timers("_stall_timer")
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timers("_head_timer", "_stall_timer")
+        super().connection_lost(exc)
+
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _await_head(self) -> None:
+        if self._head_timer is None and not self.transport.is_closing():
+            self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up_head)
+
+    def _give_up_head(self) -> None:
+        self._head_timer = None
+        if not self._is_answering:
+            self.transport.abort()
+
+    def _stop_timers(self, *names: str) -> None:
+        for name in names:
+            timer = getattr(self, name)
+            if timer is not None:
+                timer.cancel()
+                setattr(self, name, None)
+
+
+class MediaServer(uvicorn.Server):
+    """uvicorn without signal handlers of its own; `on_ready` is called once it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+
+def server_config(application: Any, tls: tuple[Path, Path] | None) -> uvicorn.Config:
+    """uvicorn's settings; `tls` is certificate and key. Raises OSError or ssl.SSLError when these cannot be loaded."""
+    config = uvicorn.Config(
+        application,
+        http=BoundedHttpProtocol,
+        ws="none",
+        loop="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,  # a query may carry a viewer's token
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        backlog=1024,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        ssl_certfile=str(tls[0]) if tls else None,
+        ssl_keyfile=str(tls[1]) if tls else None,
+    )
+    config.load()
+    return config
+
+
+def listen(host: str, port: int, *, reuse_port: bool) -> socket.socket:
+    """A listening address; port 0 takes any free one. Raises OSError when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((host, port))
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
