@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TypeVar
 
 import psutil
 
@@ -26,6 +27,7 @@ TAIL_BYTES = 8192
 _READ_BYTES = 16384
 _log = log.get("process")
 
+T = TypeVar("T")
 OnLine = Callable[[str], None]
 OnExit = Callable[[int], None]
 
@@ -169,8 +171,8 @@ class Child:
         return self._tail.text()
 
     def poll(self) -> int | None:
-        """The exit status, or None while the child lives."""
-        return self.status if self._ended.is_set() else None
+        """The exit status, or None while the child lives; the tail may still grow (`wait` returns when it is whole)."""
+        return self.status
 
     def wait(self, timeout_s: float) -> int:
         """Wait for the end; the tail is complete and `on_exit` has returned by then. Raises TimeoutError."""
@@ -214,9 +216,7 @@ class Child:
             chunk = os.read(self.stderr.fileno(), _READ_BYTES)
         except BlockingIOError:
             return True
-        for line in self._tail.feed(chunk):
-            if self._on_line is not None:
-                self._on_line(line)
+        self._take(chunk)
         return bool(chunk)
 
     def reap(self) -> None:
@@ -228,11 +228,21 @@ class Child:
         self._drain()
         self.stderr.close()
         os.close(self.pidfd)
+        if self._on_exit is not None:
+            self._call(self._on_exit, self.status)
+        self._ended.set()
+
+    def _take(self, chunk: bytes) -> None:
+        for line in self._tail.feed(chunk):
+            if self._on_line is not None:
+                self._call(self._on_line, line)
+
+    def _call(self, callback: Callable[[T], None], value: T) -> None:
+        """Call what another part gave us; its fault is logged and ends here, for with the spawner thread every child would die."""
         try:
-            if self._on_exit is not None:
-                self._on_exit(self.status)
-        finally:
-            self._ended.set()
+            callback(value)
+        except Exception:  # noqa: BLE001 (the fence between the one spawner and everybody else; logged whole)
+            _log.exception("callback_failed", child=self.name)
 
     def _drain(self) -> None:
         """Read what is left, a pipe's worth at most: a process that left the group may still hold the other end."""
@@ -241,9 +251,7 @@ class Child:
                 chunk = os.read(self.stderr.fileno(), _READ_BYTES)
             except BlockingIOError:
                 chunk = b""
-            for line in self._tail.feed(chunk):
-                if self._on_line is not None:
-                    self._on_line(line)
+            self._take(chunk)
             if not chunk:
                 return
 

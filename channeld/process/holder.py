@@ -60,11 +60,12 @@ class Holding(Protocol):
 
 
 class Spawner(Worker):
-    """The one thread that starts children, reads their stderr and reaps them."""
+    """The one thread that starts children, reads their stderr and reaps them; tells each start and end in this thread."""
 
-    def __init__(self, on_gone: Callable[[Child], None]) -> None:
+    def __init__(self, on_started: Callable[[Child], None], on_gone: Callable[[Child], None]) -> None:
         super().__init__("holder:spawner")
-        self._on_gone = on_gone
+        self._on_started, self._on_gone = on_started, on_gone
+        self._refusing = False
         self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._selector = selectors.DefaultSelector()
@@ -85,22 +86,39 @@ class Spawner(Worker):
 
         def start() -> None:
             try:
+                if self._refusing:
+                    raise SpawnError(f"{spec.name}: the holder is closed")
                 child = start_child(spec, on_line=on_line, on_exit=on_exit)
             except SpawnError as error:
                 result.set_exception(error)
                 return
             self._selector.register(child.stderr, selectors.EVENT_READ, lambda: self._read(child))
             self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._reap(child))
+            self._on_started(child)
             result.set_result(child)
 
-        self._requests.put(start)
-        self.wake()
+        self._ask(start)
+        return result
+
+    def refuse_soon(self) -> "Future[None]":
+        """Start no more children; done when every start asked for before is done."""
+        result: Future[None] = Future()
+
+        def refuse() -> None:
+            self._refusing = True
+            result.set_result(None)
+
+        self._ask(refuse)
         return result
 
     def close_fds(self) -> None:
         """Close what the thread waited on; call after close()."""
         self._selector.close()
         os.close(self._wake_fd)
+
+    def _ask(self, request: Callable[[], None]) -> None:
+        self._requests.put(request)
+        self.wake()
 
     def _serve_requests(self) -> None:
         os.eventfd_read(self._wake_fd)
@@ -128,7 +146,7 @@ class Holder:
         self._children: dict[int, Child] = {}
         self._fds: dict[str, int] = {}
         self._closed = False
-        self._spawner = Spawner(self._forget)
+        self._spawner = Spawner(self._remember, self._forget)
         self._spawner.start()
 
     def spawn(self, spec: ChildSpec, *, on_line: OnLine | None = None, on_exit: OnExit | None = None) -> Child:
@@ -144,10 +162,6 @@ class Holder:
             child = self._spawner.start_soon(spec, on_line, on_exit).result(_SPAWN_TIMEOUT_S)
         except TimeoutError:
             raise SpawnError(f"{spec.name}: no answer from the spawner within {_SPAWN_TIMEOUT_S:g} s") from None
-        with self._lock:
-            if child.poll() is None:
-                self._children[child.pid] = child
-        _log.debug("child_started", child=spec.name, pid=child.pid)
         return child
 
     def keep_fd(self, name: str, fd: int) -> None:
@@ -184,6 +198,8 @@ class Holder:
             if self._closed:
                 return
             self._closed = True
+        self._spawner.refuse_soon().result(_SPAWN_TIMEOUT_S)
+        with self._lock:
             children = list(reversed(self._children.values()))
         for child in children:
             child.signal(signal.SIGINT)
@@ -197,6 +213,11 @@ class Holder:
             self.release(name)
         self._spawner.close()
         self._spawner.close_fds()
+
+    def _remember(self, child: Child) -> None:
+        with self._lock:
+            self._children[child.pid] = child
+        _log.debug("child_started", child=child.name, pid=child.pid)
 
     def _forget(self, child: Child) -> None:
         with self._lock:

@@ -1,0 +1,101 @@
+"""Whether an egress FFmpeg delivers: judged from its stderr lines and its progress.
+
+Rule: alive means progress on a connection that was made, never "has a pid". Sans-I/O; times come in as nanoseconds of
+the monotonic clock. Used by the push's thread, one Delivery per FFmpeg.
+
+*Tried* on FFmpeg 5.1: the fifo muxer keeps the process and its progress going while the target is away. A lost connection
+shows as `Recovery attempt #1`, a new one as `Recovery successful`; the first one only as TCP's `Successfully connected`,
+so that a server which accepts and then says nothing counts as up until rw_timeout (5 s).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from channeld.base.clock import NS_PER_SECOND
+from channeld.process.ffmpeg_log import CONNECTION_TROUBLE, FFmpegLine, LineKind
+
+LOST = "connection lost"
+_ADVANCES_AFTER = {LineKind.CONNECTED: 2, LineKind.RECOVERED: 1}
+"""Progress reports (one a second) that must advance after such a line; a first connection may yet be refused by RTMP."""
+
+
+class PushCondition(Enum):
+    """What a push does."""
+
+    STARTING = "starting"
+    UP = "up"
+    RETRYING = "retrying"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class PushState:
+    """A push at one moment; `url` and `last_error` are redacted, `since_s` is seconds of the wall clock."""
+
+    channel: str
+    name: str
+    url: str
+    condition: PushCondition
+    reason: str | None
+    since_s: float
+    restarts: int
+    last_error: str | None
+    pid: int | None
+
+
+class Delivery:
+    """One FFmpeg's delivery, from its start."""
+
+    def __init__(self, *, now_ns: int) -> None:
+        self.condition = PushCondition.STARTING
+        self.reason: str | None = None
+        self.last_error: str | None = None
+        self._cause: LineKind | None = None  # of the connection attempt under way
+        self._advances_wanted: int | None = None  # None: not connected
+        self._out_time = ""
+        self._advanced_ns = now_ns
+        self._up_since_ns = now_ns
+        self._longest_up_ns = 0
+
+    def take_line(self, line: FFmpegLine) -> None:
+        """Judge a stderr line."""
+        if line.kind is LineKind.RECOVERED or (line.kind is LineKind.CONNECTED and self.condition is PushCondition.STARTING):
+            self._advances_wanted = _ADVANCES_AFTER[line.kind]
+        elif line.kind is LineKind.RECOVERING:
+            self._cause = None
+            self._lose(self.reason if self.condition is PushCondition.RETRYING else LOST)
+        elif line.kind in CONNECTION_TROUBLE:
+            self._take_trouble(line)
+
+    def take_progress(self, text: str, *, now_ns: int) -> None:
+        """Judge a line of `-progress`; only `out_time_us` counts."""
+        key, _, value = text.partition("=")
+        if key != "out_time_us" or value == self._out_time:
+            return
+        self._out_time = value
+        self._advanced_ns = now_ns
+        if self.condition is PushCondition.UP:
+            self._longest_up_ns = max(self._longest_up_ns, now_ns - self._up_since_ns)
+        elif self._advances_wanted is not None:
+            self._advances_wanted -= 1
+            if self._advances_wanted <= 0:
+                self.condition, self.reason, self._up_since_ns = PushCondition.UP, None, now_ns
+
+    def idle_s(self, now_ns: int) -> float:
+        """Seconds since progress last advanced."""
+        return (now_ns - self._advanced_ns) / NS_PER_SECOND
+
+    @property
+    def healthy_s(self) -> float:
+        """Seconds of the longest time without a break that it was up."""
+        return self._longest_up_ns / NS_PER_SECOND
+
+    def _take_trouble(self, line: FFmpegLine) -> None:
+        # "Input/output error" is what follows every other trouble: it never hides the cause before it.
+        if self._cause is None or line.kind is not LineKind.IO_ERROR:
+            self._cause = line.kind
+            self.last_error = line.text
+        self._lose(self._cause.value)
+
+    def _lose(self, reason: str | None) -> None:
+        self.condition, self.reason, self._advances_wanted = PushCondition.RETRYING, reason, None
