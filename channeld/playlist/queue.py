@@ -14,6 +14,8 @@ from channeld.playlist.model import Entry, Playlist, Readiness
 from channeld.playlist.order import Diff, Key
 from channeld.playlist.roster import Renewal, Roster
 
+__all__ = ["Diff", "Order", "Queue"]
+
 Order = Literal["sequential", "shuffle"]
 
 

@@ -1,6 +1,7 @@
 """What airs next is what the queue rules say, for any list, any edit and any readiness."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,9 +34,9 @@ def by_name(pending: str = "", refused: str = "") -> Callable[[Entry], Readiness
     return lambda entry: PENDING if entry.locator in pending else REFUSED if entry.locator in refused else READY
 
 
-def air(queue: Queue, readiness: Callable[[Entry], Readiness] = by_name()) -> str:
-    """Begin whatever the plan has first; its name."""
-    first = queue.plan(1, readiness)[0]
+def air(queue: Queue) -> str:
+    """Begin whatever the plan has first when all is ready; its name."""
+    first = queue.plan(1, by_name())[0]
     queue.started(first.id)
     assert queue.current == first
     return first.locator
@@ -112,7 +113,7 @@ def test_the_same_file_with_other_trims_is_another_clip():
     whole = Entry("e1", "a", Path("/media/a"), None, "a")
     queue = Queue("sequential", 0)
     queue.apply(Playlist((whole,), Path("/l")))
-    diff = queue.apply(Playlist((Entry("e1", "a", Path("/media/a"), None, "a", out_s=whole.in_s or 5),), Path("/l")))  # type: ignore[arg-type]
+    diff = queue.apply(Playlist((Entry("e1", "a", Path("/media/a"), None, "a", out_s=Fraction(5)),), Path("/l")))
     assert len(diff.added) == len(diff.removed) == 1
 
 
