@@ -125,8 +125,9 @@ def check_counters(packets: Packets, numbers: Ints, restarts: Ints) -> tuple[Cou
     wrong = step != carries[1:]
     marked = (packets.adaptation_flags[numbers] & 0x80) > 0
     part = np.searchsorted(restarts, numbers, side="right")
+    wrong &= part[1:] == part[:-1]
     repeated = _repetitions(packets, numbers, np.flatnonzero(wrong & (step == 0) & carries[:-1]) + 1)
-    wrong &= ~marked[1:] & (part[1:] == part[:-1])
+    wrong &= ~marked[1:]
     wrong[repeated - 1] = False
     report = Counters(
         packets=len(numbers),
