@@ -111,8 +111,10 @@ class ClipCache:
             else:
                 self._pins.pop(key, None)
 
-    def evict(self, needed_bytes: int, next_airing: NextAiring, *, airs_in_s: float | None = None) -> bool:
-        """Make room; true when there is. Nothing that airs sooner than `airs_in_s` is given up, so a loop that does not fit keeps a part.
+    def evict(self, needed_bytes: int, next_airing: NextAiring, *, airs_in_s: float | None = None) -> list[str] | None:
+        """Make room; the keys given up, or None when there is no room to be had (then none is).
+
+        Nothing that airs sooner than `airs_in_s` is given up, so that a loop that does not fit keeps a stable part.
 
         `next_airing` gives seconds until a clip airs, None for one that no queue holds: such go first.
         """
@@ -125,11 +127,11 @@ class ClipCache:
                     break
                 chosen.append(key)
                 excess -= self._clips[key].bytes
-            if excess > 0 and airs_in_s is not None:
-                return False
+            if excess > 0:
+                return None
             for key in chosen:
                 self.forget(key)
-            return excess <= 0
+            return chosen
 
     def clean(self) -> None:
         """Remove what dead runs left: parts, and packets without an index. Only when no job runs."""

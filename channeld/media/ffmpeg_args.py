@@ -19,7 +19,12 @@ from channeld.media.whitelist import input_options
 _QUIET = ("-nostdin", "-hide_banner", "-nostats")
 # `repeat`: errors are counted, so none may be folded away. Verbose: counts of decoded frames are told at that level.
 _COUNTED = ("-loglevel", "repeat+level+verbose")
-_LAVFI = {"f": "lavfi", "format_whitelist": "lavfi", "protocol_whitelist": "pipe", "codec_whitelist": "wrapped_avframe,rawvideo,pcm_u8,pcm_f32le,pcm_s16le"}
+_LAVFI = {
+    "f": "lavfi",
+    "format_whitelist": "lavfi",
+    "protocol_whitelist": "pipe",
+    "codec_whitelist": "wrapped_avframe,rawvideo,pcm_u8,pcm_f32le,pcm_s16le",
+}
 SILENCE = f"anullsrc=r={filters.AUDIO_RATE}:cl=stereo"
 
 Tracks = tuple[VideoFacts | None, AudioFacts | None]
@@ -34,7 +39,15 @@ class Sound:
 
 
 def prepare_args(
-    source: Path | str, video: VideoFacts, audio: AudioFacts | None, plan: Plan, profile: Profile, sound: Sound, tools: Tools, *, is_still: bool = False
+    source: Path | str,
+    video: VideoFacts,
+    audio: AudioFacts | None,
+    plan: Plan,
+    profile: Profile,
+    sound: Sound,
+    tools: Tools,
+    *,
+    is_still: bool = False,
 ) -> list[str]:
     """Conform a source to the house format on stdout. A still is one picture (an image, cover art) held for the whole clip."""
     media = _source(source, plan.seek_s, {"noaccurate_seek": None, "reinit_filter:v": 0, "max_error_rate": 1})
@@ -54,7 +67,9 @@ def card_args(
     else:
         voice, audio = ffmpeg.input(SILENCE, **_LAVFI)["0"], None
     chain = filters.sound_chain(audio, plan, profile, gain_db=sound.gain_db, is_limited=sound.is_limited)
-    return _command(tools, [card["0"], voice], _house_options(profile) | {"filter:v": filters.card_chain(title, plan, profile), "filter:a": chain})
+    return _command(
+        tools, [card["0"], voice], _house_options(profile) | {"filter:v": filters.card_chain(title, plan, profile), "filter:a": chain}
+    )
 
 
 def measure_args(source: Path | str, audio: AudioFacts, plan: Plan, length_s: float, tools: Tools) -> list[str]:

@@ -19,7 +19,9 @@ PEAK_LIMIT = 0.84
 """Sample peak of the limiter, -1.5 dBFS: leaves half a decibel for what lies between samples."""
 SPARE_CLONE_S = 1.0
 
-_PROGRESSIVE_CODECS = frozenset("vp8 vp9 av1 theora gif png apng webp bmp tiff jpegxl mjpeg flv1 h263 flashsv flashsv2".split())
+_PROGRESSIVE_CODECS = frozenset(
+    ("vp8", "vp9", "av1", "theora", "gif", "png", "apng", "webp", "bmp", "tiff", "jpegxl", "mjpeg", "flv1", "h263", "flashsv", "flashsv2")
+)
 _FONTS = (
     "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
     "/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf",
@@ -61,7 +63,9 @@ def card_chain(title: str, plan: Plan, profile: Profile) -> str:
     steps = []
     if text and font:
         size = max(10, min(profile.height // 12, profile.width * 17 // (10 * len(text))))
-        steps.append(f"drawtext=fontfile={font}:expansion=none:fontcolor=0xd8dee9:fontsize={size}:x=(w-text_w)/2:y=(h-text_h)/2:text='{text}'")
+        steps.append(
+            f"drawtext=fontfile={font}:expansion=none:fontcolor=0xd8dee9:fontsize={size}:x=(w-text_w)/2:y=(h-text_h)/2:text='{text}'"
+        )
     return ",".join([*steps, *_house_colour(profile, profile.width, profile.height, ""), *_held(plan, profile)])
 
 

@@ -59,9 +59,18 @@ def approve(log: DecodeLog) -> tuple[str, ...]:
 
 
 def run_job(
-    job: Job, cache: ClipCache, reference: Reference | None, *, judge: Judge = approve, on_block: OnBlock = ignore_progress, should_stop: child.Stop = child.never
+    job: Job,
+    cache: ClipCache,
+    reference: Reference | None,
+    *,
+    judge: Judge = approve,
+    on_block: OnBlock = ignore_progress,
+    should_stop: child.Stop = child.never,
 ) -> PreparedClip:
-    """Run a job to its committed clip. Raises PrepareError when the clip is to be refused; ChildStopped, SpawnError, OSError when it is not the clip's fault."""
+    """Run a job to its committed clip.
+
+    Raises PrepareError when the clip is to be refused; ChildStopped, SpawnError, OSError when it is not the clip's fault.
+    """
     try:
         return _attempt(job, cache, reference, judge, on_block, should_stop)
     except ChildExited as error:
@@ -82,7 +91,9 @@ def make_reference(job: Job, cache: ClipCache) -> tuple[PreparedClip, Reference]
     return clip, Reference(work.conformer.parameter_sets, work.silent_frame)
 
 
-def _attempt(job: Job, cache: ClipCache, reference: Reference | None, judge: Judge, on_block: OnBlock, should_stop: child.Stop) -> PreparedClip:
+def _attempt(
+    job: Job, cache: ClipCache, reference: Reference | None, judge: Judge, on_block: OnBlock, should_stop: child.Stop
+) -> PreparedClip:
     try:
         return _Work(job, cache, reference).run(judge, on_block, should_stop)
     except StreamError as error:
@@ -120,7 +131,9 @@ class _Work:
                 self._keep(part, block)
             if part.frames != job.frames:
                 raise PrepareError(f"{part.frames} of {job.frames} frames came out")
-            totals = Totals(self.conformer.video_frames, self.conformer.audio_frames, {"ts_bytes": part.ts_bytes, "warnings": list(warnings)})
+            totals = Totals(
+                self.conformer.video_frames, self.conformer.audio_frames, {"ts_bytes": part.ts_bytes, "warnings": list(warnings)}
+            )
             clip = self._cache.commit(part, totals)
             on_failure.pop_all()
         return clip

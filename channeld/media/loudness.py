@@ -39,7 +39,14 @@ class Loudness:
 
 
 def measure(
-    source: Path | str, audio: AudioFacts, plan: Plan, length_s: float, tools: Tools, *, urgent: bool = False, should_stop: child.Stop = child.never
+    source: Path | str,
+    audio: AudioFacts,
+    plan: Plan,
+    length_s: float,
+    tools: Tools,
+    *,
+    urgent: bool = False,
+    should_stop: child.Stop = child.never,
 ) -> Loudness:
     """Loudness of the clip as planned. An urgent clip over five minutes is heard in windows, so that it may air within seconds."""
     if not urgent or length_s <= SAMPLED_FROM_S:
@@ -84,10 +91,11 @@ def _hear(source: Path | str, audio: AudioFacts, plan: Plan, length_s: float, to
             found["peak"] = _finite(match[1], -120.0)
 
     argv = measure_args(source, audio, plan, length_s, tools)
-    with contextlib.suppress(ChildExited):  # no sample decoded: taken for silence here, judged by prepare
-        with contextlib.closing(child.stream(argv, on_line=take, stall_s=STALL_S, should_stop=should_stop)) as progress:
-            for _ in progress:
-                pass
+    alive = child.stream(argv, on_line=take, stall_s=STALL_S, should_stop=should_stop)
+    # An exit status here means that no sample decoded: silence to us, and prepare judges it.
+    with contextlib.suppress(ChildExited), contextlib.closing(alive):
+        for _ in alive:
+            pass
     return Loudness(found["lufs"], found["peak"])
 
 

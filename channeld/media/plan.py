@@ -16,6 +16,8 @@ JOIN_TOLERANCE_S = 0.2
 IMAGE_SECONDS = 10.0
 PREROLL_S = 5.0
 SEEK_FROM_S = 12.0
+MIN_FRAMES = 2
+"""x264 cannot tell the reordering delay of a single picture and writes it without a DTS; one picture airs as two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def make_plan(facts: MediaFacts, audio: AudioFacts | None, trim: Trim, fps: Fram
     """Lay the clip on the grid. Raises PrepareError when nothing is left of it."""
     if facts.is_image or (facts.video is None and audio is None):
         seconds = trim.duration_s or _length(trim) or IMAGE_SECONDS
-        frames = max(1, fps.frames_in(seconds))
+        frames = max(MIN_FRAMES, fps.frames_in(seconds))
         return Plan(0.0, 0.0, frames, frames)
     video = facts.video.span if facts.video else None
     sound = audio.span if audio else None
@@ -63,10 +65,12 @@ def make_plan(facts: MediaFacts, audio: AudioFacts | None, trim: Trim, fps: Fram
     if trim.duration_s is not None:
         last = min(last, first + max(1, fps.frames_in(trim.duration_s)))
     if first >= last:
-        raise PrepareError(f"nothing left between in {trim.in_s:g} s and out {fps.seconds(last):g} s (the clip has {fps.seconds(whole):.3f} s)")
+        raise PrepareError(
+            f"nothing left between in {trim.in_s:g} s and out {fps.seconds(last):g} s (the clip has {fps.seconds(whole):.3f} s)"
+        )
     origin_s += fps.seconds(first)
     seek_s = max(0.0, origin_s - PREROLL_S) if origin_s > SEEK_FROM_S else 0.0
-    return Plan(seek_s, origin_s, last - first, max(0, min(picture, last) - first))
+    return Plan(seek_s, origin_s, max(MIN_FRAMES, last - first), max(0, min(picture, last) - first))
 
 
 def _length(trim: Trim) -> float | None:

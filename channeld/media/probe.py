@@ -121,7 +121,9 @@ def _video(stream: dict[str, Any], start_s: float) -> VideoFacts:
     colour = Colour(*(_known(stream.get(key)) for key in ("color_range", "color_space", "color_primaries", "color_transfer")))
     is_vfr = bool(average and nominal and not 1 / VFR_RATIO <= nominal / average <= VFR_RATIO)
     captions = bool(stream.get("closed_captions"))
-    return VideoFacts(int(stream["index"]), str(stream["codec_name"]), picture, colour, _span(stream, start_s), average, nominal, is_vfr, captions)
+    return VideoFacts(
+        int(stream["index"]), str(stream["codec_name"]), picture, colour, _span(stream, start_s), average, nominal, is_vfr, captions
+    )
 
 
 def _audio(stream: dict[str, Any], start_s: float) -> AudioFacts:

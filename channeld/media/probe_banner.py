@@ -13,7 +13,13 @@ _SIZE = re.compile(r"[ ,](\d{1,5})x(\d{1,5})\b")
 _SAR = re.compile(r"SAR (\d+:\d+)")
 _RATE = re.compile(r"([\d.]+)(k?) (fps|tbr)\b")
 _ROTATION = re.compile(r"displaymatrix: rotation of (-?[\d.]+)")
-_FIELDS = {"top first": "tt", "bottom first": "bb", "top coded first (swapped)": "tb", "bottom coded first (swapped)": "bt", "progressive": "progressive"}
+_FIELDS = {
+    "top first": "tt",
+    "bottom first": "bb",
+    "top coded first (swapped)": "tb",
+    "bottom coded first (swapped)": "bt",
+    "progressive": "progressive",
+}
 _CHANNELS = {"mono": 1, "stereo": 2, "5.1": 6, "5.1(side)": 6, "7.1": 8, "quad": 4, "2.1": 3, "4.0": 4, "5.0": 5}
 
 

@@ -17,9 +17,7 @@ from channeld.media.tools import Tools, find_tools
 MAX_FILLER_S = 60.0
 
 
-def ensure_filler(
-    cache: ClipCache, profile: Profile, file: Path | None, *, title: str = "", tools: Tools | None = None
-) -> PreparedClip:
+def ensure_filler(cache: ClipCache, profile: Profile, file: Path | None, *, title: str = "", tools: Tools | None = None) -> PreparedClip:
     """The filler clip, pinned for good; the card when the given file cannot be it, which is noted in the cache.
 
     The first minute of a file is taken: a filler is held in memory. Raises ProcessError and OSError when nothing can be prepared at all.

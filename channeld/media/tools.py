@@ -53,8 +53,8 @@ def encoder_version(tools: Tools) -> str:
     """
     banner = child.run([tools.ffmpeg, "-hide_banner", "-version"], max_bytes=1 << 16, deadline_s=VERSION_TIMEOUT_S)
     name = banner.decode("utf-8", "replace").splitlines()[0].split(" Copyright")[0]
-    one_frame = "-nostdin -v error -f lavfi -i color=s=16x16:r=25 -frames:v 1 -c:v libx264 -f h264 pipe:1".split()
-    encoded = child.run([tools.ffmpeg, *one_frame], max_bytes=1 << 20, deadline_s=VERSION_TIMEOUT_S)
+    one_frame = ("-f", "lavfi", "-i", "color=s=16x16:r=25", "-frames:v", "1", "-c:v", "libx264", "-f", "h264", "pipe:1")
+    encoded = child.run([tools.ffmpeg, "-nostdin", "-v", "error", *one_frame], max_bytes=1 << 20, deadline_s=VERSION_TIMEOUT_S)
     found = re.search(rb"x264 - core (\d+[ -~]*?) - H\.264", encoded)
     if found is None:
         raise ProcessError("this FFmpeg has no libx264")

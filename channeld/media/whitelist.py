@@ -16,35 +16,40 @@ _URL_PROTOCOLS = {
     "srt": "srt,udp",
 }
 
-_FORMATS = """
+
+def _names(text: str) -> str:
+    return ",".join(text.split())
+
+
+_FORMATS = _names("""
 mov mp4 m4a 3gp 3g2 mj2 matroska webm avi asf flv live_flv kux mpegts mpeg mpegvideo ogg mxf gxf dv nut rm ivf obu av1 h261 h263 h264
 hevc m4v vc1 dnxhd dirac wtv nsv swf yuv4mpegpipe mjpeg
 aac ac3 eac3 dts dtshd truehd mlp mp3 flac wav w64 aiff au caf amr amrnb amrwb ape tta wv tak mpc mpc8 voc loas spdif xwma oma dsf
 gif apng png_pipe jpeg_pipe webp_pipe bmp_pipe tiff_pipe jpegxl_pipe j2k_pipe ppm_pipe pgm_pipe qoi_pipe tga_pipe
-""".split()
+""")
 
-_VIDEO_DECODERS = """
+_VIDEO_DECODERS = _names("""
 h264 hevc libdav1d libaom-av1 av1 vp8 libvpx vp9 libvpx-vp9 vp6 vp6f vp6a vp3 theora mpeg1video mpeg2video mpegvideo mpeg4 msmpeg4v1
 msmpeg4v2 msmpeg4 wmv1 wmv2 wmv3 vc1 flv h261 h263 h263p h263i prores dnxhd dvvideo mjpeg mjpegb ffv1 huffyuv ffvhuff utvideo rawvideo
 v210 v410 cinepak svq1 svq3 rv10 rv20 rv30 rv40 indeo3 indeo4 indeo5 msvideo1 rpza qtrle flashsv flashsv2 dirac hap cfhd snow cavs
 png apng gif bmp tiff webp libjxl jpeg2000 libopenjpeg ppm pgm targa qoi wrapped_avframe
-""".split()
+""")
 
-_AUDIO_DECODERS = """
+_AUDIO_DECODERS = _names("""
 aac aac_latm ac3 eac3 dca truehd mlp mp1 mp1float mp2 mp2float mp3 mp3float opus libopus vorbis libvorbis flac alac wavpack ape tta tak
 wmav1 wmav2 wmapro wmalossless wmavoice amrnb amrwb cook atrac3 atrac3p atrac3plus sipr real_144 real_288 speex libspeex nellymoser qdm2
 qdmc adpcm_ima_qt adpcm_ima_wav adpcm_ms adpcm_swf adpcm_yamaha adpcm_g722 g722 g726 gsm gsm_ms mpc7 mpc8 s302m
 pcm_alaw pcm_mulaw pcm_bluray pcm_dvd pcm_f16le pcm_f24le pcm_f32be pcm_f32le pcm_f64be pcm_f64le pcm_lxf pcm_s16be pcm_s16be_planar
 pcm_s16le pcm_s16le_planar pcm_s24be pcm_s24daud pcm_s24le pcm_s24le_planar pcm_s32be pcm_s32le pcm_s32le_planar pcm_s64be pcm_s64le
 pcm_s8 pcm_s8_planar pcm_u16be pcm_u16le pcm_u24be pcm_u24le pcm_u32be pcm_u32le pcm_u8 pcm_vidc
-""".split()
+""")
 
 # Decoders that only a probe opens, to name what is dropped; text without a decoder would be told as an error.
-_CAPTION_DECODERS = "cc_dec webvtt subrip srt ass ssa mov_text text dvbsub dvdsub pgssub libzvbi_teletextdec".split()
+_CAPTION_DECODERS = _names("cc_dec webvtt subrip srt ass ssa mov_text text dvbsub dvdsub pgssub libzvbi_teletextdec")
 
-DECODERS = ",".join(_VIDEO_DECODERS + _AUDIO_DECODERS + _CAPTION_DECODERS)
-FILE_FORMATS = ",".join(_FORMATS)
-URL_FORMATS = ",".join([*_FORMATS, "hls", "rtsp", "sdp", "rtp"])
+DECODERS = f"{_VIDEO_DECODERS},{_AUDIO_DECODERS},{_CAPTION_DECODERS}"
+FILE_FORMATS = _FORMATS
+URL_FORMATS = f"{_FORMATS},hls,rtsp,sdp,rtp"
 
 
 def input_options(source: Path | str) -> tuple[str, dict[str, str]]:

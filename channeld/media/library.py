@@ -1,0 +1,100 @@
+"""All clips that the channels want: looked up, prepared in the order they are needed, and told about.
+
+Rule: soonest needed first; one clip's failure is that clip's state, never an exception in a caller. Callers only read states and give
+orders; all work is done in threads of the library, and `on_change` is called from them.
+
+| owner | makes, waits for, ends |
+|---|---|
+| ClipLibrary | one `lookup:library` thread, `jobs` threads `prepare:n` |
+| each prepare thread | its FFmpeg, one at a time |
+"""
+
+import os
+import time
+from collections.abc import Iterable
+
+from channeld.base.worker import Worker
+from channeld.media.board import Board, OnChange
+from channeld.media.cache import ClipCache
+from channeld.media.clip_state import ClipState, PreparedTotals, pending
+from channeld.media.prepare import PrepareRequest
+from channeld.media.prepare_workers import Kit, LookupWorker, PrepareWorker
+from channeld.media.tools import Tools, find_tools
+from channeld.media.verdict import Tolerance
+
+
+def default_jobs() -> int:
+    """Half of the cores, at least one."""
+    return max(1, (os.cpu_count() or 1) // 2)
+
+
+class ClipLibrary:
+    """The prepare queue and its threads. All methods are safe from any thread and return at once, but `close`."""
+
+    def __init__(
+        self,
+        cache: ClipCache,
+        on_change: OnChange,
+        *,
+        jobs: int | None = None,
+        tolerance: Tolerance | None = None,
+        tools: Tools | None = None,
+    ) -> None:
+        self._cache = cache
+        kit = Kit(cache, tools or find_tools(), tolerance or Tolerance())
+        self._board = Board(on_change, jobs or default_jobs())
+        prepare_workers = [PrepareWorker(self._board, kit, number) for number in range(self._board.jobs)]
+        self._workers: list[Worker] = [LookupWorker(self._board, kit), *prepare_workers]
+
+    def start(self) -> None:
+        """Start the threads. What dead runs left in the cache is removed first."""
+        self._cache.clean()
+        for worker in self._workers:
+            worker.start()
+
+    def close(self) -> None:
+        """Stop all work; returns when threads and children are gone. Raises OSError when what was learned cannot be stored."""
+        for worker in self._workers:
+            worker.stopping.set()
+        for worker in self._workers:
+            worker.close()
+        self._cache.fingerprints.save()
+
+    def request(self, entry: str, request: PrepareRequest, *, needed_in_s: float) -> None:
+        """Want an entry's clip in so many seconds. Asking again looks the file up again."""
+        with self._board.changed:
+            self._board.queue.add(entry, request, time.monotonic() + needed_in_s)
+            self._board.changed.notify_all()
+
+    def set_order(self, order: Iterable[tuple[str, float]]) -> None:
+        """When each entry airs, in seconds from now."""
+        now = time.monotonic()
+        with self._board.changed:
+            for entry, needed_in_s in order:
+                self._board.queue.set_needed(entry, now + needed_in_s)
+            self._board.queue.release_waiting()
+            self._board.preempt(now)
+            self._board.changed.notify_all()
+
+    def forget(self, entries: Iterable[str]) -> None:
+        """No longer want these entries."""
+        with self._board.changed:
+            for entry in entries:
+                self._board.queue.remove(entry)
+
+    def state(self, entry: str) -> ClipState | None:
+        """An entry's state; None for one that was not asked for."""
+        with self._board.changed:
+            return self._board.queue.state(entry)
+
+    def totals(self, entries: Iterable[str] | None = None) -> PreparedTotals:
+        """How much of what is wanted is ready; of some entries, or of all."""
+        board = self._board
+        with board.changed:
+            return board.queue.totals(entries, board.speed * board.jobs if board.speed else None)
+
+    def invalidate(self, key: str) -> None:
+        """A clip was found damaged: remove it and prepare it again."""
+        self._cache.forget(key)
+        self._board.tell(key, pending("damaged in the cache, to be prepared again"))
+        self._board.wake()

@@ -1,0 +1,181 @@
+"""Which clip is prepared next: entries, the clips they share, and when each is needed.
+
+Rule: soonest needed first; a clip that several entries want is prepared once. Pure: no threads, no clock; the library guards it.
+Moments are seconds on the caller's monotonic clock.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from channeld.media.clip_state import ClipState, PreparedTotals, Stage, pending
+from channeld.media.prepare import PrepareRequest
+
+NEVER = float("inf")
+
+
+@dataclass(slots=True)
+class _Entry:
+    request: PrepareRequest
+    needed_at: float
+    key: str | None = None
+    trouble: ClipState | None = None
+
+
+@dataclass(slots=True)
+class _Clip:
+    request: PrepareRequest
+    state: ClipState
+    entries: set[str] = field(default_factory=set)
+    not_before: float = 0.0
+
+
+class PrepareQueue:
+    """Entries by id, clips by key."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+        self._clips: dict[str, _Clip] = {}
+        self._unresolved: dict[str, None] = {}
+        self._unprobed: dict[str, None] = {}
+
+    def add(self, entry: str, request: PrepareRequest, needed_at: float) -> None:
+        """Want a clip; an entry asked for again is looked up again."""
+        self.remove(entry)
+        self._entries[entry] = _Entry(request, needed_at)
+        self._unresolved[entry] = None
+
+    def remove(self, entry: str) -> None:
+        """No longer want a clip; one that no entry wants is forgotten unless it is being prepared."""
+        known = self._entries.pop(entry, None)
+        self._unresolved.pop(entry, None)
+        if known is None or known.key is None:
+            return
+        clip = self._clips[known.key]
+        clip.entries.discard(entry)
+        if not clip.entries and clip.state.stage is not Stage.PREPARING:
+            del self._clips[known.key]
+            self._unprobed.pop(known.key, None)
+
+    def set_needed(self, entry: str, needed_at: float) -> None:
+        """Move an entry in time."""
+        if entry in self._entries:
+            self._entries[entry].needed_at = needed_at
+
+    def next_unresolved(self) -> tuple[str, PrepareRequest] | None:
+        """The entry to look up next."""
+        if not self._unresolved:
+            return None
+        entry = (
+            min(self._unresolved, key=lambda name: self._entries[name].needed_at)
+            if len(self._unresolved) < 256
+            else next(iter(self._unresolved))
+        )
+        del self._unresolved[entry]
+        return entry, self._entries[entry].request
+
+    def resolve(self, entry: str, request: PrepareRequest, key: str, state: ClipState) -> None:
+        """An entry's clip is known by key now. Nothing happens when the entry changed meanwhile."""
+        known = self._entries.get(entry)
+        if known is None or known.request is not request:
+            return
+        known.key = key
+        clip = self._clips.get(key)
+        if clip is None or clip.state.stage is Stage.PENDING:
+            clip = self._clips.setdefault(key, _Clip(request, state))
+            clip.state = state
+            if state.stage is Stage.PENDING and request.facts is None:
+                self._unprobed[key] = None
+        clip.entries.add(entry)
+
+    def fail(self, entry: str, request: PrepareRequest, state: ClipState) -> None:
+        """An entry could not even be looked up."""
+        known = self._entries.get(entry)
+        if known is not None and known.request is request:
+            known.trouble = state
+
+    def next_unprobed(self) -> tuple[str, PrepareRequest] | None:
+        """A pending clip whose facts are unknown."""
+        while self._unprobed:
+            key = next(iter(self._unprobed))
+            del self._unprobed[key]
+            clip = self._clips.get(key)
+            if clip is not None and clip.state.stage is Stage.PENDING and clip.request.facts is None:
+                return key, clip.request
+        return None
+
+    def learn(self, key: str, request: PrepareRequest, total_s: float) -> None:
+        """Facts of a clip came in; a clip that is under way keeps its state."""
+        clip = self._clips.get(key)
+        if clip is not None:
+            clip.request = request
+            if clip.state.stage is Stage.PENDING:
+                clip.state = replace(clip.state, total_s=total_s)
+
+    def take(self, now: float) -> tuple[str, PrepareRequest, float] | None:
+        """The clip to prepare now: key, request, moment needed. It counts as being prepared from here on."""
+        best = self._soonest(now)
+        if best is None:
+            return None
+        clip = self._clips[best]
+        clip.state = ClipState(Stage.PREPARING, total_s=clip.state.total_s)
+        self._unprobed.pop(best, None)
+        return best, clip.request, self.needed_at(best)
+
+    def _soonest(self, now: float) -> str | None:
+        waiting = (
+            key for key, clip in self._clips.items() if clip.state.stage is Stage.PENDING and clip.entries and clip.not_before <= now
+        )
+        return min(waiting, key=self.needed_at, default=None)
+
+    def soonest_needed(self, now: float) -> float:
+        """When the clip that would be taken now is needed."""
+        best = self._soonest(now)
+        return NEVER if best is None else self.needed_at(best)
+
+    def needed_at(self, key: str) -> float:
+        """When the first entry that wants a clip airs."""
+        clip = self._clips.get(key)
+        return NEVER if clip is None else min((self._entries[entry].needed_at for entry in clip.entries), default=NEVER)
+
+    def put(self, key: str, state: ClipState, *, not_before: float = 0.0) -> tuple[str, ...]:
+        """A clip's new state; gives the entries that it concerns."""
+        clip = self._clips.get(key)
+        if clip is None:
+            return ()
+        clip.state, clip.not_before = state, not_before
+        if not clip.entries:
+            del self._clips[key]
+            return ()
+        return tuple(clip.entries)
+
+    def release_waiting(self) -> None:
+        """Let what waited for room or better luck be taken at once."""
+        for clip in self._clips.values():
+            clip.not_before = 0.0
+
+    def state(self, entry: str) -> ClipState | None:
+        """An entry's state; None for an entry that nobody asked for."""
+        known = self._entries.get(entry)
+        if known is None:
+            return None
+        if known.trouble is not None:
+            return known.trouble
+        return pending() if known.key is None else self._clips[known.key].state
+
+    def length_s(self, key: str) -> float:
+        """Seconds of a clip; 0 while unknown."""
+        clip = self._clips.get(key)
+        return 0.0 if clip is None else clip.state.total_s
+
+    def totals(self, entries: Iterable[str] | None, speed: float | None) -> PreparedTotals:
+        """Sums over entries (None: all); lengths not known yet count as the mean of the known. `speed`: seconds prepared per second."""
+        names = self._entries if entries is None else entries
+        states = [state for state in map(self.state, names) if state is not None and state.stage is not Stage.REFUSED]
+        known = [state.total_s for state in states if state.total_s > 0]
+        mean_s = sum(known) / len(known) if known else 0.0
+        ready_s = sum(state.prepared_s for state in states)
+        needed_s = sum(state.total_s or mean_s for state in states)
+        left_s = max(0.0, needed_s - ready_s)
+        if left_s == 0:
+            return PreparedTotals(ready_s, needed_s, 0.0 if known or not states else None)
+        return PreparedTotals(ready_s, needed_s, left_s / speed if speed else None)

@@ -1,0 +1,143 @@
+"""The threads behind the library: one looks clips up, the others prepare them.
+
+Rule: nothing that a clip or the machine does ends a thread; it becomes the clip's state. Run as `lookup:library` and `prepare:n`.
+"""
+
+import threading
+import time
+from dataclasses import dataclass, replace
+
+from channeld.base.errors import MediaError, ProcessError
+from channeld.base.worker import Worker
+from channeld.media.board import Board
+from channeld.media.cache import ClipCache
+from channeld.media.child import ChildStopped
+from channeld.media.clip import PreparedClip
+from channeld.media.clip_state import growing, pending, ready, refused
+from channeld.media.facts import choose_audio
+from channeld.media.plan import make_plan
+from channeld.media.prepare import PrepareRequest, check, prepare, request_key
+from channeld.media.tools import Tools
+from channeld.media.verdict import Tolerance
+
+URGENT_S = 60.0
+RETRY_S = 30.0
+IDLE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What the threads work with."""
+
+    cache: ClipCache
+    tools: Tools
+    tolerance: Tolerance
+
+
+class LookupWorker(Worker):
+    """Finds out which clip each entry is, whether it is there already, and how long it will be."""
+
+    def __init__(self, board: Board, kit: Kit) -> None:
+        super().__init__("lookup:library")
+        self._board, self._kit = board, kit
+
+    def wake(self) -> None:
+        self._board.wake()
+
+    def run(self) -> None:
+        board = self._board
+        while not self.stopping.is_set():
+            with board.changed:
+                entry = board.queue.next_unresolved()
+                unprobed = board.queue.next_unprobed() if entry is None else None
+                if entry is None and unprobed is None:
+                    board.changed.wait(IDLE_S)
+                    continue
+            if entry is not None:
+                self._resolve(*entry)
+            elif unprobed is not None:
+                self._probe(*unprobed)
+
+    def _resolve(self, entry: str, request: PrepareRequest) -> None:
+        board, cache = self._board, self._kit.cache
+        try:
+            key = request_key(request, cache, self._kit.tools)
+        except (OSError, ProcessError) as error:
+            reason = error.strerror if isinstance(error, OSError) else None
+            board.fail(entry, request, refused(reason or str(error)))
+            return
+        found, reason = cache.find(key), cache.refusal(key)
+        board.resolve(entry, request, key, ready(found) if found is not None else refused(reason) if reason is not None else pending())
+
+    def _probe(self, key: str, request: PrepareRequest) -> None:
+        try:
+            facts = check(request, self._kit.tolerance, self._kit.tools)
+            plan = make_plan(facts, choose_audio(facts, request.profile.audio_language), request.trim, request.profile.fps)
+        except (MediaError, ProcessError):
+            return  # prepare comes to the same end, and tells and remembers it
+        with self._board.changed:
+            self._board.queue.learn(key, replace(request, facts=facts), request.profile.fps.seconds(plan.frames))
+
+
+class PrepareWorker(Worker):
+    """Takes the clip that is needed soonest and prepares it."""
+
+    def __init__(self, board: Board, kit: Kit, number: int) -> None:
+        super().__init__(f"prepare:{number}")
+        self._board, self._kit = board, kit
+
+    def wake(self) -> None:
+        self._board.wake()
+
+    def run(self) -> None:
+        board = self._board
+        while not self.stopping.is_set():
+            with board.changed:
+                now = time.monotonic()
+                taken = board.take(now)
+                if taken is None:
+                    board.changed.wait(IDLE_S)
+                    continue
+            try:
+                self._prepare(taken.key, taken.request, taken.needed_at - now, taken.preempted)
+            finally:
+                board.done(taken.key)
+
+    def _prepare(self, key: str, request: PrepareRequest, airs_in_s: float, preempted: threading.Event) -> None:
+        board, kit = self._board, self._kit
+        try:
+            if not self._evict(board.bytes_of(key, request), airs_in_s):
+                self._later(key, "the cache is full of clips that air sooner")
+                return
+            clip = prepare(
+                replace(request, urgent=airs_in_s < URGENT_S),
+                kit.cache,
+                on_block=lambda progress: board.tell(key, growing(progress)),
+                should_stop=lambda: self.stopping.is_set() or preempted.is_set(),
+                tolerance=kit.tolerance,
+                tools=kit.tools,
+            )
+        except MediaError as error:
+            board.tell(key, refused(str(error)))
+            kit.cache.refuse(key, str(error))
+        except ChildStopped:
+            board.tell(key, pending())
+        except (OSError, ProcessError) as error:
+            # The machine's fault, not the clip's: tried again later.
+            self._later(key, str(error))
+        else:
+            self._finish(key, clip)
+
+    def _later(self, key: str, reason: str) -> None:
+        self._board.tell(key, pending(reason), not_before=time.monotonic() + RETRY_S)
+
+    def _evict(self, needed_bytes: int, airs_in_s: float | None) -> bool:
+        given_up = self._kit.cache.evict(needed_bytes, self._board.next_airing, airs_in_s=airs_in_s)
+        for key in given_up or ():
+            self._later(key, "gave way to clips that air sooner")
+        return given_up is not None
+
+    def _finish(self, key: str, clip: PreparedClip) -> None:
+        self._board.tell(key, ready(clip))
+        self._evict(0, None)
+        self._kit.cache.fingerprints.save()
