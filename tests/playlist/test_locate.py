@@ -99,10 +99,26 @@ def test_private_hosts_may_be_allowed(tmp_path):
 
 @pytest.mark.parametrize(
     "host",
-    (
-        "localhost LOCALHOST. x.localhost 127.0.0.1 127.1 0x7f000001 2130706433 10.1.2.3 192.168.1.1 169.254.169.254 0.0.0.0 ::1"
-        " fe80::1%eth0 fd00::1 ::ffff:127.0.0.1 2002:7f00:1:: 224.0.0.1 100.64.0.1"
-    ).split(),
+    [
+        "localhost",
+        "LOCALHOST.",
+        "x.localhost",
+        "127.0.0.1",
+        "127.1",
+        "0x7f000001",
+        "2130706433",
+        "10.1.2.3",
+        "192.168.1.1",
+        "169.254.169.254",
+        "0.0.0.0",
+        "::1",
+        "fe80::1%eth0",
+        "fd00::1",
+        "::ffff:127.0.0.1",
+        "2002:7f00:1::",
+        "224.0.0.1",
+        "100.64.0.1",
+    ],
 )
 def test_private_hosts_are_known_however_they_are_written(host):
     assert is_private_host(host)
