@@ -1,0 +1,109 @@
+"""What every test may ask for; packages add their own fixtures in a conftest.py of their folder.
+
+Rule: nothing here replaces a part of the world. A test whose program is missing is skipped with the name of it.
+"""
+
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+# Helpers that several packages share stand in tests/ itself; each folder of tests finds them by this.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from nginx_origin import NginxOrigin, missing_parts  # noqa: E402  (needs the path above)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the tests marked long as well; they take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="long: run with --long"))
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the repository."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def media_dir() -> Path:
+    """The clips that come with the project; see LICENSES.md there."""
+    return REPOSITORY / "playlists" / "media"
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> str:
+    """Path of the ffmpeg program: the system's, else the bundled one."""
+    found = shutil.which("ffmpeg")
+    if found is None:
+        imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="no ffmpeg on this machine")
+        found = imageio_ffmpeg.get_ffmpeg_exe()
+    return str(found)
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Gives TCP ports of 127.0.0.1 that nobody listened on a moment ago, each another one."""
+    given: set[int] = set()
+
+    def take() -> int:
+        while True:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = int(probe.getsockname()[1])
+            if port not in given:
+                given.add(port)
+                return port
+
+    return take
+
+
+@pytest.fixture
+def nginx_rtmp(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[NginxOrigin]:
+    """A running nginx with its RTMP module, of this test alone; segments of 1 s."""
+    if missing := missing_parts():
+        pytest.skip(f"missing on this machine: {missing}")
+    origin = NginxOrigin(tmp_path / "origin", ports=(free_port(), free_port(), free_port()), fragment_s=1)
+    origin.start()
+    try:
+        yield origin
+    finally:
+        origin.stop()
+
+
+@pytest.fixture(scope="session")
+def house_clip(tmp_path_factory: pytest.TempPathFactory, ffmpeg: str, media_dir: Path) -> Path:
+    """Four seconds of real film and sound as H.264 (closed GOPs of 1 s, 25 fps) and AAC 48 kHz, for pushing and looping."""
+    path = tmp_path_factory.mktemp("house") / "clip.mp4"
+    video = [
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-r",
+        "25",
+        "-g",
+        "25",
+        "-sc_threshold",
+        "0",
+        "-pix_fmt",
+        "yuv420p",
+        "-threads",
+        "1",
+    ]
+    audio = ["-c:a", "aac", "-ar", "48000", "-ac", "2"]
+    source = ["-nostdin", "-v", "error", "-i", str(media_dir / "ocean.ogv"), "-t", "4"]
+    subprocess.run([ffmpeg, *source, *video, *audio, str(path)], check=True, timeout=60)
+    return path
