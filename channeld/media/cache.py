@@ -15,7 +15,7 @@ from pathlib import Path
 from channeld.base.errors import StreamError
 from channeld.media.clip import PreparedClip
 from channeld.media.fingerprint import FingerprintBook, write_atomically
-from channeld.media.parts import PartWriter
+from channeld.media.parts import PartWriter, remove_leftover
 from channeld.media.plan import Trim
 from channeld.media.reference import Reference
 from channeld.ts.index import ClipHeader, IndexParser, Totals
@@ -134,13 +134,14 @@ class ClipCache:
             return chosen
 
     def clean(self) -> None:
-        """Remove what dead runs left: parts, and packets without an index. Only when no job runs."""
+        """Remove what dead runs left: parts, and packets without an index. What another process writes is left alone."""
         with self._lock:
-            for leftover in (*self._root.glob("*/*.part"), *self._root.glob("*/.*.tmp"), *self._root.glob(".*.tmp")):
-                leftover.unlink(missing_ok=True)
-            for ts in self._root.glob("*/*.ts"):
-                if not ts.with_suffix(".idx").exists():
-                    ts.unlink(missing_ok=True)
+            for part in self._root.glob("*/*.idx.part"):
+                remove_leftover(part)
+            for packets in (*self._root.glob("*/*.ts"), *self._root.glob("*/*.ts.part")):
+                idx = packets.parent / f"{packets.name.split('.')[0]}.idx"
+                if not idx.exists() and not idx.with_name(f"{idx.name}.part").exists():
+                    packets.unlink(missing_ok=True)
 
     def refuse(self, key: str, reason: str) -> None:
         """Remember that a clip cannot be prepared. The key is over content: a changed file is tried again. Raises OSError."""

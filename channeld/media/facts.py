@@ -84,7 +84,7 @@ class MediaFacts:
     video: VideoFacts | None
     audio: tuple[AudioFacts, ...]
     is_image: bool = False
-    cover_index: int | None = None
+    cover: VideoFacts | None = None
     dropped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=())
 

@@ -34,16 +34,16 @@ CARD_COLOURS = ("0x141a26", "0x24344d")
 def picture_chain(video: VideoFacts, plan: Plan, profile: Profile, *, is_still: bool = False) -> str:
     """From a decoded track to exactly `plan.frames` house frames; the last picture is held where the source ends early."""
     fps = profile.fps
-    source_fps = 0.0 if is_still else (video.average_fps or video.nominal_fps)
+    if is_still:
+        return ",".join([*_fit_any(profile), *_house_frame(profile), *_held(plan, profile)])
+    source_fps = video.average_fps or video.nominal_fps
     fast = source_fps > fps.num / fps.den
     width, height = _upright(video)
     # A stream that changes its size keeps the graph (-reinit_filter 0): this first scaler then brings it back; else it is idle.
     steps = [f"scale=w={width}:h={height}"]
-    if not is_still and video.codec not in _PROGRESSIVE_CODECS and min(width, height) >= 4:
+    if video.codec not in _PROGRESSIVE_CODECS and min(width, height) >= 4:
         double = source_fps > 0 and fps.num / fps.den >= 2 * source_fps - 0.01
         steps.append(f"bwdif=mode={'send_field' if double else 'send_frame'}:deint=interlaced")
-    if is_still:
-        return ",".join([*steps, *_to_house_picture(video, profile), *_held(plan, profile)])
     # In whole microseconds: a source time base may be a whole frame, where the difference would be cut to it.
     steps += ["settb=AVTB", f"setpts=PTS-({_offset_us(plan, source_fps, profile)})"]
     to_house_rate = f"fps=fps={fps}:start_time=0:round={'down' if _halves(source_fps, profile) else 'near'}"
@@ -163,9 +163,18 @@ def _to_house_picture(video: VideoFacts, profile: Profile) -> list[str]:
     return _house_colour(profile, width, height, "in_color_matrix=bt709:" if untagged_hd else "")
 
 
+def _fit_any(profile: Profile) -> list[str]:
+    """Fit one picture whose size is FFmpeg's to find: a photo may be turned by its Exif, which no probe of the file tells."""
+    fit = "force_original_aspect_ratio=decrease:force_divisible_by=2"
+    return ["scale=w=iw*sar:h=ih", f"scale=w={profile.width}:h={profile.height}:{fit}:out_color_matrix=bt709:out_range=tv"]
+
+
 def _house_colour(profile: Profile, width: int, height: int, matrix: str) -> list[str]:
+    return [f"scale=w={width}:h={height}:{matrix}out_color_matrix=bt709:out_range=tv", *_house_frame(profile)]
+
+
+def _house_frame(profile: Profile) -> list[str]:
     return [
-        f"scale=w={width}:h={height}:{matrix}out_color_matrix=bt709:out_range=tv",
         "format=yuv420p",
         f"pad=w={profile.width}:h={profile.height}:x=(ow-iw)/2:y=(oh-ih)/2",
         "setsar=1",

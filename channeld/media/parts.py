@@ -4,6 +4,7 @@ Rule: a block's packets are in the file before its index record is, so a reader 
 an `.idx` without `.part` is the commit. One writer per clip; used by one prepare job.
 """
 
+import fcntl
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,8 @@ class PartWriter:
     def __init__(self, folder: Path, key: str, header: ClipHeader) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._key, self._header = folder, key, header
+        self._idx = _open_alone(self._part("idx"))
         self._ts: BinaryIO = self._part("ts").open("wb")
-        self._idx: BinaryIO = self._part("idx").open("wb")
         self._idx.write(encode_header(header))
         self._idx.flush()
         self._ts_bytes = 0
@@ -77,6 +78,28 @@ class PartWriter:
         seconds = header.fps.seconds(self.frames)
         written = self._ts_bytes + (idx.stat().st_size if idx.exists() else 0)
         return PreparedClip(self._key, header.profile_key, ts, idx, self.frames, seconds, written, header.facts, growing)
+
+
+def _open_alone(path: Path) -> BinaryIO:
+    """Open for writing, empty. Raises BlockingIOError while another process writes this clip: the lock goes with the process."""
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.truncate(0)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def remove_leftover(idx_part: Path) -> None:
+    """Remove a part that nobody writes any more."""
+    try:
+        _open_alone(idx_part).close()
+    except BlockingIOError:
+        return
+    idx_part.unlink(missing_ok=True)
+    idx_part.with_name(idx_part.name.replace(".idx.part", ".ts.part")).unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ from channeld.media import child, loudness
 from channeld.media.cache import ClipCache, clip_key
 from channeld.media.card import ensure_reference, key_of_profile
 from channeld.media.clip import PreparedClip
-from channeld.media.facts import AudioFacts, Colour, MediaFacts, Picture, Span, VideoFacts, choose_audio
+from channeld.media.facts import AudioFacts, MediaFacts, VideoFacts, choose_audio
 from channeld.media.ffmpeg_args import Sound, card_args, prepare_args
 from channeld.media.job import Job, OnBlock, ignore_progress, run_job
 from channeld.media.plan import Plan, Trim, make_plan
@@ -117,8 +117,8 @@ def _lay_out(request: PrepareRequest, facts: MediaFacts, tools: Tools, should_st
         sound = loudness.level(heard, profile.loudness)
     picture = facts.video
     is_still = facts.is_image
-    if picture is None and facts.cover_index is not None:
-        picture, is_still = _cover(facts.cover_index), True
+    if picture is None and facts.cover is not None:
+        picture, is_still = facts.cover, True
     if picture is None:
         argv = card_args(_title(request.source), request.source, audio, plan, profile, sound, tools)
     else:
@@ -131,11 +131,6 @@ def _heard(audio: AudioFacts | None, plan: Plan) -> AudioFacts | None:
     if audio is not None and audio.span.end_s is not None and audio.span.end_s <= plan.origin_s:
         return None
     return audio
-
-
-def _cover(index: int) -> VideoFacts:
-    # The size is FFmpeg's to find: cover art is one picture, and the probe told no more than its index.
-    return VideoFacts(index, "mjpeg", Picture(0, 0), Colour(), Span(0.0, None, None), 0.0, 0.0)
 
 
 def _title(source: Path | str) -> str:

@@ -143,9 +143,9 @@ class PrepareQueue:
         if clip is None:
             return ()
         clip.state, clip.not_before = state, not_before
-        if not clip.entries:
+        # One that is still being written stays known, so that nobody begins it a second time.
+        if not clip.entries and state.stage is not Stage.PREPARING:
             del self._clips[key]
-            return ()
         return tuple(clip.entries)
 
     def release_waiting(self) -> None:

@@ -95,8 +95,8 @@ def read_answer(answer: dict[str, Any]) -> MediaFacts:
     used = {id(stream) for stream in (*videos[:1], *sounds, *covers[:1])}
     dropped = tuple(_name(stream) for stream in streams if id(stream) not in used)
     is_image = not audio and (name.endswith("_pipe") or (name == "image2")) and video is not None and video.codec in STILL_CODECS
-    cover_index = int(covers[0]["index"]) if covers else None
-    return MediaFacts(name, start_s, _number(container.get("duration")), video, audio, is_image, cover_index, dropped)
+    cover = _video(covers[0], start_s) if covers and covers[0].get("width") else None
+    return MediaFacts(name, start_s, _number(container.get("duration")), video, audio, is_image, cover, dropped)
 
 
 def _name(stream: dict[str, Any]) -> str:
