@@ -1,0 +1,84 @@
+"""The delivered units, judged by systemd's own tools; nothing is installed or started."""
+
+import configparser
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNITS = ("channeld.service", "channeld-nginx.service")
+ANALYZE = shutil.which("systemd-analyze")
+needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze on this machine")
+
+
+class Unit(configparser.RawConfigParser):
+    """A unit file: keys keep their case, and of a repeated key the last is seen."""
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
+def service_section(repository: Path, name: str) -> dict[str, str]:
+    """Keys and values of [Service]."""
+    unit = Unit(strict=False, delimiters=("=",))
+    unit.read(repository / "systemd" / name)
+    return dict(unit["Service"])
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", UNITS)
+def test_exposure_is_at_most_one_and_a_half(repository: Path, name: str) -> None:
+    """`--threshold` is in tenths; the command fails above it."""
+    command = [str(ANALYZE), "security", "--offline=yes", "--no-pager", "--threshold=15", str(repository / "systemd" / name)]
+    judged = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert judged.returncode == 0, judged.stdout[-2000:] + judged.stderr
+    assert "Overall exposure level" in judged.stdout
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_finds_no_fault_in_the_unit(repository: Path, tmp_path: Path, name: str) -> None:
+    """The programs of an installed system are replaced by one that every machine has; all else is verified as it is."""
+    text = (repository / "systemd" / name).read_text()
+    for program in ("/usr/bin/channeld", "/usr/sbin/nginx"):
+        text = text.replace(f"={program} ", "=/bin/true ")
+    unit = tmp_path / name
+    unit.write_text(text)
+    judged = subprocess.run([str(ANALYZE), "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60)
+    about_it = [line for line in judged.stderr.splitlines() if name in line]
+    assert about_it == []
+
+
+@needs_systemd
+def test_what_children_need_is_in_the_allowed_groups_of_system_calls(repository: Path) -> None:
+    """prlimit, nice and CPU affinity are in @resources: it must be in @system-service and never denied."""
+    listed = subprocess.run([str(ANALYZE), "syscall-filter", "@system-service"], capture_output=True, text=True, timeout=60, check=True)
+    assert "@resources" in listed.stdout.split()
+    text = (repository / "systemd" / "channeld.service").read_text()
+    denied = [line for line in text.splitlines() if line.startswith("SystemCallFilter=~")]
+    assert denied
+    assert not any("@resources" in line for line in denied)
+
+
+def test_the_daemon_tells_that_it_is_ready_and_alive_and_is_always_brought_back(repository: Path) -> None:
+    service = service_section(repository, "channeld.service")
+    wanted = {"Type": "notify", "NotifyAccess": "main", "Restart": "always", "KillMode": "mixed", "OOMPolicy": "continue"}
+    assert {key: service.get(key) for key in wanted} == wanted
+    assert 5 <= int(service["WatchdogSec"]) <= 60
+
+
+def test_the_folders_are_those_of_the_default_configuration(repository: Path) -> None:
+    """/var/lib/channeld, /run/channeld and /var/cache/channeld/hls, made by systemd for the service's user."""
+    service = service_section(repository, "channeld.service")
+    assert service["StateDirectory"] == "channeld"
+    assert service["RuntimeDirectory"] == "channeld"
+    assert "channeld/hls" in service["CacheDirectory"].split()
+    assert service["User"] == "channeld"
+
+
+def test_no_secret_stands_in_a_unit(repository: Path) -> None:
+    for name in UNITS:
+        text = (repository / "systemd" / name).read_text()
+        assert "SetCredential=" not in text
+        assert not [line for line in text.splitlines() if line.startswith("LoadCredential=")]
