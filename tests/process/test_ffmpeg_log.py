@@ -1,0 +1,66 @@
+"""FFmpeg's lines, as FFmpeg 5.1 wrote them in trials against nginx-rtmp and dead targets."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from channeld.process.ffmpeg_log import LineKind, classify, parse_line
+
+SEEN = [
+    ("[tcp @ 0x7fd080003d40] [verbose] Successfully connected to 127.0.0.1 port 21935", LineKind.CONNECTED),
+    ("[fifo @ 0x56166f6729c0] [verbose] Recovery attempt #9", LineKind.RECOVERING),
+    ("[fifo @ 0x56166f6729c0] [info] Recovery successful", LineKind.RECOVERED),
+    ("[fifo @ 0x56166f6729c0] [info] Recovery failed: Connection refused", LineKind.CONNECTION_REFUSED),
+    ("[tcp @ 0x7fd0] [error] Connection to tcp://127.0.0.1:21935?tcp_nodelay=0 failed: Connection refused", LineKind.CONNECTION_REFUSED),
+    ("[tls @ 0x7f67d0001a40] [error] IO error: Connection timed out", LineKind.TIMED_OUT),
+    ("[fifo @ 0x55d1] [error] Error opening rtmps://127.0.0.1:21935/live/a: Connection timed out", LineKind.TIMED_OUT),
+    ("[tcp @ 0x7fd4] [error] Failed to resolve hostname nosuch.invalid: Name or service not known", LineKind.NAME_UNKNOWN),
+    ("[rtmp @ 0x7f2930000f00] [error] Server error: Already publishing", LineKind.ALREADY_PUBLISHING),
+    ("[rtmp @ 0x7f2930000f00] [error] Server error: authentication failed.", LineKind.AUTH_FAILED),
+    ("[rtmp @ 0x7f2930000f00] [error] Server error: application not found", LineKind.SERVER_REFUSED),
+    ("[fifo @ 0x55f4] [error] Error opening rtmp://127.0.0.1:21935/nosuch/a: Input/output error", LineKind.IO_ERROR),
+    ("[fifo @ 0x55d1dbaf69c0] [warning] FIFO queue full", LineKind.QUEUE_FULL),
+    ("[mpegts @ 0x55d1dbabf500] [warning] PES packet size mismatch", LineKind.CORRUPT),
+    ("[mpegts @ 0x55d1dbabf500] [warning] Packet corrupt (stream = 1, dts = 1011840).", LineKind.CORRUPT),
+    (
+        "[mpegts @ 0x5571] [warning] Non-monotonous DTS in output stream 0:1; previous: 10, current: 5; changing to 11.",
+        LineKind.NON_MONOTONIC,
+    ),
+    ("[error] av_interleaved_write_frame(): Broken pipe", LineKind.BROKEN_PIPE),
+    ("[error] av_interleaved_write_frame(): No space left on device", LineKind.DISK_FULL),
+    ("[info] Stream mapping:", LineKind.OTHER),
+]
+
+
+@pytest.mark.parametrize(("line", "kind"), SEEN)
+def test_a_line_is_judged_by_the_table(line: str, kind: LineKind) -> None:
+    assert parse_line(line).kind is kind
+
+
+def test_a_line_is_taken_apart() -> None:
+    parsed = parse_line("[tcp @ 0x7fd0] [error] Connection to tcp://127.0.0.1:1935 failed: Connection refused")
+    assert (parsed.component, parsed.level) == ("tcp", "error")
+    assert parsed.text == "Connection to tcp://127.0.0.1:1935 failed: Connection refused"
+
+
+def test_a_line_without_prefix_is_taken_as_it_is() -> None:
+    parsed = parse_line("Conversion failed!")
+    assert (parsed.component, parsed.level, parsed.text) == ("", "info", "Conversion failed!")
+
+
+def test_a_stream_key_never_leaves() -> None:
+    assert "SECRET" not in parse_line("[fifo @ 0x1] [error] Error opening rtmps://a.example/live2/SECRET: Broken pipe").text
+
+
+def test_what_ffmpeg_really_says_of_a_port_nobody_listens_on_is_known(ffmpeg: str, tmp_path: Path) -> None:
+    source = ["-f", "lavfi", "-i", "sine=d=0.1", "-c:a", "aac", "-f", "flv"]
+    # Port 1 of loopback: nothing listens there.
+    done = subprocess.run(
+        [ffmpeg, "-nostdin", "-loglevel", "level+info", *source, "rtmp://127.0.0.1:1/live/x"], capture_output=True, text=True, timeout=30
+    )
+    assert LineKind.CONNECTION_REFUSED in {parse_line(line).kind for line in done.stderr.splitlines()}
+
+
+def test_the_cause_wins_over_the_general_error_in_one_line() -> None:
+    assert classify("IO error: Connection timed out") is LineKind.TIMED_OUT
