@@ -147,6 +147,11 @@ class Air:
         }
         return json.dumps(values, separators=(",", ":")).encode()
 
+    @property
+    def has_ready_source(self) -> bool:
+        """A planned clip could air now."""
+        return self._ready_source() is not None
+
     def _ready_source(self) -> Lookahead | None:
         for item in self._plan.queue:
             item.drain()

@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from typing import Any
 
@@ -37,6 +38,7 @@ from channeld.ts.splicer import DEFAULT_PCR_LEAD, Slice, Splicer, SplicerState, 
 
 PROGRESS_S = 1.0
 MAX_REPORTS = 10_000
+FIRST_CLIP_WAIT_S = 1.0
 SLICES_PER_RING_SECOND = 16
 """Room for slices shorter than 0.2 s, as single-frame clips make them."""
 
@@ -156,7 +158,15 @@ class Host:
             self._wire.send("ring", fds=(fd,), channel=channel, ring_id=ring_id)
         finally:
             os.close(fd)
+        self._load_first(air, values)
         self._schedule.post(lambda: self._schedule.add(air))
+
+    def _load_first(self, air: Air, values: dict[str, Any]) -> None:
+        """Wait a moment for the first clip, so that a channel whose clips are prepared begins with one, not with its filler."""
+        air.accept_plan(0, [ClipSource.from_message(entry) for entry in values["sources"]])
+        deadline_ns = self._clock.monotonic_ns() + int(FIRST_CLIP_WAIT_S * NS_PER_SECOND)
+        while values["sources"] and not air.has_ready_source and self._clock.monotonic_ns() < deadline_ns:
+            time.sleep(0.01)
 
     def _make_air(self, channel: str, values: dict[str, Any]) -> tuple[Air, RingWriter]:
         fps = FrameRate(*values["fps"])
@@ -246,12 +256,14 @@ class Host:
 
     def _send_progress(self) -> None:
         airs = list(self._schedule.airs.values())
+        figures = self._schedule.lateness.total.figures()
         self._send(
             "progress",
             turned_ns=self._schedule.turned_ns,
             channels={air.channel: air.progress() for air in airs},
             lateness_ms=self._schedule.lateness.percentiles_ms(),
-            releases=self._schedule.lateness.releases,
+            lateness_counts=figures.counts,
+            lateness_sum_s=figures.sum_s,
             feeds=self._feeder.figures(),
         )
 

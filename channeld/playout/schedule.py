@@ -14,23 +14,24 @@ from collections.abc import Callable
 from channeld.base.clock import NS_PER_SECOND, Clock
 from channeld.base.worker import Worker
 from channeld.playout.air import Air
+from channeld.telemetry.lateness import Lateness
 from channeld.ts.splicer import Slice
 
 LATENESS_SAMPLES = 16384
 MAX_WAIT_S = 0.5
 
 
-class Lateness:
+class RecentLateness:
     """Release lateness of the last LATENESS_SAMPLES releases, in nanoseconds. Written by the heap thread, read by any."""
 
     def __init__(self) -> None:
         self._samples: deque[int] = deque(maxlen=LATENESS_SAMPLES)
-        self.releases = 0
+        self.total = Lateness()
 
     def record(self, late_ns: int) -> None:
         """Count one release."""
         self._samples.append(max(0, late_ns))
-        self.releases += 1
+        self.total.observe(late_ns)
 
     def percentiles_ms(self) -> dict[str, float]:
         """p50, p99 and the worst, in milliseconds."""
@@ -58,7 +59,7 @@ class Schedule(Worker):
         self._count = 0
         self._commands: deque[Callable[[], None]] = deque()
         self._wake = threading.Semaphore(0)
-        self.lateness = Lateness()
+        self.lateness = RecentLateness()
         self.turned_ns = time.monotonic_ns()
         self.airs: dict[str, Air] = {}
 

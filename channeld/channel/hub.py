@@ -1,0 +1,287 @@
+"""The playout hosts and media workers of the daemon, as ports that channels send to.
+
+Rule: a channel always lives on the same host (its place in the list of channels decides), and a child that ends is
+started again after a back-off; who lived on it is told. Control loop's thread, but for `send`, which any thread may call.
+"""
+
+import os
+import socket
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from channeld.base.clock import iso_utc
+from channeld.base.errors import SpawnError
+from channeld.base.wire import Message
+from channeld.channel.link import Link
+from channeld.channel.loop import ControlLoop
+from channeld.channel.settings import ServedTarget
+from channeld.process.backoff import Backoff
+from channeld.process.holder import Holding
+
+log = structlog.get_logger()
+
+
+class HostHub:
+    """All playout hosts. `on_told(host, message)` and `on_lost(host, reason)` run on the control loop."""
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        loop: ControlLoop,
+        holder: Holding,
+        arguments: tuple[str, ...],
+        on_told: Callable[[int, Message], None],
+        on_lost: Callable[[int, str], None],
+        on_started: Callable[[int], None],
+    ) -> None:
+        self.count = count
+        self._loop = loop
+        self._holder = holder
+        self._arguments = arguments
+        self._on_told = on_told
+        self._on_lost = on_lost
+        self._on_started = on_started
+        self._links: dict[int, Link] = {}
+        self._backoffs = [Backoff() for _ in range(count)]
+        self._is_closing = False
+
+    def start(self) -> None:
+        """Start every host."""
+        for number in range(self.count):
+            self._start_one(number)
+
+    def _start_one(self, number: int) -> None:
+        if self._is_closing:
+            return
+        try:
+            link = Link(
+                f"host:{number}",
+                "channeld.playout.host",
+                holder=self._holder,
+                on_message=lambda message: self._loop.post(lambda: self._on_told(number, message)),
+                on_gone=lambda reason: self._loop.post(lambda: self._gone(number, reason)),
+                arguments=self._arguments,
+            )
+        except SpawnError as error:
+            log.error("host_not_started", host=number, error=str(error))
+            self._loop.later(self._backoffs[number].next_s(healthy_for_s=0), lambda: self._start_one(number))
+            return
+        self._links[number] = link
+        link.start()
+        self._on_started(number)
+
+    def _gone(self, number: int, reason: str) -> None:
+        log.error("host_ended", host=number, reason=reason)
+        link = self._links.pop(number, None)
+        if link is not None:
+            link.close()
+        self._on_lost(number, reason)
+        self._loop.later(self._backoffs[number].next_s(healthy_for_s=0), lambda: self._start_one(number))
+
+    def host_of(self, channel: str) -> int:
+        """Which host a channel lives on."""
+        return zlib.crc32(channel.encode()) % self.count
+
+    def send(self, kind: str, fds: tuple[int, ...] = (), **values: Any) -> bool:
+        """Send to the host of `channel`; False when it is not there."""
+        link = self._links.get(self.host_of(values["channel"]))
+        return link.send(kind, fds, **values) if link is not None else False
+
+    def listen(self, number: int, worker: int, heads: socket.socket) -> bool:
+        """Have a host tell a media worker its heads."""
+        link = self._links.get(number)
+        return link.send("heads", (heads.fileno(),), worker=worker) if link is not None else False
+
+    def pids(self) -> dict[str, int]:
+        """Name and pid of each living host."""
+        return {link.name: link.child.pid for link in list(self._links.values())}
+
+    def close(self) -> None:
+        """End every host."""
+        self._is_closing = True
+        for link in list(self._links.values()):
+            link.close()
+        self._links.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class MediaListener:
+    """What media workers are configured with; see api.media_messages."""
+
+    listen: str
+    workers: int
+    hls_dir: str
+    hls_max_bytes: int | None
+    access: str
+    token: str | None
+    tls: dict[str, str] | None
+
+
+class MediaHub:
+    """All media workers: who serves what, and what they tell. Implements OutputSet's MediaPort.
+
+    HLS of a channel is packaged by one worker (its files are served by all); HTTP-TS is served by every one.
+    """
+
+    def __init__(self, listener: MediaListener, *, loop: ControlLoop, holder: Holding, hosts: HostHub, level: str) -> None:
+        self._listener = listener
+        self._loop = loop
+        self._holder = holder
+        self._hosts = hosts
+        self._level = level
+        self._links: dict[int, Link] = {}
+        self._backoffs = [Backoff() for _ in range(listener.workers)]
+        self._rings: dict[str, tuple[int, int]] = {}
+        self._served: dict[str, Sequence[ServedTarget]] = {}
+        self._states: dict[tuple[str, str], dict[str, Any]] = {}
+        self._is_closing = False
+        self.port: int | None = None
+        self.problem: str | None = None
+
+    def start(self) -> None:
+        """Start every worker."""
+        for number in range(self._listener.workers):
+            self._start_one(number)
+
+    def _start_one(self, number: int) -> None:
+        if self._is_closing:
+            return
+        try:
+            link = Link(
+                f"media:{number}",
+                "channeld.api.media_worker",
+                holder=self._holder,
+                on_message=lambda message: self._loop.post(lambda: self._told(message)),
+                on_gone=lambda reason: self._loop.post(lambda: self._gone(number, reason)),
+                arguments=("--log-level", self._level),
+                farewell="stop",
+            )
+        except SpawnError as error:
+            self._retry(number, str(error))
+            return
+        self._links[number] = link
+        link.start()
+        values = self._listener
+        link.send(
+            "configure",
+            listen=values.listen,
+            hls_dir=values.hls_dir,
+            hls_max_bytes=values.hls_max_bytes,
+            access=values.access,
+            token=values.token,
+            tls=values.tls,
+            reuse_port=values.workers > 1,
+        )
+        for host in range(self._hosts.count):
+            self._join_heads(number, host)
+        for channel in self._served:
+            self._order(channel, number)
+
+    def host_started(self, host: int) -> None:
+        """A host is there (again): have it tell every worker its heads."""
+        for number in self._links:
+            self._join_heads(number, host)
+
+    def _join_heads(self, number: int, host: int) -> None:
+        theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, ours:
+            if self._hosts.listen(host, number, theirs):
+                self._links[number].send("heads", (ours.fileno(),), host=host)
+
+    def _gone(self, number: int, reason: str) -> None:
+        link = self._links.pop(number, None)
+        if link is not None:
+            link.close()
+        for state in self._states.values():
+            state.update(state="retrying", last_error=reason)
+        self._retry(number, reason)
+
+    def _retry(self, number: int, reason: str) -> None:
+        self.problem = reason
+        log.error("media_worker_ended", worker=number, reason=reason)
+        self._loop.later(self._backoffs[number].next_s(healthy_for_s=0), lambda: self._start_one(number))
+
+    def _told(self, message: Message) -> None:
+        values = message.values
+        if message.kind == "ready":
+            self.port, self.problem = values["port"], None
+            log.info("media_listening", port=self.port)
+        elif message.kind in ("progress", "recovered", "failed"):
+            key = (values["channel"], values["output"])
+            state = self._states.setdefault(key, _fresh("starting"))
+            state["last_error"] = values.get("error", state["last_error"])
+            now = "retrying" if message.kind == "failed" else "up"
+            if state["state"] != now:
+                state.update(state=now, since=iso_utc(time.time()))
+            for name in ("media_sequence", "clients"):
+                if name in values:
+                    state[name] = values[name]
+
+    def ring(self, channel: str, ring_id: int, fd: int) -> None:
+        """A channel's new ring; the descriptor is owned here from now on."""
+        self.forget_ring(channel)
+        self._rings[channel] = (ring_id, fd)
+        if channel in self._served:
+            for number in self._links:
+                self._order(channel, number)
+
+    def forget_ring(self, channel: str) -> None:
+        """The channel's ring is gone."""
+        held = self._rings.pop(channel, None)
+        if held is not None:
+            os.close(held[1])
+
+    def serve(self, channel: str, targets: Sequence[ServedTarget]) -> None:
+        self._served[channel] = targets
+        for target in targets:
+            self._states[(channel, target.name)] = _fresh("starting")
+        for number in self._links:
+            self._order(channel, number)
+
+    def _order(self, channel: str, number: int) -> None:
+        ring = self._rings.get(channel)
+        if ring is None:
+            return
+        packages = zlib.crc32(channel.encode()) % self._listener.workers == number
+        outputs: list[dict[str, Any]] = []
+        for target in self._served[channel]:
+            if target.type == "ts":
+                outputs.append({"name": target.name, "type": "ts"})
+            elif packages:
+                outputs.append({"name": target.name, "type": "hls", "segment_seconds": target.segment_s, "window": target.window})
+        host = self._hosts.host_of(channel)
+        self._links[number].send("channel", (ring[1],), channel=channel, ring_id=ring[0], host=host, outputs=outputs)
+
+    def withdraw(self, channel: str) -> None:
+        if self._served.pop(channel, None) is None:
+            return
+        for key in [key for key in self._states if key[0] == channel]:
+            del self._states[key]
+        for link in list(self._links.values()):
+            link.send("remove", channel=channel)
+
+    def state(self, channel: str, output: str) -> dict[str, Any]:
+        return dict(self._states.get((channel, output), _fresh("stopped")))
+
+    def pids(self) -> dict[str, int]:
+        """Name and pid of each living worker."""
+        return {link.name: link.child.pid for link in list(self._links.values())}
+
+    def close(self) -> None:
+        """End every worker."""
+        self._is_closing = True
+        for link in list(self._links.values()):
+            link.close()
+        self._links.clear()
+        for channel in list(self._rings):
+            self.forget_ring(channel)
+
+
+def _fresh(state: str) -> dict[str, Any]:
+    return {"state": state, "since": iso_utc(time.time()), "restarts": 0, "last_error": None}

@@ -1,0 +1,68 @@
+"""What a channel needs to know of the clips being prepared for it; the daemon gives the one that is real.
+
+Rule: nothing here waits. States come from memory; changes are told to the control loop.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from channeld.media.clip import PreparedClip
+from channeld.media.profile import Profile
+from channeld.playlist.model import Entry, Readiness
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """How far an entry is: ready with its clip, pending, or refused for a reason. `length_s` as soon as it is known."""
+
+    readiness: Readiness
+    clip: PreparedClip | None = None
+    reason: str | None = None
+    length_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """CONTRACT's `prepared`, in seconds of air: ready, needed, and how long the rest will take (None: unknown)."""
+
+    ready_s: float
+    needed_s: float
+    eta_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """An entry that will air, and in how many seconds."""
+
+    entry: Entry
+    due_s: float
+
+
+class Preparer(Protocol):
+    """Prepares clips for channels. All calls come from the control loop's thread and return at once."""
+
+    def ensure_filler(self, profile: Profile, file: Path | None, done: Callable[[PreparedClip | str], None]) -> None:
+        """Have a filler prepared; `done` gets the clip, or why there is none, on the control loop."""
+        ...
+
+    def look_up(self, profile: Profile, entry: Entry) -> Prepared:
+        """How far an entry is."""
+        ...
+
+    def want(self, channel: str, profile: Profile, wants: Sequence[Want]) -> None:
+        """Replace what a channel wants prepared, soonest first."""
+        ...
+
+    def hold(self, channel: str, clips: Sequence[PreparedClip]) -> None:
+        """Replace the clips of a channel that must not be evicted."""
+        ...
+
+    def discard(self, profile: Profile, entry: Entry) -> None:
+        """A prepared clip turned out to be damaged: have it made anew."""
+        ...
+
+    def stock(self, channel: str) -> Stock:
+        """How much of what a channel wants is ready."""
+        ...

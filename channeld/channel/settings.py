@@ -1,0 +1,50 @@
+"""What a channel is told about itself: plain values, made by the daemon from the configuration. Immutable."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from channeld.media.profile import Profile
+from channeld.playlist.locate import PathRules
+
+
+@dataclass(frozen=True, slots=True)
+class RtmpTarget:
+    """A push. `url` may hold a stream key and stays out of the repr; `shown_url` is fit for people."""
+
+    name: str
+    url: str = field(repr=False)
+    shown_url: str
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ServedTarget:
+    """An output that the media worker serves: HLS (segments of at most `segment_s` seconds, `window` of them) or HTTP-TS."""
+
+    name: str
+    type: Literal["hls", "ts"]
+    url: str
+    enabled: bool = True
+    segment_s: float = 4.0
+    window: int = 6
+
+
+Target = RtmpTarget | ServedTarget
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """One channel's own values; `filler` None is the built-in slate."""
+
+    id: str
+    name: str
+    playlist: Path
+    profile: Profile
+    rules: PathRules
+    order: Literal["sequential", "shuffle"] = "sequential"
+    shuffle_seed: int = 0
+    filler: Path | None = None
+    targets: tuple[Target, ...] = ()
+    enabled: bool = True
+    origin_ticks: int = 90_000

@@ -1,0 +1,239 @@
+"""The daemon as the admin interface sees it: implements `api.control.Control` over the registry.
+
+Rule: questions and orders run on the control loop, so that they see one moment; playlist files are written here, on
+the caller's thread, whole or not at all.
+"""
+
+import errno
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from channeld.api.control import Health, Invalid, PlaylistDocument, Readiness, Refused, Stale, Trigger, UnknownChannel
+from channeld.base.clock import NS_PER_SECOND, iso_utc
+from channeld.base.errors import PlaylistError
+from channeld.channel.events import EventLog, Listener
+from channeld.channel.hub import HostHub, MediaHub
+from channeld.channel.loop import ControlLoop
+from channeld.channel.registry import Registry
+from channeld.channel.supervisor import Supervisor
+from channeld.playlist.model import Entry, Playlist
+from channeld.playlist.parse import load, parse
+from channeld.telemetry.lateness import LatenessFigures
+from channeld.telemetry.metrics import Metrics
+
+MEDIA_TYPES = {".m3u": "audio/x-mpegurl", ".m3u8": "audio/x-mpegurl", ".yaml": "application/yaml", ".yml": "application/yaml"}
+STALLED_S = 5.0
+
+
+class DaemonControl:
+    """Answers for a running daemon. Any thread but the control loop's."""
+
+    def __init__(self, loop: ControlLoop, registry: Registry, events: EventLog, hosts: HostHub, media: MediaHub) -> None:
+        self._loop = loop
+        self._registry = registry
+        self._events = events
+        self._hosts = hosts
+        self._media = media
+        self._metrics = Metrics()
+
+    # -- questions ----------------------------------------------------------------------------------------------
+
+    def channels(self) -> list[dict[str, Any]]:
+        return self._loop.call(self._registry.describe)
+
+    def channel(self, channel: str) -> dict[str, Any] | None:
+        supervisor = self._registry.channels.get(channel)
+        return self._loop.call(supervisor.describe) if supervisor is not None else None
+
+    def health(self) -> Health:
+        now_ns = time.monotonic_ns()
+        parts: dict[str, Any] = {"control": {"ok": True, "idle_s": (now_ns - self._loop.turned_ns) / NS_PER_SECOND}}
+        for host in range(self._hosts.count):
+            told = self._registry.hosts.get(host)
+            parts[f"host:{host}"] = {"ok": told is not None, "idle_s": (now_ns - told["turned_ns"]) / NS_PER_SECOND if told else None}
+        for part in parts.values():
+            idle_s = part["idle_s"]
+            part["ok"] = idle_s is not None and idle_s < STALLED_S
+            part["idle_s"] = round(idle_s, 2) if idle_s is not None else None
+        return Health(all(part["ok"] for part in parts.values()), parts)
+
+    def readiness(self) -> Readiness:
+        return Readiness(*self._loop.call(self._registry.readiness))
+
+    def metrics(self) -> bytes:
+        self._loop.call(self._measure)
+        return self._metrics.render()
+
+    def _measure(self) -> None:
+        metrics = self._metrics
+        for host, told in self._registry.hosts.items():
+            metrics.set_release_lateness(str(host), LatenessFigures(tuple(told["lateness_counts"]), told["lateness_sum_s"]))
+        for name, supervisor in self._registry.channels.items():
+            metrics.set_channel_state(name, supervisor.state.value)
+            head = int(supervisor.progress.get("head", 0))
+            metrics.set_playout(name, head_sequence=head, underruns=supervisor.underruns, passed_over=supervisor.passed_over)
+            for output in supervisor.describe_outputs():
+                if output["state"] != "disabled":
+                    metrics.set_output(name, output["name"], state=output["state"], restarts=output["restarts"])
+                if "media_sequence" in output:
+                    metrics.set_hls_sequence(name, output["name"], output["media_sequence"])
+
+    def subscribe(self, last_id: int | None) -> Listener:
+        listener = self._events.subscribe(last_id)
+        if listener is None:
+            raise Refused(503, "Too many listeners", "close one of the event streams first")
+        return listener
+
+    def as_run(self, *, channel: str | None, limit: int) -> list[dict[str, Any]]:
+        if channel is not None:
+            self._find(channel)
+        return self._events.as_run(channel, limit)
+
+    # -- orders -------------------------------------------------------------------------------------------------
+
+    def trigger(self, channel: str, action: str, *, path: str | None = None) -> Trigger:
+        supervisor = self._find(channel)
+        if action == "reload":
+            return self._reload(supervisor)
+        if action == "play-next":
+            return self._play_next(supervisor, path or "")
+        orders: dict[str, Callable[[], bool]] = {
+            "start": supervisor.start,
+            "stop": supervisor.stop,
+            "restart": lambda: _done(supervisor.restart),
+            "skip": lambda: self._skip(supervisor),
+        }
+        changed = self._loop.call(orders[action])
+        return Trigger(self._revision(supervisor), iso_utc(time.time()), changed)
+
+    def _skip(self, supervisor: Supervisor) -> bool:
+        if not supervisor.skip():
+            raise Refused(409, "Not on air", "the channel is not on air: start it first")
+        return True
+
+    def _reload(self, supervisor: Supervisor) -> Trigger:
+        playlist = self._load(supervisor)
+        self._loop.call(lambda: supervisor.apply(playlist))
+        return self._effect(supervisor)
+
+    def _play_next(self, supervisor: Supervisor, path: str) -> Trigger:
+        settings = supervisor.settings
+        if not path or "\n" in path or "\r" in path or path.startswith("#"):
+            raise Refused(422, "No such media", "path must be one path or URL, as it would stand in a playlist")
+        listed = parse(path.encode(), source=settings.playlist.with_suffix(".txt"), rules=settings.rules).entries
+        if len(listed) != 1 or listed[0].fault is not None:
+            raise Refused(422, "Cannot air", f"{path}: {listed[0].fault if listed else 'not a path'}")
+        self._loop.call(lambda: supervisor.play_next(listed[0]))
+        return self._effect(supervisor)
+
+    def _effect(self, supervisor: Supervisor) -> Trigger:
+        return Trigger(self._revision(supervisor), self._loop.call(supervisor.next_boundary), True)
+
+    def _find(self, channel: str) -> Supervisor:
+        supervisor = self._registry.channels.get(channel)
+        if supervisor is None:
+            raise UnknownChannel(channel)
+        return supervisor
+
+    def _revision(self, supervisor: Supervisor) -> int:
+        return self._loop.call(lambda: supervisor.rundown.queue.revision)
+
+    # -- playlists ----------------------------------------------------------------------------------------------
+
+    def read_playlist(self, channel: str) -> PlaylistDocument:
+        supervisor = self._find(channel)
+        playlist, revision = self._loop.call(lambda: (supervisor.rundown.playlist, supervisor.rundown.queue.revision))
+        path = supervisor.settings.playlist
+        entries = [_describe_entry(entry) for entry in playlist.entries] if playlist else []
+        try:
+            text = "" if path.is_dir() else path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            text = ""
+        except OSError as error:
+            raise Refused(500, "Unreadable", f"{path.name}: {error.strerror}") from error
+        return PlaylistDocument(text, MEDIA_TYPES.get(path.suffix.lower(), "text/plain"), revision, entries)
+
+    def write_playlist(self, channel: str, *, text: str | None, entries: list[dict[str, Any]] | None, if_match: int) -> Trigger:
+        supervisor = self._find(channel)
+        settings = supervisor.settings
+        if settings.playlist.is_dir():
+            raise Refused(409, "A folder", "this channel airs a folder: add and remove files there")
+        if text is None:
+            text = _written(entries or [], settings.playlist)
+        try:
+            playlist = parse(text.encode(), source=settings.playlist, rules=settings.rules)
+        except PlaylistError as error:
+            raise Invalid(error.message, error.line) from error
+        with supervisor.writing:
+            revision = self._revision(supervisor)
+            if revision != if_match:
+                raise Stale(revision)
+            _replace(settings.playlist, text.encode())
+            self._loop.call(lambda: supervisor.apply(playlist))
+        return self._effect(supervisor)
+
+    def _load(self, supervisor: Supervisor) -> Playlist:
+        try:
+            return load(supervisor.settings.playlist, supervisor.settings.rules)
+        except PlaylistError as error:
+            refused = error
+            self._loop.call(lambda: supervisor.refuse(refused))
+            raise Refused(422, "Invalid playlist", str(error)) from error
+
+
+def _done(action: Callable[[], None]) -> bool:
+    action()
+    return True
+
+
+def _describe_entry(entry: Entry) -> dict[str, Any]:
+    described: dict[str, Any] = {"entry": entry.id, "path": entry.locator, "title": entry.title, "line": entry.line, "fault": entry.fault}
+    for name, value in (("in", entry.in_s), ("out", entry.out_s), ("duration", entry.duration_s)):
+        if value is not None:
+            described[name] = float(value)
+    return {**described, "repeat": entry.repeat}
+
+
+def _written(entries: list[dict[str, Any]], path: Path) -> str:
+    """Entries in the playlist's own format. Raises Invalid where it cannot hold what an entry says."""
+    suffix = path.suffix.lower()
+    if suffix in (".yaml", ".yml"):
+        return yaml.safe_dump(entries, allow_unicode=True, sort_keys=False)
+    lines = ["#EXTM3U"] if suffix in (".m3u", ".m3u8") else []
+    for number, entry in enumerate(entries, 1):
+        extra = sorted(set(entry) - {"path", "title"})
+        if extra:
+            raise Invalid(f"entry {number}: {', '.join(extra)} can only stand in a .yaml playlist", number)
+        where, title = str(entry.get("path", "")), str(entry.get("title", "") or "")
+        if not where or any(mark in where + title for mark in "\r\n") or where.startswith("#"):
+            raise Invalid(f"entry {number}: path must be one line that does not begin with #", number)
+        if title and lines[:1] == ["#EXTM3U"]:
+            lines.append(f"#EXTINF:-1,{title}")
+        lines.append(where)
+    return "\n".join(lines) + "\n"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write the file whole: temporary name, fsync, rename; through a link to its target. Raises Refused (507 on a full disk)."""
+    target = path.resolve()
+    try:
+        fd, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o644)
+            Path(temporary).replace(target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        status = 507 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 500
+        raise Refused(status, "Not written", f"{path.name}: {error.strerror}; the playlist is as it was") from error

@@ -1,0 +1,239 @@
+"""The daemon: the only place where parts are wired. Starts in order, stops in reverse.
+
+Rule: signal handlers only set flags; every part is closed by the ExitStack it was entered into.
+
+order | part | why there
+--- | --- | ---
+1 | locks | a second daemon of this configuration must touch nothing
+2 | holder | parent of all children; last to go
+3 | control loop, clips | what supervisors stand on
+4 | playout hosts, media workers | what channels send to
+5 | registry | channels go on air
+6 | admin listener | people may ask and order
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import sdnotify
+import structlog
+
+from channeld import __version__
+from channeld.api.admin_app import build_app
+from channeld.api.server import AdminServer
+from channeld.api.token import ensure_token
+from channeld.base.clock import SystemClock
+from channeld.base.errors import ChannelError
+from channeld.base.wire import Message
+from channeld.channel.clips import Clips
+from channeld.channel.events import EventLog
+from channeld.channel.hub import HostHub, MediaHub, MediaListener
+from channeld.channel.loop import ControlLoop
+from channeld.channel.registry import Registry
+from channeld.channel.settings import ChannelSettings, RtmpTarget, ServedTarget, Target
+from channeld.channel.supervisor import Means
+from channeld.config import load
+from channeld.config_values import Access, ChannelSpec, Config, HlsSpec, OutputSpec, RtmpSpec
+from channeld.control import DaemonControl
+from channeld.media.cache import ClipCache
+from channeld.media.tools import find_tools
+from channeld.media.verdict import Tolerance
+from channeld.playlist.locate import PathRules
+from channeld.process.holder import Holder
+from channeld.telemetry.log import configure
+
+OFF_AIR_S = 3.5
+WATCH_S = 1.0
+
+log = structlog.get_logger()
+
+
+def run(config_path: Path) -> int:
+    """Run the daemon until SIGTERM or SIGINT. Raises ChannelError when it cannot start."""
+    config = load(config_path)
+    configure(config.log.level.value, config.log.format.value)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: _ask_to_stop(stopping, number, frame))
+    with contextlib.ExitStack() as parts:
+        daemon = _start(config, parts)
+        notifier = sdnotify.SystemdNotifier()
+        notifier.notify("READY=1")
+        log.info("daemon_started", version=__version__, channels=len(config.channels), admin=daemon.admin_url, media=daemon.media_url)
+        while not stopping.wait(WATCH_S):
+            if daemon.control.health().ok:
+                notifier.notify("WATCHDOG=1")
+        notifier.notify("STOPPING=1")
+        log.info("daemon_stopping")
+    log.info("daemon_stopped")
+    return 0
+
+
+def _ask_to_stop(stopping: threading.Event, _number: int, _frame: FrameType | None) -> None:
+    stopping.set()
+
+
+class _Daemon:
+    """What `run` needs of the running parts."""
+
+    def __init__(self, control: DaemonControl, admin_url: str, media_url: str) -> None:
+        self.control = control
+        self.admin_url = admin_url
+        self.media_url = media_url
+
+
+def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
+    _make_folders(config)
+    parts.enter_context(_only_one(config.folders.state))
+    token = ensure_token(config.folders.state)
+    tools = find_tools()
+    events = EventLog()
+    holder = Holder()
+    parts.callback(holder.close)
+    loop = ControlLoop()
+    loop.start()
+    parts.callback(loop.close)
+    registry: Registry  # the hubs' callbacks run on the loop, after it is there
+    cache_root = config.folders.state / "cache"
+    clips = Clips(
+        ClipCache(cache_root, config.prepare.cache_limit.on(cache_root)),
+        loop,
+        tools=tools,
+        jobs=config.prepare.jobs,
+        tolerance=Tolerance(config.prepare.min_duration_ratio, config.prepare.max_error_ratio),
+        on_change=lambda name: registry.clip_changed(name),
+    )
+    hosts = HostHub(
+        config.hosts,
+        loop=loop,
+        holder=holder,
+        arguments=("--log-level", config.log.level.value, "--log-format", config.log.format.value),
+        on_told=lambda host, message: _route(registry, media, host, message),
+        on_lost=lambda host, reason: registry.host_lost(host, [name for name in registry.channels if hosts.host_of(name) == host], reason),
+        on_started=lambda host: media.host_started(host),
+    )
+    media = MediaHub(_media_listener(config, token), loop=loop, holder=holder, hosts=hosts, level=config.log.level.value)
+    means = Means(
+        loop=loop,
+        host=hosts,
+        media=media,
+        holder=holder,
+        preparer=clips,
+        runtime_dir=config.folders.runtime,
+        ffmpeg=tools.ffmpeg,
+        clock=SystemClock(),
+        publish=events.publish,
+    )
+    media_url = _media_url(config)
+    registry = Registry([_settings(config, spec, media_url) for spec in config.channels.values()], means)
+    clips.start()
+    parts.callback(clips.close)
+    loop.call(hosts.start)
+    parts.callback(hosts.close)
+    loop.call(media.start)
+    parts.callback(media.close)
+    registry.start()
+    parts.callback(_end_channels, loop, registry)
+    control = DaemonControl(loop, registry, events, hosts, media)
+    listen = config.admin.listen
+    app = build_app(control, token=token, allowed_hosts=[listen.host], media_base_url=media_url)
+    tls = config.admin.tls
+    admin = AdminServer(app, str(listen), (tls.cert, tls.key) if tls is not None else None)
+    admin.start()
+    parts.callback(admin.close)
+    scheme = "https" if tls is not None else "http"
+    return _Daemon(control, f"{scheme}://{listen.host}:{admin.port}", media_url)
+
+
+def _route(registry: Registry, media: MediaHub, host: int, message: Message) -> None:
+    if message.kind == "ring":
+        media.ring(message.values["channel"], message.values["ring_id"], message.fds[0])
+    elif message.kind == "stopped":
+        media.forget_ring(message.values["channel"])
+    registry.host_told(host, message)
+
+
+def _end_channels(loop: ControlLoop, registry: Registry) -> None:
+    """Take all channels off the air, and wait for it a while: children end with the holder in any case."""
+    registry.close()
+    loop.call(registry.stop)
+    deadline = time.monotonic() + OFF_AIR_S
+    while time.monotonic() < deadline and not loop.call(lambda: registry.is_stopped):
+        time.sleep(0.05)
+
+
+def _make_folders(config: Config) -> None:
+    folders = config.folders
+    for folder, mode in ((folders.state, 0o750), (folders.runtime, 0o750), (folders.hls, 0o755), (folders.state / "cache", 0o750)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=mode)
+        except OSError as error:
+            raise ChannelError(f"cannot make {folder}: {error.strerror}. Make it, owned by the daemon's user") from error
+
+
+@contextlib.contextmanager
+def _only_one(state_dir: Path) -> Iterator[None]:
+    """Refuse to be the second daemon of a state folder, or to prepare beside `channeld prepare`. The kernel drops the locks."""
+    with contextlib.ExitStack() as locks:
+        for path, other in ((state_dir / "daemon.lock", "a channeld daemon"), (state_dir / "cache" / "writer.lock", "channeld prepare")):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            locks.callback(os.close, fd)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+                raise ChannelError(
+                    f"{other} (pid {pid or 'unknown'}) already uses {state_dir}. Stop it, or give this one a state_dir"
+                ) from None
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+
+
+def _media_listener(config: Config, token: str) -> MediaListener:
+    media, folders = config.media, config.folders
+    return MediaListener(
+        listen=str(media.listen),
+        workers=media.workers,
+        hls_dir=str(folders.hls),
+        hls_max_bytes=folders.hls_limit.on(folders.hls),
+        access=media.access.value,
+        token=token if media.access is Access.TOKEN else None,
+        tls={"cert": str(media.tls.cert), "key": str(media.tls.key)} if media.tls is not None else None,
+    )
+
+
+def _media_url(config: Config) -> str:
+    scheme = "https" if config.media.tls is not None else "http"
+    return f"{scheme}://{config.media.listen}"
+
+
+def _settings(config: Config, spec: ChannelSpec, media_url: str) -> ChannelSettings:
+    return ChannelSettings(
+        id=spec.id,
+        name=spec.name,
+        playlist=spec.playlist,
+        profile=config.profile(spec.profile),
+        rules=PathRules(spec.media_roots, config.url_rules.schemes, config.url_rules.private),
+        order=spec.order.value,
+        shuffle_seed=spec.shuffle_seed if spec.shuffle_seed is not None else int.from_bytes(os.urandom(4)),
+        filler=spec.filler,
+        targets=tuple(_target(spec.id, output, media_url) for output in spec.outputs),
+        enabled=spec.enabled,
+    )
+
+
+def _target(channel: str, output: OutputSpec, media_url: str) -> Target:
+    if isinstance(output, RtmpSpec):
+        return RtmpTarget(output.name, output.url, output.shown_url, output.enabled)
+    if isinstance(output, HlsSpec):
+        url = f"{media_url}/hls/{channel}/index.m3u8"
+        return ServedTarget(output.name, "hls", url, output.enabled, output.segment_s, output.window)
+    return ServedTarget(output.name, "ts", f"{media_url}/ts/{channel}", output.enabled)
