@@ -1,0 +1,185 @@
+"""The admin interface: every route of the contract over one Control.
+
+Rule: routes only translate between HTTP and Control; what a request may be is decided before (admin_gate, admin_body), what
+an error looks like after (problems). Built by the daemon; run by AdminServer's event loop.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import APIRouter, FastAPI, Header, Query, Request
+from fastapi.responses import JSONResponse
+from starlette.responses import Response
+
+from channeld import __version__
+from channeld.api.admin_body import Linger, read_json
+from channeld.api.admin_calls import Calls
+from channeld.api.admin_docs import answers, body_of, complete, plain_answer
+from channeld.api.admin_events import HEARTBEAT_S, EventStreams, last_event_id
+from channeld.api.admin_gate import EVENTS_PATH, VIEWER_PATH, Gate, host_of
+from channeld.api.admin_models import ChannelModel, HealthModel, PlayNextModel, ReadinessModel, TriggerModel
+from channeld.api.admin_paths import CHANNEL_PATTERN, ChannelId, trigger_answer
+from channeld.api.admin_playlist import playlist_routes
+from channeld.api.control import ACTIONS, Control, UnknownChannel
+from channeld.api.problems import Problem, install, json_response
+
+MAX_AS_RUN = 10_000
+_VIEWER_ROUTES = ("/hls/{rest:path}", "/ts/{rest:path}", "/guide.xml", "/channels.m3u", "/api/v1/relay/{rest:path}")
+
+
+def build_app(
+    control: Control, *, token: str, allowed_hosts: Sequence[str], media_base_url: str, heartbeat_s: float = HEARTBEAT_S
+) -> FastAPI:
+    """The ASGI application.
+
+    `allowed_hosts`: names besides the loopback ones and the listener's own address. `media_base_url`: where viewers go, without
+    a final slash; `{host}` in it stands for the host that the request came to.
+    """
+    calls = Calls()
+    streams = EventStreams(control, calls, heartbeat_s=heartbeat_s)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None, None]:
+        yield
+        streams.close()
+        calls.close()
+
+    app = FastAPI(
+        title="channeld",
+        version=__version__,
+        description="Errors are problem documents (RFC 9457).",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        default_response_class=JSONResponse,
+    )
+    routers = (
+        _watch_routes(control, calls),
+        _channel_routes(control, calls),
+        playlist_routes(control, calls),
+        _event_routes(control, calls, streams),
+    )
+    for router in (*routers, _viewer_routes(media_base_url)):
+        app.include_router(router)
+    complete(app)
+    install(app)
+    # The last one added is the outermost.
+    app.add_middleware(Gate, token=token, allowed_hosts=allowed_hosts)
+    app.add_middleware(Linger)
+    return app
+
+
+def _watch_routes(control: Control, calls: Calls) -> APIRouter:
+    """What monitoring asks."""
+    router = APIRouter(tags=["watching"])
+
+    @router.get("/healthz", response_model=None, responses=answers(200, model=HealthModel, guarded=False), summary="Does every part turn?")
+    async def healthz() -> Response:
+        health = await calls.run_health(control.health)
+        if not health.ok:
+            raise Problem(503, "A part of the daemon does not turn.", title="Not healthy", ok=False, parts=health.parts)
+        return json_response({"ok": True, "parts": health.parts})
+
+    @router.get("/readyz", response_model=None, responses=answers(200, model=ReadinessModel, guarded=False), summary="Is a channel on air?")
+    async def readyz() -> Response:
+        readiness = await calls.run_health(control.readiness)
+        if not readiness.ok:
+            raise Problem(503, "No channel is on air.", title="Not ready", ok=False, channels=readiness.channels)
+        return json_response({"ok": True, "channels": readiness.channels})
+
+    @router.get(
+        "/metrics", response_model=None, responses=plain_answer(answers(200), text_plain="channel_on_air 1\n"), summary="Prometheus"
+    )
+    async def metrics() -> Response:
+        text = await calls.run(control.metrics)
+        return Response(text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    return router
+
+
+def _channel_routes(control: Control, calls: Calls) -> APIRouter:
+    """Channels and what can be done with them."""
+    router = APIRouter(tags=["channels"])
+
+    @router.get("/api/v1/channels", response_model=None, responses=answers(200, model=list[ChannelModel]), summary="All channels")
+    async def channels() -> Response:
+        return json_response(await calls.run(control.channels))
+
+    @router.get("/api/v1/channels/{channel}", response_model=None, responses=answers(200, 404, model=ChannelModel), summary="One channel")
+    async def one_channel(channel: ChannelId) -> Response:
+        found = await calls.run(control.channel, channel)
+        if found is None:
+            raise UnknownChannel(channel)
+        return json_response(found)
+
+    @router.post(
+        "/api/v1/channels/{channel}/play-next",
+        response_model=None,
+        responses=answers(200, 202, 404, 408, 409, 413, 415, 422, 507, model=TriggerModel),
+        openapi_extra=body_of(application_json={"path": "trailers/tonight.mp4"}),
+        summary="Air a clip next, once",
+    )
+    async def play_next(request: Request, channel: ChannelId) -> Response:
+        wanted = await read_json(request, PlayNextModel)
+        return trigger_answer(await calls.run(control.trigger, channel, "play-next", path=wanted.path))
+
+    for action in ACTIONS:
+        _add_trigger(router, control, calls, action)
+    return router
+
+
+def _add_trigger(router: APIRouter, control: Control, calls: Calls, action: str) -> None:
+    described = answers(200, 202, 404, 409, 422, 507, model=TriggerModel)
+
+    @router.post(
+        f"/api/v1/channels/{{channel}}/{action}",
+        name=action,
+        response_model=None,
+        responses=described,
+        summary=f"{action.capitalize()} a channel",
+    )
+    async def trigger(channel: ChannelId) -> Response:
+        return trigger_answer(await calls.run(control.trigger, channel, action))
+
+
+def _event_routes(control: Control, calls: Calls, streams: EventStreams) -> APIRouter:
+    """What happens, and what has aired."""
+    router = APIRouter(tags=["history"])
+    example = 'id: 42\nevent: aired\ndata: {"id":42,"kind":"aired","at":"2026-11-21T10:00:00.000Z","channel":"live1"}\n\n'
+
+    @router.get(
+        EVENTS_PATH, response_model=None, responses=plain_answer(answers(200), text_event_stream=example), summary="Follow the events"
+    )
+    async def events(last_event_id_header: Annotated[str | None, Header(alias="Last-Event-ID")] = None) -> Response:
+        return await streams.open(last_event_id(last_event_id_header))
+
+    @router.get("/api/v1/as-run", response_model=None, responses=answers(200, 404, 422), summary="What has aired, newest first")
+    async def as_run(
+        channel: Annotated[str | None, Query(pattern=CHANNEL_PATTERN)] = None, limit: Annotated[int, Query(ge=1, le=MAX_AS_RUN)] = 100
+    ) -> Response:
+        return json_response(await calls.run(control.as_run, channel=channel, limit=limit))
+
+    return router
+
+
+def _viewer_routes(media_base_url: str) -> APIRouter:
+    """Where viewers find what they look for: on the media listener."""
+    router = APIRouter(include_in_schema=False)
+
+    async def elsewhere(request: Request) -> Response:
+        if not VIEWER_PATH.fullmatch(request.scope["path"]):
+            raise Problem(404, "Nothing is here. /api/openapi.json lists all routes.")
+        host = host_of(request.headers["host"]) or ""
+        base = media_base_url.replace("{host}", f"[{host}]" if ":" in host else host)
+        # The raw path holds only what the HTTP parser let through: no line breaks, still escaped as it came.
+        target = request.scope["raw_path"].decode("ascii") + (
+            "?" + request.scope["query_string"].decode("latin-1") if request.url.query else ""
+        )
+        return Response(status_code=307, headers={"Location": base + target})
+
+    for route in _VIEWER_ROUTES:
+        router.add_api_route(route, elsewhere, methods=["GET"])
+    return router

@@ -1,0 +1,80 @@
+"""How routes are described in the OpenAPI document: each status they can answer with, and the shape of each body.
+
+Rule: a status that a route answers with is declared here by the route; tests hold both together. Used while the app is built.
+"""
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from channeld.api.admin_models import ProblemModel
+from channeld.api.problems import MEDIA_TYPE
+
+_MEANINGS = {
+    200: "As asked",
+    202: "Accepted; `effective_at` says when it shows on air",
+    304: "Not changed since the ETag of If-None-Match",
+    307: "The media listener has it",
+    400: "The request is malformed",
+    401: "No token, or another one",
+    404: "Nothing of this name",
+    405: "Not with this method",
+    408: "The body came too slowly",
+    409: "Not in the channel's present state",
+    412: "The playlist has changed since; `revision` is its present one",
+    413: "The body is too large",
+    415: "Not this media type",
+    421: "Not for this Host",
+    422: "The content is invalid; `errors` or `line` say where",
+    428: "If-Match is missing",
+    431: "The head is too large",
+    500: "The daemon failed; its log says where",
+    503: "Not now",
+    507: "No room on the disk",
+}
+EVERYWHERE = (400, 421, 431, 500, 503)
+_PROBLEM: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemModel"}}}}
+
+
+def answers(*statuses: int, model: type[BaseModel] | Any = None, guarded: bool = True) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route; `model` is the body of its 2xx, `guarded` says that it wants the token."""
+    described: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({*statuses, *EVERYWHERE, *((401,) if guarded else ())}):
+        described[status] = {"description": _MEANINGS[status]}
+        if status < 300 and model is not None:
+            described[status]["model"] = model
+        elif status >= 400:
+            described[status] |= _PROBLEM
+    return described
+
+
+def plain_answer(described: dict[int | str, dict[str, Any]], **content: Any) -> dict[int | str, dict[str, Any]]:
+    """The same with another body for its 200: examples by media type, `/` and `-` in these written as `_`."""
+    names = {"text_plain": "text/plain", "text_event_stream": "text/event-stream", "application_json": "application/json"}
+    examples = {names[kind]: {"example": example} for kind, example in content.items()}
+    described[200] = {"description": _MEANINGS[200], "content": examples}
+    return described
+
+
+def body_of(**examples: Any) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads its body itself; examples by media type as in `plain_answer`."""
+    kinds = {"text_plain": "text/plain", "application_json": "application/json"}
+    return {"requestBody": {"required": True, "content": {kinds[kind]: {"example": example} for kind, example in examples.items()}}}
+
+
+def complete(app: FastAPI) -> None:
+    """Add to the document what FastAPI does not know: problem documents and the token."""
+    document = app.openapi()
+    parts = document.setdefault("components", {})
+    parts.setdefault("schemas", {})["ProblemModel"] = ProblemModel.model_json_schema()
+    for unused in ("HTTPValidationError", "ValidationError"):
+        parts["schemas"].pop(unused, None)
+    parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            # FastAPI declares its own answer to invalid parameters wherever there are any.
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
+            if path not in ("/healthz", "/readyz"):
+                operation["security"] = [{"token": []}]

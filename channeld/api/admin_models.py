@@ -1,0 +1,139 @@
+"""The shapes of the admin interface as its OpenAPI document shows them, with examples.
+
+Rule: requests are checked against these; answers are the daemon's own objects and are only described here. Values may be
+added to an answer, so nobody may rely on their absence.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+MAX_PATH_CHARS = 4096
+MAX_ENTRIES = 200_000
+
+
+class PlayNextModel(BaseModel):
+    """Which clip airs next, once."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"example": {"path": "trailers/tonight.mp4"}})
+    path: Annotated[str, Field(min_length=1, max_length=MAX_PATH_CHARS, pattern=r"^[^\x00\r\n]+$")]
+
+
+class EntriesModel(BaseModel):
+    """A playlist as entries: paths, or objects with the keys of a YAML playlist."""
+
+    model_config = ConfigDict(
+        extra="ignore", strict=True, json_schema_extra={"example": {"entries": ["a.mp4", {"path": "b.mp4", "title": "B", "repeat": 2}]}}
+    )
+    entries: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=MAX_PATH_CHARS)] | dict[str, JsonValue]], Field(max_length=MAX_ENTRIES)
+    ]
+
+
+class TriggerModel(BaseModel):
+    """`changed` is false when it was so already."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"revision": 7, "effective_at": "2026-11-21T10:00:52.200Z", "changed": True}})
+    revision: int
+    effective_at: str | None
+    changed: bool
+
+
+class NowModel(BaseModel):
+    """What airs."""
+
+    entry: str
+    title: str
+    path: str
+    position_s: float
+    duration_s: float
+    started_at: str
+
+
+class NextModel(BaseModel):
+    """What will air."""
+
+    entry: str
+    title: str
+    path: str
+    starts_at: str | None
+    ready: bool
+
+
+class OutputModel(BaseModel):
+    """One output; secrets in its URL are masked."""
+
+    name: str
+    type: str
+    url: str | None
+    state: str
+    since: str | None
+    restarts: int
+    last_error: str | None
+
+
+class EditErrorModel(BaseModel):
+    """Why the newest edit of the playlist was not taken."""
+
+    file: str
+    line: int | None
+    message: str
+
+
+class ChannelModel(BaseModel):
+    """A channel. `state`: starting, on_air, filler, stopping, stopped or failed."""
+
+    id: str
+    name: str
+    state: str
+    profile: str
+    revision: int
+    edit_error: EditErrorModel | None
+    now: NowModel | None
+    next: list[NextModel]
+    outputs: list[OutputModel]
+    timeline: dict[str, int]
+    prepared: dict[str, Any]
+
+
+class PlaylistModel(BaseModel):
+    """A playlist as entries."""
+
+    revision: int
+    entries: list[dict[str, Any]]
+
+
+class HealthModel(BaseModel):
+    """Whether the control loop and every playout host turn."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"ok": True, "parts": {"control": "ok", "host-0": "ok"}}})
+    ok: bool
+    parts: dict[str, Any]
+
+
+class ReadinessModel(BaseModel):
+    """Whether there is something to watch, with the state of each channel."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"ok": True, "channels": {"live1": "on_air"}}})
+    ok: bool
+    channels: dict[str, str]
+
+
+class ProblemModel(BaseModel):
+    """A problem document (RFC 9457); some carry further members, such as `line`, `revision` or `errors`."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "example": {
+                "type": "about:blank",
+                "title": "Unknown channel",
+                "status": 404,
+                "detail": "There is no channel 'live9'. GET /api/v1/channels lists all.",
+            }
+        },
+    )
+    type: str
+    title: str
+    status: int
+    detail: str

@@ -1,0 +1,144 @@
+"""What the admin interface asks of the daemon, and what the daemon may answer.
+
+Rule: the interface knows nothing else of the daemon. Every call may block (≤ 5 s) and comes from any thread; the API makes
+them off its event loop. Values are plain and frozen, so that they may be read from any thread.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from channeld.base.errors import ChannelError
+
+ACTIONS = ("start", "stop", "restart", "skip", "reload")
+
+
+class UnknownChannel(ChannelError):
+    """No channel has this id: the request is refused."""
+
+    def __init__(self, channel: str) -> None:
+        super().__init__(f"there is no channel {channel!r}")
+        self.channel = channel
+
+
+class Refused(ChannelError):
+    """The daemon will not do it, and why; `status` is the HTTP status that says so (400 to 599)."""
+
+    def __init__(self, status: int, title: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.title, self.detail = status, title, detail
+
+
+class Stale(ChannelError):
+    """The playlist has become another since it was read; `revision` is its present one."""
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(f"the playlist is at revision {revision}")
+        self.revision = revision
+
+
+class Invalid(ChannelError):
+    """The playlist cannot be read; `line` counts from 1 where one is at fault. The last valid list stays."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.message, self.line = message, line
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """What a trigger led to. `effective_at`: ISO 8601 in UTC; `changed` is False when it was so already."""
+
+    revision: int
+    effective_at: str | None
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlaylistDocument:
+    """A playlist as its file has it, and as entries."""
+
+    text: str
+    media_type: str
+    revision: int
+    entries: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the control loop and every host turn; `parts` tells each."""
+
+    ok: bool
+    parts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether viewers are served; `channels` holds the state of each."""
+
+    ok: bool
+    channels: dict[str, str]
+
+
+class EventQueue(Protocol):
+    """Where a subscriber's events wait."""
+
+    def get(self, timeout: float) -> dict[str, Any] | None:
+        """The next event (`id`, `kind`, `at`, `channel` …), or None when none comes within `timeout` seconds."""
+        ...
+
+
+class Subscription(Protocol):
+    """One reader's place in the events; whoever subscribed closes it."""
+
+    @property
+    def events(self) -> EventQueue:
+        """The events from `last_id` on."""
+        ...
+
+    def close(self) -> None:
+        """Forget the reader; idempotent, does not block."""
+        ...
+
+
+class Control(Protocol):
+    """The daemon as the admin interface sees it."""
+
+    def channels(self) -> list[dict[str, Any]]:
+        """The channel object of each channel."""
+        ...
+
+    def channel(self, channel: str) -> dict[str, Any] | None:
+        """The channel object, None when there is no such channel."""
+        ...
+
+    def trigger(self, channel: str, action: str, *, path: str | None = None) -> Trigger:
+        """Do one of ACTIONS, or `play-next` with its path. Raises UnknownChannel, Refused."""
+        ...
+
+    def read_playlist(self, channel: str) -> PlaylistDocument:
+        """The newest valid list. Raises UnknownChannel, Refused."""
+        ...
+
+    def write_playlist(self, channel: str, *, text: str | None, entries: list[dict[str, Any]] | None, if_match: int) -> Trigger:
+        """Replace the file by text or entries. Raises UnknownChannel, Stale, Invalid, Refused (507 on a full disk)."""
+        ...
+
+    def health(self) -> Health:
+        """Whether everything turns."""
+        ...
+
+    def readiness(self) -> Readiness:
+        """Whether there is something to watch."""
+        ...
+
+    def metrics(self) -> bytes:
+        """Prometheus text format."""
+        ...
+
+    def subscribe(self, last_id: int | None) -> Subscription:
+        """Events after `last_id` as far as they are kept, then new ones; None: new ones only. Raises Refused."""
+        ...
+
+    def as_run(self, *, channel: str | None, limit: int) -> list[dict[str, Any]]:
+        """The newest `limit` airings, newest first. Raises UnknownChannel."""
+        ...

@@ -1,0 +1,177 @@
+"""A real admin server over a daemon that lives in memory: Control is channeld's own interface, the HTTP is real."""
+
+import queue
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from channeld.api.admin_app import build_app
+from channeld.api.control import Health, Invalid, PlaylistDocument, Readiness, Refused, Stale, Trigger, UnknownChannel
+from channeld.api.server import AdminServer
+from channeld.config_values import TlsSpec
+
+TOKEN = "a-token-of-tests-0123456789"
+AT = "2026-11-21T10:00:00.000Z"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+class MemoryEvents:
+    """A subscription to the events of MemoryControl."""
+
+    def __init__(self, forget: Callable[["MemoryEvents"], None]) -> None:
+        self.waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._forget = forget
+
+    @property
+    def events(self) -> "MemoryEvents":
+        return self
+
+    def get(self, timeout: float) -> dict[str, Any] | None:
+        try:
+            return self.waiting.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def close(self) -> None:
+        self._forget(self)
+
+
+class MemoryControl:
+    """Two channels, one of them stopped, with all rules of the contract that show in HTTP."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.states = {"live1": "on_air", "live2": "stopped"}
+        self.texts = {"live1": "a.mp4\nb.mp4\n", "live2": "c.mp4\n"}
+        self.revisions = {"live1": 7, "live2": 1}
+        self.written: list[dict[str, Any]] | None = None
+        self.asked_next: list[str | None] = []
+        self.subscribers: list[MemoryEvents] = []
+        self.past: list[dict[str, Any]] = []
+        self.healthy = self.ready = True
+
+    def channels(self) -> list[dict[str, Any]]:
+        return [found for channel in self.states if (found := self.channel(channel))]
+
+    def channel(self, channel: str) -> dict[str, Any] | None:
+        if channel == "broken":
+            raise ZeroDivisionError("a secret of the inside")
+        if channel not in self.states:
+            return None
+        return {"id": channel, "name": channel, "state": self.states[channel], "revision": self.revisions[channel], "next": []}
+
+    def trigger(self, channel: str, action: str, *, path: str | None = None) -> Trigger:
+        with self.lock:
+            revision = self._revision(channel)
+            wanted = {"start": "on_air", "stop": "stopped"}.get(action)
+            if action == "skip" and self.states[channel] == "stopped":
+                raise Refused(409, "Channel is stopped", "Start it first.")
+            if action == "play-next" and path == "full.mp4":
+                raise Refused(507, "Disk full", "The cache folder is full.")
+            changed = wanted != self.states[channel]
+            self.states[channel] = wanted or self.states[channel]
+            self.asked_next.append(path)
+            return Trigger(revision, AT if changed else None, changed)
+
+    def read_playlist(self, channel: str) -> PlaylistDocument:
+        revision = self._revision(channel)
+        entries = [{"path": line} for line in self.texts[channel].splitlines()]
+        return PlaylistDocument(self.texts[channel], "text/plain", revision, entries)
+
+    def write_playlist(self, channel: str, *, text: str | None, entries: list[dict[str, Any]] | None, if_match: int) -> Trigger:
+        with self.lock:
+            if if_match != self._revision(channel):
+                raise Stale(self.revisions[channel])
+            if text is not None and "\0" in text:
+                raise Invalid("NUL bytes are no text", line=text[: text.index("\0")].count("\n") + 1)
+            self.written = entries
+            self.texts[channel] = text if text is not None else "".join(f"{entry.get('path')}\n" for entry in entries or ())
+            self.revisions[channel] += 1
+            return Trigger(self.revisions[channel], AT, True)
+
+    def health(self) -> Health:
+        return Health(self.healthy, {"control": "ok" if self.healthy else "stuck"})
+
+    def readiness(self) -> Readiness:
+        return Readiness(self.ready, dict(self.states))
+
+    def metrics(self) -> bytes:
+        return b"# HELP channeld_up Up.\nchanneld_up 1\n"
+
+    def subscribe(self, last_id: int | None) -> MemoryEvents:
+        with self.lock:
+            subscription = MemoryEvents(self.subscribers.remove)
+            for event in self.past:
+                if last_id is not None and event["id"] > last_id:
+                    subscription.waiting.put(event)
+            self.subscribers.append(subscription)
+            return subscription
+
+    def publish(self, kind: str, channel: str) -> None:
+        """Something happened."""
+        with self.lock:
+            event = {"id": len(self.past) + 1, "kind": kind, "at": AT, "channel": channel}
+            self.past.append(event)
+            for subscription in self.subscribers:
+                subscription.waiting.put(event)
+
+    def as_run(self, *, channel: str | None, limit: int) -> list[dict[str, Any]]:
+        if channel is not None:
+            self._revision(channel)
+        return [{"channel": channel or "live1", "path": f"{number}.mp4"} for number in range(min(limit, 3))]
+
+    def _revision(self, channel: str) -> int:
+        if channel not in self.revisions:
+            raise UnknownChannel(channel)
+        return self.revisions[channel]
+
+
+class Site:
+    """A running admin server, its Control, and a client that knows the token."""
+
+    def __init__(self, control: MemoryControl, server: AdminServer, client: httpx.Client) -> None:
+        self.control, self.server, self.client = control, server, client
+        self._operations: dict[str, Any] | None = None
+
+    def ask(self, method: str, path: str, **how: Any) -> httpx.Response:
+        """One request; whatever the answer, its status is declared in the OpenAPI document and an error is a problem document."""
+        answer = self.client.request(method, path, **how)
+        if answer.status_code >= 400 and method != "HEAD":
+            assert answer.headers["content-type"] == "application/problem+json", answer.text
+            problem = answer.json()
+            assert problem["status"] == answer.status_code
+            assert problem["title"] and problem["detail"]
+            assert "Traceback" not in answer.text
+        declared = self._declared(method, path)
+        assert declared is None or str(answer.status_code) in declared, f"{method} {path}: {answer.status_code} is not declared"
+        return answer
+
+    def _declared(self, method: str, path: str) -> dict[str, Any] | None:
+        if self._operations is None:
+            self._operations = self.client.get("/api/openapi.json").json()["paths"]
+        for template, operations in self._operations.items():
+            pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
+            if re.fullmatch(pattern, path.partition("?")[0]) and method.lower() in operations:
+                responses: dict[str, Any] = operations[method.lower()]["responses"]
+                return responses
+        return None
+
+
+@contextmanager
+def running_site(*, tls: TlsSpec | None = None, verify: Path | None = None) -> Iterator[Site]:
+    """A site on a free port of this machine."""
+    control = MemoryControl()
+    app = build_app(control, token=TOKEN, allowed_hosts=["tv.example.org"], media_base_url="http://{host}:8090", heartbeat_s=0.05)
+    server = AdminServer(app, "127.0.0.1:0", tls)
+    server.start()
+    try:
+        base = f"{'https' if tls else 'http'}://127.0.0.1:{server.port}"
+        with httpx.Client(base_url=base, headers=BEARER, trust_env=False, timeout=30, verify=str(verify) if verify else True) as client:
+            yield Site(control, server, client)
+    finally:
+        server.close()
