@@ -61,8 +61,10 @@ may_be_root() {
 # "forbidden". A policy of the machine's own is put aside meanwhile and put back.
 install_guarded() {
     set -e
-    local policy=/usr/sbin/policy-rc.d nginx_before=no link=/etc/nginx/modules-enabled/50-mod-rtmp.conf link_before=no
+    # Not local: the trap runs after the function is left.
+    policy=/usr/sbin/policy-rc.d
     local mark='# channeld: no service starts during an installation'
+    local link=/etc/nginx/modules-enabled/50-mod-rtmp.conf link_before=no nginx_before=no
     put_back() {
         rm -f "$policy"
         if [ -e "$policy.before-channeld" ]; then mv "$policy.before-channeld" "$policy"; fi
