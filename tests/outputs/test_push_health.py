@@ -1,0 +1,89 @@
+"""How a push is judged from lines and progress, as FFmpeg 5.1 wrote them in trials."""
+
+import pytest
+
+from channeld.outputs.push_health import LOST, Delivery, PushCondition
+from channeld.process.ffmpeg_log import parse_line
+
+S = 1_000_000_000
+CONNECTED = "[tcp @ 0x1] [verbose] Successfully connected to 127.0.0.1 port 1935"
+RECOVERING = "[fifo @ 0x1] [verbose] Recovery attempt #1"
+RECOVERED = "[fifo @ 0x1] [info] Recovery successful"
+REFUSED = "[tcp @ 0x1] [error] Connection to tcp://127.0.0.1:1935 failed: Connection refused"
+IO_ERROR = "[fifo @ 0x1] [error] Error opening rtmp://127.0.0.1/live/a: Input/output error"
+TAKEN = "[rtmp @ 0x1] [error] Server error: Already publishing"
+
+
+class Trial:
+    """A delivery whose progress advances by a second each."""
+
+    def __init__(self) -> None:
+        self.delivery = Delivery(now_ns=0)
+        self.now_s = 0
+
+    def lines(self, *lines: str) -> "Trial":
+        for line in lines:
+            self.delivery.take_line(parse_line(line))
+        return self
+
+    def seconds(self, count: int) -> "Trial":
+        for _ in range(count):
+            self.now_s += 1
+            self.delivery.take_progress(f"out_time_us={self.now_s}000000", now_ns=self.now_s * S)
+        return self
+
+    @property
+    def seen(self) -> tuple[PushCondition, str | None]:
+        return self.delivery.condition, self.delivery.reason
+
+
+@pytest.fixture
+def trial() -> Trial:
+    return Trial()
+
+
+def test_progress_without_a_connection_is_not_delivery(trial: Trial) -> None:
+    assert trial.seconds(5).seen == (PushCondition.STARTING, None)
+
+
+def test_a_first_connection_counts_once_progress_went_on_after_it(trial: Trial) -> None:
+    assert trial.lines(CONNECTED).seconds(1).seen == (PushCondition.STARTING, None)
+    assert trial.seconds(1).seen == (PushCondition.UP, None)
+
+
+def test_a_connection_that_rtmp_refuses_is_never_up(trial: Trial) -> None:
+    for _ in range(3):
+        trial.lines(CONNECTED, TAKEN, RECOVERING).seconds(1)
+    assert trial.seconds(3).seen == (PushCondition.RETRYING, "already publishing")
+
+
+def test_a_lost_connection_is_told_at_once_and_its_cause_when_known(trial: Trial) -> None:
+    trial.lines(CONNECTED).seconds(3)
+    assert trial.lines(RECOVERING).seen == (PushCondition.RETRYING, LOST)
+    assert trial.lines(REFUSED).seen == (PushCondition.RETRYING, "connection refused")
+    assert trial.seconds(5).seen == (PushCondition.RETRYING, "connection refused")
+
+
+def test_it_is_up_again_when_ffmpeg_recovered_and_progress_advanced(trial: Trial) -> None:
+    trial.lines(REFUSED, RECOVERING, CONNECTED).seconds(3)
+    assert trial.seen == (PushCondition.RETRYING, "connection refused")
+    assert trial.lines(RECOVERED).seconds(1).seen == (PushCondition.UP, None)
+    assert trial.delivery.last_error == "Connection to tcp://127.0.0.1:1935 failed: Connection refused"
+
+
+def test_the_cause_is_not_hidden_by_the_general_error_after_it(trial: Trial) -> None:
+    assert trial.lines(TAKEN, IO_ERROR, RECOVERING).seen == (PushCondition.RETRYING, "already publishing")
+    assert trial.lines(IO_ERROR).seen == (PushCondition.RETRYING, "input/output error")
+
+
+def test_progress_that_repeats_itself_is_idle(trial: Trial) -> None:
+    trial.seconds(2)
+    trial.delivery.take_progress("out_time_us=2000000", now_ns=9 * S)
+    trial.delivery.take_progress("total_size=N/A", now_ns=9 * S)
+    assert trial.delivery.idle_s(12 * S) == 10.0
+
+
+def test_health_is_the_longest_time_up_without_a_break(trial: Trial) -> None:
+    trial.lines(CONNECTED).seconds(2 + 61)
+    trial.lines(RECOVERING, RECOVERED).seconds(1 + 5)
+    assert trial.delivery.healthy_s == 61.0
