@@ -7,6 +7,7 @@ a limit; whoever breaks one loses its own connection only. Run by the media work
 import asyncio
 import contextlib
 import socket
+import struct
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if not self._is_answering:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
-                self.transport.abort()
+                self._reset()
                 return
         super().data_received(data)
         if self._is_answering:
@@ -56,7 +57,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._stop_timers("_stall_timer")
-        self._stall_timer = self.loop.call_later(STALL_TIMEOUT_S, self.transport.abort)
+        self._stall_timer = self.loop.call_later(STALL_TIMEOUT_S, self._reset)
 
     def resume_writing(self) -> None:
         self._stop_timers("_stall_timer")
@@ -77,7 +78,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _give_up_head(self) -> None:
         self._head_timer = None
         if not self._is_answering:
-            self.transport.abort()
+            self._reset()
+
+    def _reset(self) -> None:
+        """End the connection now, with what is still unsent."""
+        inner = self.transport.get_extra_info("socket")
+        # Without it the kernel would keep a full send buffer for minutes, for a peer that may never read (socket(7)).
+        with contextlib.suppress(OSError), socket.fromfd(inner.fileno(), inner.family, inner.type) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     def _stop_timers(self, *names: str) -> None:
         for name in names:

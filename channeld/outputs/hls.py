@@ -171,20 +171,27 @@ class Packager:
         before = self._manifest
         goes_on = before is None or (timeline.id == before.timeline.id and cut.start == before.end_ticks)
         segment = Segment(self._next_sequence, cut.end - cut.start, timeline.wall_s(cut.start), not goes_on)
-        segments = (*(before.segments if before else ()), segment)
-        discontinuities = before.discontinuity_sequence if before else 0
-        window_s = sum(listed.duration_ticks for listed in segments) / TICKS_PER_SECOND
-        for gone in segments[: -self._window]:
-            discontinuities += gone.is_discontinuity
-            self._leaving.append((gone.sequence, gone.duration_ticks / TICKS_PER_SECOND + window_s))
-        self._manifest = Manifest(self._target_s, discontinuities, segments[-self._window :], timeline, cut.end)
+        listed = before.segments if before else ()
+        kept = self._in_window((*listed, segment))
+        gone = listed[: len(listed) + 1 - len(kept)]
+        window_s = _total_ticks(listed) / TICKS_PER_SECOND
+        self._leaving += [(old.sequence, old.duration_ticks / TICKS_PER_SECOND + window_s) for old in gone]
+        discontinuities = (before.discontinuity_sequence if before else 0) + sum(old.is_discontinuity for old in gone)
+        self._manifest = Manifest(self._target_s, discontinuities, kept, timeline, cut.end)
         self._next_sequence += 1
+
+    def _in_window(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+        """The newest ones: `window` of them, more where these last less than three target durations (RFC 8216, 6.2.2)."""
+        least_ticks = 3 * self._target_s * TICKS_PER_SECOND
+        while len(segments) > self._window and _total_ticks(segments[1:]) >= least_ticks:
+            segments = segments[1:]
+        return segments
 
     def _recover(self) -> tuple[Manifest | None, int]:
         """Read the own manifest back; returns it, as far as its files stand, and the next media sequence.
 
-        Without a readable one it is the wall clock's seconds: larger than any number given so far, as no segment is shorter
-        than a second.
+        An unreadable one leaves the wall clock's seconds: larger than any number given so far, as no segment is shorter than a
+        second. An empty folder begins at 0.
         """
         sizes = self._store.open_channel(self._channel)
         text = self._store.read_manifest(self._channel)
@@ -197,9 +204,14 @@ class Packager:
             gone = found.discontinuity_sequence + sum(segment.is_discontinuity for segment in lost)
             manifest = replace(found, target_s=self._target_s, segments=kept, discontinuity_sequence=gone)
             return manifest, found.segments[-1].sequence + 1
+        if text is None and not sizes:
+            return None, 0
         sequence = max([int(self._clock.wall_s()), *(number + 1 for number in sizes)])
-        is_lost = text is not None or bool(sizes)
-        return Manifest(self._target_s, sequence, (), _LOST_TIMELINE, 0) if is_lost else None, sequence
+        return Manifest(self._target_s, sequence, (), _LOST_TIMELINE, 0), sequence
+
+
+def _total_ticks(segments: Iterable[Segment]) -> int:
+    return sum(segment.duration_ticks for segment in segments)
 
 
 def _parse_or_none(text: bytes) -> Manifest | None:

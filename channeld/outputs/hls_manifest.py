@@ -74,11 +74,6 @@ class Manifest:
     timeline: Timeline
     end_ticks: int
 
-    @property
-    def duration_ticks(self) -> int:
-        """Total duration of what is listed."""
-        return sum(segment.duration_ticks for segment in self.segments)
-
 
 def target_seconds(segment_seconds: float | Fraction) -> int:
     """TARGETDURATION for a cut at the last random access point not later than `segment_seconds`."""

@@ -131,7 +131,7 @@ class Viewer:
             piece = feed.read(self._seq)
         except Lapped:
             self._skip(feed.reader.capacity_bytes)
-            return None
+            return None if self._seq is None else self._next()
         self._seq, self._expected_dts = piece.seq + 1, piece.dts + piece.duration
         return piece
 
