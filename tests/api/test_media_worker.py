@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import DEADLINE_S, Air, MediaProcess
 from judge.hls import Manifest, manifest_faults, parse_manifest
 from judge.ts import FFMPEG_FILE, read_ts
+from media_process import DEADLINE_S, Air, MediaProcess
 
 MANIFEST = "/hls/one/index.m3u8"
 
