@@ -35,7 +35,7 @@ choose_python() {
 
 has_ffmpeg() { has ffmpeg && has ffprobe; }
 has_nginx_rtmp() { has nginx && [ -e "$NGINX_MODULE" ]; }
-has_venv() { "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; }
+has_venv() { "$PYTHON" -c 'import venv; from ensurepip import version' 2>/dev/null; }
 
 # Names of Debian packages that are wanted and not there, on one line.
 missing_packages() {
