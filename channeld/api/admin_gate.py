@@ -19,9 +19,7 @@ EVENTS_PATH = "/api/v1/events"
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 # What the media listener serves; the admin listener only says where.
-VIEWER_PATH = re.compile(
-    r"/hls/.+|/ts/.+|/guide\.xml|/channels\.m3u|/api/v1/relay/[^/]+/(?:playlist\.m3u8|stream\.ts|segments/.+|hls/.+)", re.DOTALL
-)
+VIEWER_PATH = re.compile(r"/hls/.+|/ts/.+|/guide\.xml|/channels\.m3u|/api/v1/relay/[^/]+/(?:playlist\.m3u8|stream\.ts|segments/.+|hls/.+)")
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9_.-]{1,253}))(?::\d{1,5})?")
 
 
@@ -67,7 +65,7 @@ class Gate:
         size = len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(name) + len(value) + 4 for name, value in headers.raw)
         if size <= MAX_HEAD_BYTES:
             return None
-        return Problem(431, f"The request line and headers are larger than {MAX_HEAD_BYTES} bytes.")
+        return Problem(431, f"The request line and headers are larger than {MAX_HEAD_BYTES} bytes.", headers={"Connection": "close"})
 
     def _host_problem(self, scope: Scope, headers: Headers) -> Problem | None:
         given = headers.getlist("host")

@@ -2,6 +2,7 @@
 
 import queue
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -171,7 +172,9 @@ def running_site(*, tls: TlsSpec | None = None, verify: Path | None = None) -> I
     server.start()
     try:
         base = f"{'https' if tls else 'http'}://127.0.0.1:{server.port}"
-        with httpx.Client(base_url=base, headers=BEARER, trust_env=False, timeout=30, verify=str(verify) if verify else True) as client:
+        with httpx.Client(
+            base_url=base, headers=BEARER, trust_env=False, timeout=30, verify=ssl.create_default_context(cafile=verify)
+        ) as client:
             yield Site(control, server, client)
     finally:
         server.close()
