@@ -108,7 +108,7 @@ class PrepareQueue:
         clip = self._clips.get(key)
         if clip is not None:
             clip.request = request
-            if clip.state.stage is Stage.PENDING:
+            if not clip.state.total_s:
                 clip.state = replace(clip.state, total_s=total_s)
 
     def take(self, now: float) -> tuple[str, PrepareRequest, float] | None:
@@ -142,6 +142,8 @@ class PrepareQueue:
         clip = self._clips.get(key)
         if clip is None:
             return ()
+        if state.stage is Stage.PENDING and not state.total_s:
+            state = replace(state, total_s=clip.state.total_s)
         clip.state, clip.not_before = state, not_before
         # One that is still being written stays known, so that nobody begins it a second time.
         if not clip.entries and state.stage is not Stage.PREPARING:

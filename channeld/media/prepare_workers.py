@@ -3,6 +3,7 @@
 Rule: nothing that a clip or the machine does ends a thread; it becomes the clip's state. Run as `lookup:library` and `prepare:n`.
 """
 
+import contextlib
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -70,13 +71,21 @@ class LookupWorker(Worker):
         board.resolve(entry, request, key, ready(found) if found is not None else refused(reason) if reason is not None else pending())
 
     def _probe(self, key: str, request: PrepareRequest) -> None:
-        try:
-            facts = check(request, self._kit.tolerance, self._kit.tools)
-            plan = make_plan(facts, choose_audio(facts, request.profile.audio_language), request.trim, request.profile.fps)
-        except (MediaError, ProcessError):
-            return  # prepare comes to the same end, and tells and remembers it
-        with self._board.changed:
-            self._board.queue.learn(key, replace(request, facts=facts), request.profile.fps.seconds(plan.frames))
+        # What cannot be probed comes to the same end in prepare, which tells and remembers it.
+        with contextlib.suppress(MediaError, ProcessError):
+            learn(self._board, self._kit, key, request)
+
+
+def learn(board: Board, kit: Kit, key: str, request: PrepareRequest) -> PrepareRequest:
+    """Find out a clip's facts and length, once. Raises ProbeError, PrepareError."""
+    if request.facts is not None:
+        return request
+    facts = check(request, kit.tolerance, kit.tools)
+    plan = make_plan(facts, choose_audio(facts, request.profile.audio_language), request.trim, request.profile.fps)
+    known = replace(request, facts=facts)
+    with board.changed:
+        board.queue.learn(key, known, request.profile.fps.seconds(plan.frames))
+    return known
 
 
 class PrepareWorker(Worker):
@@ -106,6 +115,7 @@ class PrepareWorker(Worker):
     def _prepare(self, key: str, request: PrepareRequest, airs_in_s: float, preempted: threading.Event) -> None:
         board, kit = self._board, self._kit
         try:
+            request = learn(board, kit, key, request)
             if not self._evict(board.bytes_of(key, request), airs_in_s):
                 self._later(key, "the cache is full of clips that air sooner")
                 return

@@ -75,6 +75,8 @@ def _ask(path: Path | str, tools: Tools, timeout_s: float) -> dict[str, Any]:
 def _first_reason(stderr: str) -> str:
     """The last line that says why, without the `[demuxer @ 0x…]` in front."""
     lines = [line.split("] ", 1)[-1].strip() for line in stderr.splitlines() if line.strip()]
+    if any("not on whitelist" in line for line in lines):
+        return "a kind of file or codec that is not accepted"
     specific = [line for line in lines if "Invalid data found" not in line and not line.startswith("file:")]
     return f"not readable as media: {(specific or lines or ['no reason given'])[-1]}"
 
@@ -94,7 +96,7 @@ def read_answer(answer: dict[str, Any]) -> MediaFacts:
         raise ProbeError("no video or audio track")
     used = {id(stream) for stream in (*videos[:1], *sounds, *covers[:1])}
     dropped = tuple(_name(stream) for stream in streams if id(stream) not in used)
-    is_image = not audio and (name.endswith("_pipe") or (name == "image2")) and video is not None and video.codec in STILL_CODECS
+    is_image = not audio and name.endswith("_pipe") and video is not None and video.codec in STILL_CODECS
     cover = _video(covers[0], start_s) if covers and covers[0].get("width") else None
     return MediaFacts(name, start_s, _number(container.get("duration")), video, audio, is_image, cover, dropped)
 

@@ -2,9 +2,10 @@
 
 Rule: everything not listed is refused by FFmpeg itself. No demuxer is listed that opens further files (concat, hls, dash,
 image sequences), except HLS for URL sources; no decoder that nobody broadcasts from (MagicYUV: CVE-2026-8461 is unfixed in FFmpeg 5.1).
-Pure tables.
+Tables; reads no more than the first bytes of a file, to know a picture when it sees one.
 """
 
+import contextlib
 from pathlib import Path
 
 _URL_PROTOCOLS = {
@@ -52,11 +53,38 @@ FILE_FORMATS = _FORMATS
 URL_FORMATS = f"{_FORMATS},hls,rtsp,sdp,rtp"
 
 
+# FFmpeg chooses its demuxer for pictures by the file's name and would take `%d` in it for a sequence of files: so by content, here.
+_PICTURES = (
+    (b"\x89PNG\r\n", "png_pipe"),
+    (b"\xff\xd8\xff", "jpeg_pipe"),
+    (b"BM", "bmp_pipe"),
+    (b"II*\0", "tiff_pipe"),
+    (b"MM\0*", "tiff_pipe"),
+    (b"\xff\x0a", "jpegxl_pipe"),
+    (b"\0\0\0\x0cJXL ", "jpegxl_pipe"),
+    (b"\0\0\0\x0cjP  ", "j2k_pipe"),
+)
+_MOVING_JPEG = (".mjpeg", ".mjpg")
+
+
+def picture_format(path: Path) -> str | None:
+    """Demuxer of a picture file; None for anything else, or what cannot be read."""
+    head = b""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        head = file.read(16)
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp_pipe"
+    if path.suffix.lower() in _MOVING_JPEG:
+        return None
+    return next((name for magic, name in _PICTURES if head.startswith(magic)), None)
+
+
 def input_options(source: Path | str) -> tuple[str, dict[str, str]]:
     """How FFmpeg opens a source: its URL, and the options that confine it. Raises ValueError for a scheme that is not listed."""
     if isinstance(source, Path) or "://" not in source:
         options = {"protocol_whitelist": "file,pipe", "format_whitelist": FILE_FORMATS, "codec_whitelist": DECODERS}
-        return f"file:{Path(source).absolute()}", options
+        picture = picture_format(Path(source)) if Path(source).is_file() else None
+        return f"file:{Path(source).absolute()}", options | ({"f": picture} if picture else {})
     scheme = source.split("://", 1)[0].lower()
     if scheme not in _URL_PROTOCOLS:
         raise ValueError(f"scheme {scheme} is not allowed")
