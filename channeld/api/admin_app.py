@@ -39,23 +39,7 @@ def build_app(
     calls = Calls()
     streams = EventStreams(control, calls, heartbeat_s=heartbeat_s)
 
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncGenerator[None, None]:
-        yield
-        streams.close()
-        calls.close()
-
-    app = FastAPI(
-        title="channeld",
-        version=__version__,
-        description="Errors are problem documents (RFC 9457).",
-        openapi_url="/api/openapi.json",
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        lifespan=lifespan,
-        default_response_class=JSONResponse,
-    )
+    app = _bare_app(calls, streams)
     routers = (
         _watch_routes(control, calls),
         _channel_routes(control, calls),
@@ -70,6 +54,28 @@ def build_app(
     app.add_middleware(Gate, token=token, allowed_hosts=allowed_hosts)
     app.add_middleware(Linger)
     return app
+
+
+def _bare_app(calls: Calls, streams: EventStreams) -> FastAPI:
+    """An application without routes that closes its threads when the server ends."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None, None]:
+        yield
+        streams.close()
+        calls.close()
+
+    return FastAPI(
+        title="channeld",
+        version=__version__,
+        description="Errors are problem documents (RFC 9457).",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        default_response_class=JSONResponse,
+    )
 
 
 def _watch_routes(control: Control, calls: Calls) -> APIRouter:

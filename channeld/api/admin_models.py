@@ -96,13 +96,6 @@ class ChannelModel(BaseModel):
     prepared: dict[str, Any]
 
 
-class PlaylistModel(BaseModel):
-    """A playlist as entries."""
-
-    revision: int
-    entries: list[dict[str, Any]]
-
-
 class HealthModel(BaseModel):
     """Whether the control loop and every playout host turn."""
 

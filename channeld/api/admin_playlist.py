@@ -13,7 +13,7 @@ from starlette.responses import Response
 from channeld.api.admin_body import MAX_PLAYLIST_BYTES, decode_text, media_type_of, read_body, read_json
 from channeld.api.admin_calls import Calls
 from channeld.api.admin_docs import answers, body_of, plain_answer
-from channeld.api.admin_models import EntriesModel, PlaylistModel, TriggerModel
+from channeld.api.admin_models import EntriesModel, TriggerModel
 from channeld.api.admin_paths import ChannelId, trigger_answer
 from channeld.api.control import Control
 from channeld.api.problems import Problem, json_response
@@ -26,6 +26,12 @@ _MAX_TAGS = 16
 def playlist_routes(control: Control, calls: Calls) -> APIRouter:
     """GET and PUT of /api/v1/channels/{channel}/playlist."""
     router = APIRouter(tags=["playlists"])
+    _add_reading(router, control, calls)
+    _add_writing(router, control, calls)
+    return router
+
+
+def _add_reading(router: APIRouter, control: Control, calls: Calls) -> None:
     described = plain_answer(
         answers(200, 304, 404, 409, 422), text_plain="#EXTM3U\na.mp4\nb.mp4\n", application_json={"revision": 7, "entries": []}
     )
@@ -39,13 +45,13 @@ def playlist_routes(control: Control, calls: Calls) -> APIRouter:
         if any(tag in (headers["ETag"], "*") for tag in re.split(r"\s*,\s*", if_none_match.strip())):
             return Response(status_code=304, headers=headers)
         if "application/json" in accept.lower():
-            return json_response(
-                PlaylistModel.model_construct(revision=document.revision, entries=document.entries).__dict__, headers=headers
-            )
+            return json_response({"revision": document.revision, "entries": document.entries}, headers=headers)
         return Response(
             document.text.encode("utf-8", "replace"), headers={**headers, "Content-Type": f"{document.media_type}; charset=utf-8"}
         )
 
+
+def _add_writing(router: APIRouter, control: Control, calls: Calls) -> None:
     @router.put(
         "/api/v1/channels/{channel}/playlist",
         response_model=None,
@@ -60,8 +66,6 @@ def playlist_routes(control: Control, calls: Calls) -> APIRouter:
         text, entries = await _content(request)
         done = await calls.run(control.write_playlist, channel, text=text, entries=entries, if_match=revision)
         return trigger_answer(done, {"ETag": f'"{done.revision}"'})
-
-    return router
 
 
 async def _matched_revision(if_match: str, control: Control, calls: Calls, channel: str) -> int:
