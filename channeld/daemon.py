@@ -144,11 +144,10 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
     control = DaemonControl(loop, registry, events, hosts, media)
     listen = config.admin.listen
     app = build_app(control, token=token, allowed_hosts=[listen.host], media_base_url=media_url)
-    tls = config.admin.tls
-    admin = AdminServer(app, str(listen), (tls.cert, tls.key) if tls is not None else None)
+    admin = AdminServer(app, str(listen), config.admin.tls)
     admin.start()
     parts.callback(admin.close)
-    scheme = "https" if tls is not None else "http"
+    scheme = "https" if config.admin.tls is not None else "http"
     return _Daemon(control, f"{scheme}://{listen.host}:{admin.port}", media_url)
 
 
