@@ -30,6 +30,14 @@ from channeld.media.tools import find_tools
 PROFILE = Profile("720p30", 1280, 720, FrameRate(30, 1), 3_000_000, 128_000)
 
 
+def plain_seconds(argv: list[str]) -> float:
+    """Seconds that the bare command takes, at the priority that prepare's child has."""
+    started = time.monotonic()
+    nothing = subprocess.DEVNULL
+    subprocess.run(["nice", "-n", "10", *argv], stdin=nothing, stdout=nothing, stderr=nothing, env=child.ENVIRONMENT, check=True)
+    return time.monotonic() - started
+
+
 def compare(source: Path, rounds: int) -> dict[str, float]:
     """Seconds of each part, the best of `rounds`, and the ratio of speeds."""
     tools = find_tools()
@@ -48,13 +56,7 @@ def compare(source: Path, rounds: int) -> dict[str, float]:
         reference = ensure_reference(cache, PROFILE, tools)
         job = Job("bench", PROFILE, key_of_profile(PROFILE, tools), argv, plan.frames)
         for number in range(rounds):
-            started = time.monotonic()
-            # The same priority as prepare's child has, or the comparison would be of priorities.
-            nice = ["nice", "-n", "10", *argv]
-            subprocess.run(
-                nice, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=child.ENVIRONMENT, check=True
-            )
-            plain.append(time.monotonic() - started)
+            plain.append(plain_seconds(argv))
             started = time.monotonic()
             run_job(replace(job, key=f"bench{number}"), cache, reference)
             prepared.append(time.monotonic() - started)
