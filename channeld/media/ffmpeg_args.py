@@ -159,5 +159,7 @@ def _mux_options() -> dict[str, Any]:
         "pes_payload_size": 0,
         "muxdelay": 0,
         "muxpreload": 0,
+        # The splicer writes the PCRs; FFmpeg only has to leave room for one in every picture (its own default is each 100 ms).
+        "pcr_period": 1,
         "flush_packets": 1,
     }

@@ -13,7 +13,7 @@ from channeld.base.units import FrameRate
 COMPOSITION_DELAY = 1
 """Frames by which display follows decoding: three B-frames without a pyramid reorder by one."""
 
-TEMPLATE_VERSION = 1
+TEMPLATE_VERSION = 2
 """Grows with every change of the FFmpeg arguments that changes prepared bytes."""
 
 DECODER_BUFFER_S = 1.5

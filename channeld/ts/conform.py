@@ -8,6 +8,7 @@ Sans-I/O; not thread-safe; used by one prepare job.
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from channeld.base.errors import StreamError
 from channeld.base.units import AAC_FRAME_TICKS, TICKS_PER_SECOND, FrameRate
@@ -19,6 +20,8 @@ from channeld.ts.timeline import WRAP_TICKS, read_timestamps
 
 AUDIO_SURPLUS_S = 0.2
 """Audio is kept this much longer than the picture, so that a join may take one more audio frame."""
+MAX_PCR_STEP_TICKS = 40 * TICKS_PER_SECOND // 1000
+"""ISO/IEC 13818-1 allows 100 ms between PCRs, DVB (TS 101 154) 40 ms."""
 MAX_AUDIO_LEAD_TICKS = 8 * AAC_FRAME_TICKS
 
 
@@ -159,6 +162,7 @@ class Conformer:
         has_dts = (packets[units.rows, units.pts_at] & 0xF0) == 0x30
         if not np.array_equal(has_dts, composition + rules.composition_delay != 0):
             raise StreamError("DTS is not decode order", pid=VIDEO_PID)
+        self._check_pcr_slots(tsp.carries_pcr(first))
         for row, rows in zip(units.rows[key], units.counts[key], strict=True):
             self._check_parameter_sets(packets[row : row + rows])
         table = np.zeros(count, dtype=VIDEO_AU)
@@ -167,6 +171,14 @@ class Conformer:
         may_cut = np.maximum.accumulate(rank) == decode
         table["flags"] = key * IS_RANDOM_ACCESS | may_cut * MAY_CUT_AFTER | tsp.carries_pcr(first) * HAS_PCR | has_dts * HAS_DTS
         return table
+
+    def _check_pcr_slots(self, has_pcr: npt.NDArray[np.bool_]) -> None:
+        """The splicer writes PCRs where FFmpeg left room: often enough for steps of 40 ms, or in every picture that is longer."""
+        slots = np.flatnonzero(has_pcr)
+        frame_ticks = self._rules.fps.tick(1)
+        longest = max(1, MAX_PCR_STEP_TICKS // frame_ticks)
+        if not slots.size or slots[0] != 0 or np.diff(slots, append=len(has_pcr)).max() > longest:
+            raise StreamError("PCRs are too far apart", pid=VIDEO_PID)
 
     def _display_ranks(self, pts: Ints) -> Ints:
         """Position of each picture in display order, counted over the whole clip."""

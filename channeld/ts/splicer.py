@@ -14,13 +14,13 @@ import numpy as np
 
 from channeld.base.units import AAC_FRAME_TICKS, TICKS_PER_SECOND, FrameRate, Ticks90k
 from channeld.ts import packet as tsp
+from channeld.ts.conform import MAX_PCR_STEP_TICKS
 from channeld.ts.index import HAS_DTS, HAS_PCR, IS_RANDOM_ACCESS, MAY_CUT_AFTER, Block, Units
 from channeld.ts.packet import AUDIO_PID, PACKET_BYTES, VIDEO_PID, Ints, Packets
 from channeld.ts.psi import tables
 from channeld.ts.timeline import write_pcrs, write_timestamps
 
 DEFAULT_PCR_LEAD = Ticks90k(500 * TICKS_PER_SECOND // 1000)
-MAX_PCR_STEP_TICKS = 40 * TICKS_PER_SECOND // 1000
 
 
 @dataclass(frozen=True, slots=True)
