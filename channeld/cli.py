@@ -20,10 +20,11 @@ from channeld.base.errors import ChannelError, ConfigError, MediaError, Playlist
 from channeld.check import check as check_configuration
 from channeld.cli_client import AdminClient, DaemonUnreachable, NotAllowed, connect
 from channeld.cli_prepare import Preparation, wanted_clips, writing
-from channeld.cli_render import console, show_check, show_error, show_probe, status_table
+from channeld.cli_render import console, show_check, show_error, show_note, show_probe, status_table
 from channeld.config import default_path, load
 from channeld.media.facts import choose_audio
 from channeld.media.probe import probe as probe_media
+from channeld.telemetry.log import configure as configure_log
 
 OK, FAILED, BAD_INPUT, UNREACHABLE, NOT_ALLOWED = range(5)
 REFRESH_S = 1.0
@@ -101,6 +102,32 @@ def run(config: ConfigOption = None) -> int:
     from channeld.daemon import run as run_daemon
 
     return run_daemon(config or default_path())
+
+
+@_verb
+def demo(
+    folder: Annotated[Path, typer.Option("--dir", help="Folder of the demo; made when missing.")] = Path("channeld-demo"),
+    no_nginx: Annotated[bool, typer.Option("--no-nginx", help="Do without nginx and RTMP: channeld's own HLS output only.")] = False,
+    media: Annotated[Path | None, typer.Option("--media", help="Air the videos of this folder instead (they are copied).")] = None,
+) -> int:
+    """Put a demo channel of real clips on air, with an nginx of its own where there is one. Ctrl-C ends it."""
+    from channeld.cli_demo import Announcer, can_run_nginx, choose_ports, lay_out, start_nginx
+    from channeld.daemon import run as run_daemon
+    from channeld.process.holder import Holder
+
+    configure_log("warning")
+    folder, ports = folder.absolute(), choose_ports()
+    with_nginx = not no_nginx and can_run_nginx()
+    path = lay_out(folder, media, ports, with_nginx=with_nginx)
+    holder = Holder()
+    try:
+        if with_nginx:
+            start_nginx(holder, folder / "nginx", ports)
+        show_note("Preparing the first clips; this takes some seconds the first time.")
+        Announcer(folder, ports, with_nginx=with_nginx, say=show_note).start()
+        return run_daemon(path)
+    finally:
+        holder.close()
 
 
 @_verb

@@ -44,6 +44,12 @@ def show_error(message: str) -> None:
         console(stderr=True).print(Text.assemble(("error: ", "bold red"), plain(line)))
 
 
+def show_note(message: str) -> None:
+    """Tell something on stderr; addresses and paths stay whole, whatever the terminal's width."""
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
+
+
 def show_check(report: CheckReport) -> None:
     """Every finding on a line of its own, then what follows."""
     out = console()

@@ -222,6 +222,7 @@ class ChannelModel(Section):
     resume: Resume = Resume.EXACT
     on_outage: OnOutage = OnOutage.CONTINUE
     media_roots: list[PathText] = []
+    timeline_start: Annotated[int, Field(ge=0, lt=2**63)] = 90_000
     outputs: list[OutputEntry] = [OutputEntry(hls=HlsModel())]
 
 

@@ -115,6 +115,7 @@ def _channel(found: Findings, channel_id: str, channel: ChannelModel, model: Con
         playlist=playlist,
         order=channel.order,
         shuffle_seed=channel.shuffle_seed,
+        timeline_start=channel.timeline_start,
         filler=found.absolute(channel.filler) if channel.filler else None,
         resume=channel.resume,
         on_outage=channel.on_outage,

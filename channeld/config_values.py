@@ -241,6 +241,7 @@ class ChannelSpec:
     playlist: Path
     order: Order
     shuffle_seed: int | None
+    timeline_start: int
     filler: Path | None
     resume: Resume
     on_outage: OnOutage

@@ -224,6 +224,7 @@ def _settings(config: Config, spec: ChannelSpec, media_url: str) -> ChannelSetti
         order=spec.order.value,
         shuffle_seed=spec.shuffle_seed if spec.shuffle_seed is not None else int.from_bytes(os.urandom(4)),
         filler=spec.filler,
+        origin_ticks=spec.timeline_start,
         targets=tuple(_target(spec.id, output, media_url) for output in spec.outputs),
         enabled=spec.enabled,
     )
