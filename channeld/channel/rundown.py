@@ -92,11 +92,18 @@ class Rundown:
     def wants(self, elapsed_s: float) -> list[Want]:
         """What will air and when, soonest first: what the preparer should work on."""
         wants = []
+        now = self.now.planned
+        if now is not None and self._is_growing(now.entry):
+            wants.append(Want(now.entry, 0.0))  # it airs while it is being prepared: nothing is needed sooner
         due_s = max(0.0, self._now_length_s() - elapsed_s)
         for entry in self.queue.upcoming(min(WANTED_ENTRIES, self._entry_count())):
             wants.append(Want(entry, due_s))
             due_s += self._length_s(entry) or UNKNOWN_LENGTH_S
         return wants
+
+    def _is_growing(self, entry: Entry) -> bool:
+        clip = self._look_up(entry).clip
+        return clip is not None and clip.growing
 
     def _entry_count(self) -> int:
         return len(self.playlist.entries) if self.playlist else 0

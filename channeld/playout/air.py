@@ -8,6 +8,7 @@ source that is ready airs; those before it keep their place. A plan that comes w
 for the one after it, if a plan for this boundary is here and ready.
 """
 
+import itertools
 import json
 from collections import deque
 from collections.abc import Callable
@@ -98,7 +99,7 @@ class Air:
         old = list(current.queue)
         queue: deque[Lookahead] = deque()
         for source in sources:
-            reused = next((item for item in old if item.source.ts_path == source.ts_path), None)
+            reused = next((item for item in old if item.source.ts_path == source.ts_path and not item.failure), None)
             if reused is not None:
                 old.remove(reused)
                 reused.source = source
@@ -123,7 +124,7 @@ class Air:
         if now.lookahead is not None:
             now.lookahead.drain()
         self._prefetch()
-        wants_cut = now.cut_requested or (now.source is None and self._ready_source() is not None)
+        wants_cut = now.cut_requested if now.source is not None else self._ready_source() is not None
         if now.feed.frames_ready == 0 or (wants_cut and now.feed.may_cut):
             self._change()
         piece = self._splicer.next_slice(self.now.feed, self._slice_frames, up_to_cut=wants_cut and self.now is now)
@@ -167,7 +168,6 @@ class Air:
             ended.feed = self._filler_feed()  # the filler goes round
             self._splicer.join(ended.feed)
             return
-        self._drop_failed()
         passed_over = self._take(chosen)
         feed = chosen.feed if chosen else self._filler_feed()
         self.now = OnAir(ended.serial + 1, chosen.source if chosen else None, feed, chosen)
@@ -235,9 +235,8 @@ class Air:
         now = self.now
         if now.lookahead is not None and now.lookahead.wants_more(self._lookahead_frames):
             self._readers.request(now.lookahead)
-        for number, item in enumerate(self._plan.queue):
-            if number >= PREFETCHED and not item.failure:
-                break
+        self._drop_failed()
+        for number, item in enumerate(itertools.islice(self._plan.queue, PREFETCHED)):
             item.drain()
             if item.wants_more(self._slice_frames if number else self._lookahead_frames):
                 self._readers.request(item)
