@@ -46,10 +46,21 @@ def test_manifest_and_segments_carry_their_types_and_what_caches_and_browsers_ne
     assert manifest.headers["content-type"] == "application/vnd.apple.mpegurl"
     assert manifest.headers["cache-control"] == "no-cache"
     assert segment.headers["content-type"] == "video/mp2t"
-    assert segment.headers["cache-control"] == "public, max-age=3600, immutable"
+    assert segment.headers["cache-control"] == "public, max-age=60"
     assert {answer.headers["access-control-allow-origin"] for answer in (manifest, segment)} == {"*"}
     unchanged = httpx.get(str(segment.url), headers={"If-None-Match": segment.headers["etag"]})
     assert unchanged.status_code == 304
+
+
+def test_segments_that_arrive_in_one_burst_have_each_its_own_name_and_content(
+    nginx_rtmp: NginxOrigin, ffmpeg: str, house_clip: Path
+) -> None:
+    """A push begins with some seconds at once, and one that was stalled sends its backlog."""
+    source = ["-nostdin", "-v", "error", "-stream_loop", "1", "-i", str(house_clip), "-c", "copy", "-f", "flv"]
+    subprocess.run([ffmpeg, *source, nginx_rtmp.rtmp_url("live1")], check=True, timeout=30)
+    names = nginx_rtmp.wait_for_segments("live1", 6)
+    contents = {httpx.get(nginx_rtmp.hls_url("live1").replace("index.m3u8", name)).content for name in names}
+    assert len(contents) == len(names) == len(set(names))
 
 
 def test_no_answer_is_given_outside_of_the_manifest_and_its_segments(nginx_rtmp: NginxOrigin) -> None:
