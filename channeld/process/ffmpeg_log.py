@@ -55,9 +55,10 @@ class FFmpegLine:
 _TABLE: tuple[tuple[re.Pattern[str], LineKind], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), kind)
     for pattern, kind in (
-        (r"^Successfully connected to ", LineKind.CONNECTED),
-        (r"^Recovery successful", LineKind.RECOVERED),
-        (r"^Recovery attempt #", LineKind.RECOVERING),
+        # Not only at a line's start: FFmpeg's threads write whole messages, but into each other's lines.
+        (r"Successfully connected to ", LineKind.CONNECTED),
+        (r"Recovery successful", LineKind.RECOVERED),
+        (r"Recovery attempt #", LineKind.RECOVERING),
         (r"FIFO queue full", LineKind.QUEUE_FULL),
         (
             r"Already publishing|Publish\.BadName|stream is already|already being published|Stream already exists",
@@ -68,7 +69,7 @@ _TABLE: tuple[tuple[re.Pattern[str], LineKind], ...] = tuple(
         (r"timed out|rw_timeout", LineKind.TIMED_OUT),
         (r"No route to host|Network is unreachable|Host is down", LineKind.UNREACHABLE),
         (r"Failed to resolve hostname|Name or service not known|Temporary failure in name", LineKind.NAME_UNKNOWN),
-        (r"^Server error:", LineKind.SERVER_REFUSED),
+        (r"Server error:", LineKind.SERVER_REFUSED),
         (r"No space left on device|Disk quota exceeded|File too large", LineKind.DISK_FULL),
         (r"Broken pipe|Connection reset|End of file", LineKind.BROKEN_PIPE),
         (r"Non-monoton|non monoton|out of order|DTS .* invalid|Timestamps are unset", LineKind.NON_MONOTONIC),

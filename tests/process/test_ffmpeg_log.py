@@ -38,6 +38,11 @@ def test_a_line_is_judged_by_the_table(line: str, kind: LineKind) -> None:
     assert parse_line(line).kind is kind
 
 
+def test_a_message_that_another_thread_wrote_into_a_line_is_heard() -> None:
+    """As FFmpeg 5.1 wrote it: the muxer's thread spoke while the main thread listed the streams."""
+    assert parse_line("[info]   Stream #0:0 -> #0:0 (copy)Successfully connected to 127.0.0.1 port 34331").kind is LineKind.CONNECTED
+
+
 def test_a_line_is_taken_apart() -> None:
     parsed = parse_line("[tcp @ 0x7fd0] [error] Connection to tcp://127.0.0.1:1935 failed: Connection refused")
     assert (parsed.component, parsed.level) == ("tcp", "error")
