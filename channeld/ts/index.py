@@ -39,6 +39,8 @@ BLOCK_HEAD_BYTES = _BLOCK_HEAD.size
 MAX_JSON_BYTES = 1 << 20
 MAX_BLOCK_UNITS = 1 << 16
 MAX_BLOCK_BYTES = 256 << 20
+MAX_TS_BYTES = 1 << 62
+_TIMESTAMPS_BYTES = 10
 
 Units = npt.NDArray[np.void]
 
@@ -98,8 +100,19 @@ class BlockRecord:
         """Join the record with its packets. Raises StreamError when they are not what was prepared."""
         if len(ts) != self.ts_length or zlib.crc32(ts) != self.ts_crc:
             raise StreamError(f"block {self.number} is damaged", position=self.ts_offset)
-        as_packets(ts)
+        packets = len(as_packets(ts))
+        for units in (self.video, self.audio):
+            if len(units) and not _lie_within(units, packets):
+                raise StreamError(f"block {self.number} names packets that it does not have", position=self.ts_offset)
+        if not len(self.video):
+            raise StreamError(f"block {self.number} has no picture", position=self.ts_offset)
         return Block(self.number, ts, self.video, self.audio, self.audio_offset)
+
+
+def _lie_within(units: Units, packets: int) -> bool:
+    """Every unit has packets, all of them among the block's, and a PTS and DTS that end before the first of them does."""
+    ends = units["packet"].astype(np.int64) + units["packets"]
+    return bool(units["packets"].min() > 0 and ends.max() <= packets and units["pts_at"].max() <= PACKET_BYTES - _TIMESTAMPS_BYTES)
 
 
 def _json_record(magic: bytes, values: dict[str, Any]) -> bytes:
@@ -159,7 +172,7 @@ class IndexParser:
         try:
             while (record := self._next()) is not None:
                 records.append(record)
-        except (struct.error, ValueError, KeyError, TypeError) as error:
+        except (struct.error, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise StreamError(f"not a clip index ({error})", position=self._position) from error
         return records
 
@@ -181,8 +194,8 @@ class IndexParser:
                 )
             else:
                 self.totals = Totals(int(values["video_frames"]), int(values["audio_frames"]), dict(values["facts"]))
-        if self.header is None:
-            raise ValueError("a block before the header")
+        if self.header is None or self.totals is not None:
+            raise ValueError("a block before the header or after the end")
         return self._take_block()
 
     def _take_json(self, magic: bytes) -> dict[str, Any] | None:
@@ -211,7 +224,7 @@ class IndexParser:
         if len(self._pending) < BLOCK_HEAD_BYTES:
             return None
         _, number, ts_offset, ts_length, ts_crc, n_video, n_audio, audio_offset, crc = _BLOCK_HEAD.unpack_from(self._pending)
-        if n_video > MAX_BLOCK_UNITS or n_audio > MAX_BLOCK_UNITS or ts_length > MAX_BLOCK_BYTES:
+        if n_video > MAX_BLOCK_UNITS or n_audio > MAX_BLOCK_UNITS or ts_length > MAX_BLOCK_BYTES or ts_offset > MAX_TS_BYTES:
             raise ValueError("block too large")
         video_end = BLOCK_HEAD_BYTES + n_video * VIDEO_AU.itemsize
         end = video_end + n_audio * AUDIO_AU.itemsize

@@ -23,7 +23,9 @@ Ints = npt.NDArray[np.int64]
 
 
 def as_packets(payload: bytes | bytearray | memoryview) -> Packets:
-    """View whole packets as rows, without a copy. Raises StreamError where a sync byte is missing."""
+    """View whole packets as rows, without a copy. Raises StreamError for a part of a packet, and where a sync byte is missing."""
+    if len(payload) % PACKET_BYTES:
+        raise StreamError("the last packet is incomplete", position=len(payload) // PACKET_BYTES * PACKET_BYTES)
     rows = np.frombuffer(payload, dtype=np.uint8).reshape(-1, PACKET_BYTES)
     wrong = np.flatnonzero(rows[:, 0] != SYNC_BYTE)
     if wrong.size:

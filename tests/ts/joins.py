@@ -41,10 +41,10 @@ class Member:
     """PTS of each audio unit after the first picture's, in ticks."""
     base: int | None
 
-    @property
-    def is_told_by_sound(self) -> bool:
-        """No two of the first audio units are the same: they tell where the clip's sound was entered."""
-        return len(set(self.sounds[:_MOST_SKIPPED])) == len(self.sounds[:_MOST_SKIPPED])
+    def place_of(self, sound: bytes) -> int | None:
+        """Which of the first audio units these bytes are; None where silence makes several the same."""
+        first = self.sounds[:_MOST_SKIPPED]
+        return first.index(sound) if first.count(sound) == 1 else None
 
 
 def member(clip: PreparedClip, name: str, base: int | None = None) -> Member:
@@ -124,8 +124,8 @@ def _judge_sound(verdict: Verdict, entry: Member, aired: list[bytes], after_pict
     if aired[0] not in entry.sounds:
         verdict.faults.append(f"{entry.name}: its sound begins with a unit of something else")
         return
-    place = entry.sounds.index(aired[0])
-    if entry.is_told_by_sound:
+    place = entry.place_of(aired[0])
+    if place is not None:
         verdict.skews.append(after_picture - entry.audio_pts[place])
         if entry.sounds[place : place + len(aired)] != aired:
             verdict.faults.append(f"{entry.name}: its sound has a hole or a repetition")
