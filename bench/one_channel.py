@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 import psutil
-
 from stage import DEFAULT_FOLDER, Cast, Meter, Spent, Stage, by_role, staged
 
 GOAL_COPY, GOAL_ENCODE = 1.15, 1 / 40
