@@ -77,7 +77,7 @@ class DaemonControl:
         for name, supervisor in self._registry.channels.items():
             metrics.set_channel_state(name, supervisor.state.value)
             head = int(supervisor.progress.get("head", 0))
-            metrics.set_playout(name, head_sequence=head, underruns=supervisor.underruns, passed_over=supervisor.passed_over)
+            metrics.set_playout(name, head_sequence=head, **supervisor.counts)
             for output in supervisor.describe_outputs():
                 if output["state"] != "disabled":
                     metrics.set_output(name, output["name"], state=output["state"], restarts=output["restarts"])
@@ -118,8 +118,9 @@ class DaemonControl:
         return True
 
     def _reload(self, supervisor: Supervisor) -> Trigger:
-        playlist = self._load(supervisor)
-        self._loop.call(lambda: supervisor.apply(playlist))
+        reading = supervisor.readings.take()
+        playlist = self._load(supervisor, reading)
+        self._loop.call(lambda: supervisor.apply(playlist, reading))
         return self._effect(supervisor)
 
     def _play_next(self, supervisor: Supervisor, path: str) -> Trigger:
@@ -170,7 +171,7 @@ class DaemonControl:
             playlist = parse(text.encode(), source=settings.playlist, rules=settings.rules)
         except PlaylistError as error:
             raise Invalid(error.message, error.line) from error
-        with supervisor.writing:
+        with supervisor.readings.writing:
             revision = self._revision(supervisor)
             if revision != if_match:
                 raise Stale(revision)
@@ -178,12 +179,12 @@ class DaemonControl:
             self._loop.call(lambda: supervisor.apply(playlist))
         return self._effect(supervisor)
 
-    def _load(self, supervisor: Supervisor) -> Playlist:
+    def _load(self, supervisor: Supervisor, reading: int) -> Playlist:
         try:
             return load(supervisor.settings.playlist, supervisor.settings.rules)
         except PlaylistError as error:
             refused = error
-            self._loop.call(lambda: supervisor.refuse(refused))
+            self._loop.call(lambda: supervisor.refuse(refused, reading))
             raise Refused(422, "Invalid playlist", str(error)) from error
 
 

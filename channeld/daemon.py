@@ -36,9 +36,9 @@ from channeld.channel.clips import Clips
 from channeld.channel.events import EventLog
 from channeld.channel.hub import HostHub, MediaHub, MediaListener
 from channeld.channel.loop import ControlLoop
+from channeld.channel.means import Means
 from channeld.channel.registry import Registry
 from channeld.channel.settings import ChannelSettings, RtmpTarget, ServedTarget, Target
-from channeld.channel.supervisor import Means
 from channeld.config import load
 from channeld.config_values import Access, ChannelSpec, Config, HlsSpec, OutputSpec, RtmpSpec
 from channeld.control import DaemonControl
@@ -108,7 +108,7 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
         tools=tools,
         jobs=config.prepare.jobs,
         tolerance=Tolerance(config.prepare.min_duration_ratio, config.prepare.max_error_ratio),
-        on_change=lambda name: registry.clip_changed(name),
+        on_change=lambda channel: registry.clips_changed(channel),
     )
     hosts = HostHub(
         config.hosts,
@@ -116,7 +116,7 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
         holder=holder,
         arguments=("--log-level", config.log.level.value, "--log-format", config.log.format.value),
         on_told=lambda host, message: _route(registry, media, host, message),
-        on_lost=lambda host, reason: registry.host_lost(host, [name for name in registry.channels if hosts.host_of(name) == host], reason),
+        on_lost=lambda host, reason: _lose(registry, media, hosts, host, reason),
         on_started=lambda host: media.host_started(host),
     )
     media = MediaHub(_media_listener(config, token), loop=loop, holder=holder, hosts=hosts, level=config.log.level.value)
@@ -157,6 +157,13 @@ def _route(registry: Registry, media: MediaHub, host: int, message: Message) -> 
     elif message.kind == "stopped":
         media.forget_ring(message.values["channel"])
     registry.host_told(host, message)
+
+
+def _lose(registry: Registry, media: MediaHub, hosts: HostHub, host: int, reason: str) -> None:
+    channels = [name for name in registry.channels if hosts.host_of(name) == host]
+    for channel in channels:
+        media.forget_ring(channel)
+    registry.host_lost(host, channels, reason)
 
 
 def _end_channels(loop: ControlLoop, registry: Registry) -> None:

@@ -4,10 +4,12 @@ Rule: the control loop never waits for a disk: fillers are made and files are lo
 which post what they find. A file that changed since it was looked up is looked up again before it airs.
 """
 
+import itertools
 import os
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -25,23 +27,23 @@ from channeld.media.profile import Profile
 from channeld.media.slate import ensure_filler
 from channeld.media.tools import Tools
 from channeld.media.verdict import Tolerance
-from channeld.playlist.model import Entry, Readiness
+from channeld.playlist.model import Content, Entry, Readiness
 
-CHECKED_WANTS = 16
+CHECKED_WANTS = 64
 """Entries of a channel whose files are looked at again before they air."""
 
 Identity = tuple[int, int, int] | None
-FillerJob = Callable[[], None]
+Job = Callable[[], None]
 
 log = structlog.get_logger()
 
 
-class _FileWatcher(Worker):
-    """Stats the files that air soon, and runs the filler jobs; both may wait for a disk."""
+class _Errands(Worker):
+    """Runs what may wait for a disk or a child, one after the other."""
 
-    def __init__(self) -> None:
-        super().__init__("clips:files")
-        self.jobs: queue.SimpleQueue[FillerJob | None] = queue.SimpleQueue()
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
 
     def wake(self) -> None:
         self.jobs.put(None)
@@ -49,12 +51,29 @@ class _FileWatcher(Worker):
     def run(self) -> None:
         while not self.stopping.is_set():
             job = self.jobs.get()
-            if job is not None:
+            if job is None:
+                continue
+            try:
                 job()
+            except Exception:  # a mistake in one errand must not leave every channel without a filler; it is logged with its traceback
+                log.exception("errand_failed", thread=self._thread.name)
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What one channel wants, soonest first, and what is known of it: refusals by content, bytes by clip."""
+
+    requests: dict[str, PrepareRequest] = field(default_factory=dict)
+    contents: dict[str, Content] = field(default_factory=dict)
+    refusals: dict[Content, str] = field(default_factory=dict)
+    loop_bytes: dict[str, int] = field(default_factory=dict)
 
 
 class Clips:
-    """Implements `preparation.Preparer`. Its public methods belong to the control loop's thread."""
+    """Implements `preparation.Preparer`. Its public methods belong to the control loop's thread.
+
+    `on_change` gets the channel whose clips changed so that its plan may be another one.
+    """
 
     def __init__(
         self, cache: ClipCache, loop: ControlLoop, *, tools: Tools, jobs: int | None, tolerance: Tolerance, on_change: Callable[[str], None]
@@ -64,22 +83,25 @@ class Clips:
         self._tools = tools
         self._on_change = on_change
         self._library = ClipLibrary(cache, self._changed, jobs=jobs, tolerance=tolerance, tools=tools)
-        self._files = _FileWatcher()
-        self._wanted: dict[str, dict[str, PrepareRequest]] = {}
+        self._files = _Errands("clips:files")
+        self._fillers = _Errands("clips:fillers")  # a disk that hangs must not keep other channels from starting
+        self._wanted: dict[str, _Wanted] = {}
         self._identities: dict[str, Identity] = {}
-        self._held: dict[str, dict[str, int]] = {}
-        self._refused: set[str] = set()
-        self._lock = threading.Lock()  # guards _refused, which the library's threads touch too
+        self._held: dict[str, set[str]] = {}
+        self._standings = _Standings()
 
     def start(self) -> None:
         """Start the threads."""
         self._library.start()
         self._files.start()
+        self._fillers.start()
 
     def close(self) -> None:
         """End all preparing."""
+        self._fillers.stopping.set()
         self._files.close()
         self._library.close()
+        self._fillers.close()
 
     # -- Preparer -----------------------------------------------------------------------------------------------
 
@@ -87,15 +109,15 @@ class Clips:
         def make() -> None:
             result: PreparedClip | str
             try:
-                result = ensure_filler(self._cache, profile, file, tools=self._tools)
+                result = ensure_filler(self._cache, profile, file, tools=self._tools, should_stop=self._fillers.stopping.is_set)
             except (ChannelError, OSError) as error:
                 result = str(error)
             self._loop.post(lambda: done(result))
 
-        self._files.jobs.put(make)
+        self._fillers.jobs.put(make)
 
-    def look_up(self, profile: Profile, entry: Entry) -> Prepared:
-        state = self._library.state(_name(profile, entry))
+    def look_up(self, channel: str, profile: Profile, entry: Entry) -> Prepared:
+        state = self._library.state(_name(channel, profile, entry))
         if state is None:
             return Prepared(Readiness.REFUSED if entry.fault else Readiness.PENDING, reason=entry.fault)
         length_s = state.total_s or None
@@ -106,56 +128,88 @@ class Clips:
         return Prepared(Readiness.PENDING, reason=state.reason or None, length_s=length_s)
 
     def want(self, channel: str, profile: Profile, wants: Sequence[Want]) -> None:
-        known = self._wanted.get(channel, {})
+        known = self._wanted.get(channel, _Wanted())
         order: dict[str, float] = {}
-        wanted: dict[str, PrepareRequest] = {}
+        wanted = _Wanted()
         for want in wants:
-            name = _name(profile, want.entry)
+            name = _name(channel, profile, want.entry)
             if name in order or want.entry.fault is not None:
                 continue
-            order[name] = want.due_s
-            request = known.get(name) or _request(profile, want.entry)
+            request = known.requests.get(name) or _request(profile, want.entry)
             if request is None:
                 continue
-            wanted[name] = request
-            if name not in known and not self._is_wanted_elsewhere(channel, name):
+            order[name] = want.due_s
+            wanted.requests[name], wanted.contents[name] = request, want.entry.content
+            if name not in known.requests:
                 self._library.request(name, request, needed_in_s=want.due_s)
         self._wanted[channel] = wanted
-        self._library.forget([name for name in known if name not in wanted and not self._is_wanted_elsewhere(channel, name)])
+        gone = [name for name in known.requests if name not in wanted.requests]
+        self._library.forget(gone)
+        self._standings.forget(gone)
         self._library.set_order(order.items())
-        soon = {name: wanted[name] for name in list(wanted)[:CHECKED_WANTS]}
-        self._files.jobs.put(lambda: self._check_files(soon))
+        self._take_stock(wanted)
+        self.look_again(channel)
 
-    def _is_wanted_elsewhere(self, channel: str, name: str) -> bool:
-        return any(name in names for other, names in self._wanted.items() if other != channel)
+    def look_again(self, channel: str) -> None:
+        requests = self._wanted.get(channel, _Wanted()).requests
+        soon = {name: requests[name] for name in itertools.islice(requests, CHECKED_WANTS)}
+        if soon:
+            self._files.jobs.put(lambda: self._check_files(soon))
 
     def hold(self, channel: str, clips: Sequence[PreparedClip]) -> None:
-        held = {clip.key: 1 for clip in clips}
-        before = self._held.get(channel, {})
-        for key in held.keys() - before.keys():
+        held = {clip.key for clip in clips}
+        before = self._held.get(channel, set())
+        for key in held - before:
             self._cache.pin(key)
-        for key in before.keys() - held.keys():
+        for key in before - held:
             self._cache.unpin(key)
         self._held[channel] = held
 
-    def discard(self, profile: Profile, entry: Entry) -> None:
-        state = self._library.state(_name(profile, entry))
+    def discard(self, channel: str, profile: Profile, entry: Entry) -> None:
+        state = self._library.state(_name(channel, profile, entry))
         if state is not None and state.clip is not None:
             self._library.invalidate(state.clip.key)
 
     def stock(self, channel: str) -> Stock:
-        totals = self._library.totals(self._wanted.get(channel, {}))
-        return Stock(totals.ready_s, totals.needed_s, totals.eta_s)
+        wanted = self._wanted.get(channel, _Wanted())
+        self._take_stock(wanted)
+        everything: dict[str, int] = {}
+        for each in self._wanted.values():
+            everything.update(each.loop_bytes)
+        totals = self._library.totals(wanted.requests)
+        return Stock(totals.ready_s, totals.needed_s, totals.eta_s, sum(everything.values()) <= self._cache.max_bytes)
+
+    def refusals(self, channel: str) -> Mapping[Content, str]:
+        wanted = self._wanted.get(channel, _Wanted())
+        found = {name: self._library.state(name) for name in self._standings.refused(channel)}
+        return {
+            wanted.contents[name]: state.reason
+            for name, state in found.items()
+            if state is not None and state.stage is Stage.REFUSED and name in wanted.contents
+        }
+
+    def _take_stock(self, wanted: _Wanted) -> None:
+        """Count the bytes of a loop: of clips that are ready as they are, of others by their length."""
+        wanted.loop_bytes.clear()
+        for name, request in wanted.requests.items():
+            state = self._library.state(name)
+            if state is None or state.stage is Stage.REFUSED:
+                continue
+            if state.stage is Stage.READY and state.clip is not None:
+                wanted.loop_bytes[state.clip.key] = state.clip.bytes  # once, also where several channels air it
+            else:
+                wanted.loop_bytes[name] = round(state.total_s * request.profile.bytes_per_second)
 
     # -- threads of the library and of this module --------------------------------------------------------------
 
     def _changed(self, name: str, state: ClipState) -> None:
-        with self._lock:
-            is_new = state.stage is Stage.REFUSED and name not in self._refused
-            (self._refused.add if state.stage is Stage.REFUSED else self._refused.discard)(name)
-        if is_new:
-            log.warning("clip_refused", clip=name.partition("|")[2], reason=state.reason)
-        self._loop.post(lambda: self._on_change(name))
+        """Any thread of the library. A clip that grows tells of every block; a plan changes only with how the clip stands."""
+        if not self._standings.note(name, state):
+            return
+        channel, _, clip = name.partition("|")
+        if state.stage is Stage.REFUSED:
+            log.warning("clip_refused", channel=channel, clip=clip, reason=state.reason)
+        self._loop.post(lambda: self._on_change(channel))
 
     def _check_files(self, requests: dict[str, PrepareRequest]) -> None:
         for name, request in requests.items():
@@ -168,6 +222,38 @@ class Clips:
             self._identities[name] = identity
 
 
+class _Standings:
+    """How each clip stood when it was last told of. Any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards both
+        self._standings: dict[str, tuple[Stage, bool, str | None]] = {}
+        self._refused: dict[str, set[str]] = {}
+
+    def note(self, name: str, state: ClipState) -> bool:
+        """Whether that is news."""
+        standing = state.stage, state.is_usable, state.clip.key if state.clip else None
+        refused_of = name.partition("|")[0]
+        with self._lock:
+            is_news = self._standings.get(name) != standing
+            self._standings[name] = standing
+            names = self._refused.setdefault(refused_of, set())
+            (names.add if state.stage is Stage.REFUSED else names.discard)(name)
+        return is_news
+
+    def forget(self, names: Iterable[str]) -> None:
+        """These are wanted no more."""
+        with self._lock:
+            for name in names:
+                self._standings.pop(name, None)
+                self._refused.get(name.partition("|")[0], set()).discard(name)
+
+    def refused(self, channel: str) -> list[str]:
+        """The channel's refused ones."""
+        with self._lock:
+            return list(self._refused.get(channel, ()))
+
+
 def _identity(path: Path) -> Identity:
     try:
         status = os.stat(path)  # noqa: PTH116  # one stat, no Path overhead
@@ -176,10 +262,10 @@ def _identity(path: Path) -> Identity:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
-def _name(profile: Profile, entry: Entry) -> str:
-    """One name for all entries that show the same thing in the same profile."""
+def _name(channel: str, profile: Profile, entry: Entry) -> str:
+    """One name for all entries of a channel that show the same thing; the library finds out which channels share a clip."""
     where, in_s, out_s, duration_s = entry.content
-    return f"{profile.name}|{where}|{in_s or ''}|{out_s or ''}|{duration_s or ''}"
+    return f"{channel}|{profile.name}|{where}|{in_s or ''}|{out_s or ''}|{duration_s or ''}"
 
 
 def _request(profile: Profile, entry: Entry) -> PrepareRequest | None:

@@ -1,82 +1,62 @@
 """The outputs of one channel while it is on air: pushes of its own, and what the media worker serves for it.
 
-Rule: each output fails alone. A push's thread belongs to its PushOutput, which is made and closed here.
+Rule: each output fails alone. A push's thread belongs to its PushOutput, which is made here and closed by a closer
+thread of this module; pushes are opened again only when those before them, with the same FIFOs and names, are gone.
 """
 
 import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 
 from channeld.base.clock import iso_utc
-from channeld.channel.settings import RtmpTarget, ServedTarget, Target
+from channeld.channel.means import Means
+from channeld.channel.settings import ChannelSettings, RtmpTarget, ServedTarget, Target
 from channeld.outputs.push import PushOutput
 from channeld.outputs.push_health import PushState
-from channeld.process.holder import Holding
 
 log = structlog.get_logger()
 
 
-class HostPort(Protocol):
-    """The playout host as a channel sees it."""
-
-    def send(self, kind: str, fds: tuple[int, ...] = (), **values: Any) -> bool: ...
-
-
-class MediaPort(Protocol):
-    """The media workers as a channel sees them."""
-
-    def serve(self, channel: str, targets: Sequence[ServedTarget]) -> None: ...
-    def withdraw(self, channel: str) -> None: ...
-    def state(self, channel: str, output: str) -> dict[str, Any]: ...
-
-
 class OutputSet:
-    """Opens and closes a channel's outputs, and describes them."""
+    """Opens and closes a channel's outputs, and describes them. Control loop's thread."""
 
-    def __init__(
-        self,
-        channel: str,
-        targets: Sequence[Target],
-        *,
-        host: HostPort,
-        media: MediaPort,
-        holder: Holding,
-        runtime_dir: Path,
-        ffmpeg: str,
-        on_change: Callable[[PushState], None],
-    ) -> None:
-        self._channel = channel
-        self._targets = targets
-        self._host = host
-        self._media = media
-        self._holder = holder
-        self._runtime_dir = runtime_dir
-        self._ffmpeg = ffmpeg
+    def __init__(self, settings: ChannelSettings, means: Means, *, on_change: Callable[[PushState], None]) -> None:
+        self._channel, self._targets = settings.id, settings.targets
+        self._means = means
         self._on_change = on_change
         self._pushes: dict[str, PushOutput] = {}
+        self._closer: threading.Thread | None = None
+        self._is_open_wanted = False
 
     def open(self) -> None:
-        """Start every enabled output."""
+        """Start every enabled output; pushes as soon as those before them are closed."""
+        served = [target for target in self._targets if isinstance(target, ServedTarget) and target.enabled]
+        if served:
+            self._means.media.serve(self._channel, served)
+        self._is_open_wanted = True
+        self._open_pushes()
+
+    def _open_pushes(self) -> None:
+        if self._closer is not None or not self._is_open_wanted:
+            return
+        self._is_open_wanted = False
         for target in self._targets:
             if isinstance(target, RtmpTarget) and target.enabled:
                 self._open_push(target)
-        served = [target for target in self._targets if isinstance(target, ServedTarget) and target.enabled]
-        if served:
-            self._media.serve(self._channel, served)
 
     def _open_push(self, target: RtmpTarget) -> None:
         push = PushOutput(
             target.name,
             self._channel,
             target.url,
-            holder=self._holder,
-            runtime_dir=self._runtime_dir,
+            holder=self._means.holder,
+            runtime_dir=self._means.runtime_dir,
             on_writer=lambda fd: self._hand_writer(target.name, fd),
             on_state=self._on_change,
-            ffmpeg=self._ffmpeg,
+            ffmpeg=self._means.ffmpeg,
         )
         self._pushes[target.name] = push
         push.start()
@@ -84,22 +64,42 @@ class OutputSet:
     def _hand_writer(self, output: str, fd: int | None) -> None:
         """Give the FIFO's write end to the host's feeder, or have it dropped. Push's thread."""
         if fd is None:
-            self._host.send("unfeed", channel=self._channel, output=output)
+            self._means.host.send("unfeed", channel=self._channel, output=output)
             return
         try:
-            self._host.send("feed", (fd,), channel=self._channel, output=output)
+            self._means.host.send("feed", (fd,), channel=self._channel, output=output)
         finally:
             os.close(fd)
 
-    def close(self) -> None:
-        """End every output; blocks until the pushes' children are gone. Not on the control loop's thread."""
-        self._media.withdraw(self._channel)
+    def close_soon(self) -> None:
+        """End every output; the pushes by a thread, as their children may take seconds to end."""
+        self._is_open_wanted = False
+        self._means.media.withdraw(self._channel)
         pushes, self._pushes = list(self._pushes.values()), {}
+        if pushes:
+            self._closer = threading.Thread(target=self._close, args=(pushes,), name=f"closer:{self._channel}")
+            self._closer.start()
+
+    def _close(self, pushes: list[PushOutput]) -> None:
+        """Closer's thread."""
         for push in pushes:
             push.stopping.set()
             push.wake()
         for push in pushes:
-            push.close()
+            try:
+                push.close()
+            except RuntimeError as error:  # its thread hangs in the kernel: the other outputs are closed all the same
+                log.error("push_not_closed", channel=self._channel, error=str(error))
+        self._means.loop.post(self._closed)
+
+    def _closed(self) -> None:
+        self._closer = None
+        self._open_pushes()
+
+    @property
+    def is_closed(self) -> bool:
+        """No push runs, not even one that is ending."""
+        return self._closer is None and not self._pushes
 
     def describe(self) -> list[dict[str, Any]]:
         """CONTRACT's `outputs`."""
@@ -122,7 +122,7 @@ class OutputSet:
                 "reason": state.reason,
             }
         base = {"name": target.name, "type": target.type, "url": target.url}
-        return {**base, **(self._media.state(self._channel, target.name) if target.enabled else _idle(enabled=False))}
+        return {**base, **(self._means.media.state(self._channel, target.name) if target.enabled else _idle(enabled=False))}
 
 
 def _idle(enabled: bool) -> dict[str, Any]:

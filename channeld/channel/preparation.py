@@ -3,14 +3,14 @@
 Rule: nothing here waits. States come from memory; changes are told to the control loop.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from channeld.media.clip import PreparedClip
 from channeld.media.profile import Profile
-from channeld.playlist.model import Entry, Readiness
+from channeld.playlist.model import Content, Entry, Readiness
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,15 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """CONTRACT's `prepared`, in seconds of air: ready, needed, and how long the rest will take (None: unknown)."""
+    """Of what a channel wants, in seconds of air: ready, needed, and how long the rest will take (None: unknown).
+
+    `fits_cache`: what all channels want fits the cache together.
+    """
 
     ready_s: float
     needed_s: float
     eta_s: float | None
+    fits_cache: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Preparer(Protocol):
         """Have a filler prepared; `done` gets the clip, or why there is none, on the control loop."""
         ...
 
-    def look_up(self, profile: Profile, entry: Entry) -> Prepared:
+    def look_up(self, channel: str, profile: Profile, entry: Entry) -> Prepared:
         """How far an entry is."""
         ...
 
@@ -55,14 +59,22 @@ class Preparer(Protocol):
         """Replace what a channel wants prepared, soonest first."""
         ...
 
+    def look_again(self, channel: str) -> None:
+        """See whether the files that a channel airs soon have changed, or came."""
+        ...
+
     def hold(self, channel: str, clips: Sequence[PreparedClip]) -> None:
         """Replace the clips of a channel that must not be evicted."""
         ...
 
-    def discard(self, profile: Profile, entry: Entry) -> None:
+    def discard(self, channel: str, profile: Profile, entry: Entry) -> None:
         """A prepared clip turned out to be damaged: have it made anew."""
         ...
 
     def stock(self, channel: str) -> Stock:
         """How much of what a channel wants is ready."""
+        ...
+
+    def refusals(self, channel: str) -> Mapping[Content, str]:
+        """What of a channel's wants cannot be prepared, and why."""
         ...

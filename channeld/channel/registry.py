@@ -15,11 +15,16 @@ import structlog
 from channeld.base.errors import PlaylistError
 from channeld.base.wire import Message
 from channeld.base.worker import Worker
+from channeld.channel.means import Means
 from channeld.channel.settings import ChannelSettings
 from channeld.channel.state import State
-from channeld.channel.supervisor import Means, Supervisor
+from channeld.channel.supervisor import Supervisor
 from channeld.playlist.parse import load
 from channeld.playlist.watch import ChangeKind, PlaylistWatch, Watcher
+
+LOOK_AGAIN_S = 10.0
+MAX_REREAD = 5_000
+"""Entries of a list that is read again and again while files of it are missing; a longer one waits for an edit."""
 
 log = structlog.get_logger()
 
@@ -52,7 +57,10 @@ class _Loader(Worker):
                 continue
             with self._lock:
                 self._pending.discard(settings.id)
-            self._load(settings)
+            try:
+                self._load(settings)
+            except Exception:  # a mistake in reading one list must not end the reading of all; it is logged with its traceback
+                log.exception("playlist_not_read", channel=settings.id)
 
 
 class Registry:
@@ -80,6 +88,7 @@ class Registry:
         for supervisor in self.channels.values():
             if supervisor.settings.enabled:
                 supervisor.start()
+        self._means.loop.later(LOOK_AGAIN_S, self._look_again)
 
     def _playlist_changed(self, settings: ChannelSettings, kind: ChangeKind) -> None:
         log.debug("playlist_changed", channel=settings.id, kind=kind.value)
@@ -92,20 +101,30 @@ class Registry:
     def _load(self, settings: ChannelSettings) -> None:
         """Loader's thread."""
         supervisor = self.channels[settings.id]
+        reading = supervisor.readings.take()
         began = time.monotonic()
         try:
             playlist = load(settings.playlist, settings.rules)
         except PlaylistError as error:
             refused = error
-            self._means.loop.post(lambda: supervisor.refuse(refused))
+            self._means.loop.post(lambda: supervisor.refuse(refused, reading))
             return
-        log.debug("playlist_read", channel=settings.id, entries=len(playlist.entries), took_ms=round((time.monotonic() - began) * 1000))
-        self._means.loop.post(lambda: supervisor.apply(playlist))
+        took_s = time.monotonic() - began
+        log.debug("playlist_read", channel=settings.id, entries=len(playlist.entries), took_ms=round(took_s * 1000))
+        self._means.loop.post(lambda: supervisor.apply(playlist, reading))
 
-    def clip_changed(self, name: str) -> None:
-        """A clip's state changed: every channel that wants it plans again."""
+    def _look_again(self) -> None:
+        """Files come late, or are replaced: a list whose entries have faults is read again, files that air soon are looked at."""
         for supervisor in self.channels.values():
-            supervisor.clips_changed()
+            supervisor.look_again()
+            playlist = supervisor.rundown.playlist
+            if playlist is not None and len(playlist.entries) <= MAX_REREAD and any(entry.fault for entry in playlist.entries):
+                self._loader.ask(supervisor.settings)
+        self._means.loop.later(LOOK_AGAIN_S, self._look_again)
+
+    def clips_changed(self, channel: str) -> None:
+        """The clips of a channel stand otherwise: it plans again."""
+        self.channels[channel].clips_changed()
 
     def host_told(self, host: int, message: Message) -> None:
         """One message of a playout host."""
@@ -124,10 +143,7 @@ class Registry:
         """A host ended: the channels that lived on it begin anew."""
         self.hosts.pop(host, None)
         for channel in channels:
-            if self.channels[channel].state is State.STOPPING:
-                self.channels[channel].host_told("stopped", {})
-            else:
-                self.channels[channel].host_told("crashed", {"error": f"playout host ended: {reason}"})
+            self.channels[channel].host_lost(reason)
 
     def readiness(self) -> tuple[bool, dict[str, str]]:
         """Whether viewers of at least one enabled channel see something, and each channel's state."""
@@ -147,8 +163,8 @@ class Registry:
 
     @property
     def is_stopped(self) -> bool:
-        """No channel is on air or on its way."""
-        return all(supervisor.state in (State.STOPPED, State.FAILED) for supervisor in self.channels.values())
+        """No channel is on air or on its way, and all outputs are closed."""
+        return all(supervisor.is_over for supervisor in self.channels.values())
 
     def close(self) -> None:
         """End the threads that watch and read. Any thread but the loop's."""

@@ -1,44 +1,56 @@
 """A channel's rundown: what airs, what was planned for the coming boundaries, and when it will air.
 
 Rule: the queue decides what is next; the rundown only remembers which airing of which entry was promised to the host,
-so that what the host tells can be understood. Control loop's thread only.
+so that what the host tells can be understood. Moments are nanoseconds of the monotonic clock; the wall clock only labels.
+Control loop's thread only.
 """
 
-import itertools
-from collections import deque
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from channeld.base.clock import iso_utc
+import structlog
+
+from channeld.base.clock import NS_PER_SECOND, iso_utc
+from channeld.base.redact import redact_text
 from channeld.channel.preparation import Prepared, Want
 from channeld.media.clip import PreparedClip
-from channeld.playlist.model import Entry, Playlist, Readiness
+from channeld.playlist.model import Content, Entry, Playlist, Readiness
 from channeld.playlist.order import Diff
 from channeld.playlist.queue import Queue
 
 PLANNED_AIRINGS = 8
-REMEMBERED_AIRINGS = 64
+MAX_PROMISES = 10_000
 WANTED_ENTRIES = 2_000
 UNKNOWN_LENGTH_S = 60.0
+SHOWN_SKIPPED = 50
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """An airing promised to the host."""
+    """An airing promised to the host while its airing number `after` was on air. `length_s` is that of the whole clip."""
 
     airing: str
     entry: Entry
     clip: PreparedClip
+    length_s: float
+    after: int
 
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """What airs: the host's serial, the planned airing (None: the filler), and when it began (wall clock)."""
+    """What airs: the host's serial, the planned airing (None: the filler), and when it began."""
 
     serial: int
     planned: Planned | None
+    started_ns: int
     started_wall_s: float
+
+
+NOTHING = Now(0, None, 0, 0.0)
 
 
 class Rundown:
@@ -47,10 +59,8 @@ class Rundown:
     def __init__(self, queue: Queue, look_up: Callable[[Entry], Prepared]) -> None:
         self.queue = queue
         self._look_up = look_up
-        self._count = itertools.count(1)
-        self._planned: dict[str, Planned] = {}
-        self._remembered: deque[str] = deque()
-        self.now = Now(0, None, 0.0)
+        self._promised: dict[str, Planned] = {}
+        self.now = NOTHING
         self.playlist: Playlist | None = None
 
     def apply(self, playlist: Playlist) -> Diff:
@@ -58,102 +68,154 @@ class Rundown:
         self.playlist = playlist
         return self.queue.apply(playlist)
 
+    # -- what was promised, and what came of it -----------------------------------------------------------------
+
     def plan(self) -> list[Planned]:
         """What should air at the coming boundaries, ready entries only."""
         planned = []
+        turns: Counter[tuple[str, str]] = Counter()
         for entry in self.queue.plan(PLANNED_AIRINGS, lambda entry: self._look_up(entry).readiness):
-            clip = self._look_up(entry).clip
-            if clip is not None:
-                planned.append(self._promise(entry, clip))
+            prepared = self._look_up(entry)
+            if prepared.clip is not None:
+                turn = entry.id, prepared.clip.key
+                turns[turn] += 1
+                planned.append(self._promise(entry, prepared.clip, prepared.length_s, turns[turn]))
         return planned
 
-    def _promise(self, entry: Entry, clip: PreparedClip) -> Planned:
-        planned = Planned(f"a{next(self._count)}", entry, clip)
-        self._planned[planned.airing] = planned
-        self._remembered.append(planned.airing)
-        while len(self._remembered) > REMEMBERED_AIRINGS:
-            self._planned.pop(self._remembered.popleft(), None)
+    def _promise(self, entry: Entry, clip: PreparedClip, length_s: float | None, turn: int) -> Planned:
+        # Named for what it is: plans made again in a storm of edits promise the same airings, and the host may air one of any of them.
+        name = f"{self.now.serial}.{entry.id}.{turn}.{clip.key[:8]}"
+        planned = Planned(name, entry, clip, length_s or clip.duration_s, self.now.serial)
+        self._promised.pop(name, None)
+        self._promised[name] = planned
+        while len(self._promised) > MAX_PROMISES:
+            del self._promised[next(iter(self._promised))]
         return planned
 
     def find(self, airing: str | None) -> Planned | None:
         """What was promised under an airing's name."""
-        return self._planned.get(airing) if airing is not None else None
+        return self._promised.get(airing) if airing is not None else None
 
-    def started(self, serial: int, airing: str | None, started_wall_s: float) -> list[Entry]:
+    def started(self, serial: int, airing: str | None, *, started_ns: int, started_wall_s: float) -> list[Entry]:
         """The host began an airing; gives the entries passed over by it."""
         planned = self.find(airing)
-        self.now = Now(serial, planned, started_wall_s)
-        return self.queue.started(planned.entry.id) if planned is not None else []
+        self.now = Now(serial, planned, started_ns, started_wall_s)
+        # One plan carries the host over that many boundaries at most.
+        outlived = [name for name, each in self._promised.items() if each.after < serial - PLANNED_AIRINGS]
+        for name in outlived:
+            del self._promised[name]
+        if planned is None:
+            return []
+        try:
+            return self.queue.started(planned.entry.id)
+        except ValueError as error:
+            # Two edits took it out while the host was faster than control: it airs, and the list goes on from where it was.
+            log.warning("airing_unknown", entry=planned.entry.id, error=str(error))
+            return []
 
     def stopped(self) -> None:
         """Nothing airs any more; the next airing counts from 1 again."""
-        self.now = Now(0, None, 0.0)
+        self.now = NOTHING
+        self._promised.clear()
 
-    def wants(self, elapsed_s: float) -> list[Want]:
+    # -- when ---------------------------------------------------------------------------------------------------
+
+    def ends_in_s(self, now_ns: int) -> float | None:
+        """How soon the playing clip ends, 0 when it should have; None while the filler airs."""
+        planned = self.now.planned
+        return None if planned is None else max(0.0, self._airing_length_s(planned) - self._elapsed_s(now_ns))
+
+    def _elapsed_s(self, now_ns: int) -> float:
+        return max(0.0, (now_ns - self.now.started_ns) / NS_PER_SECOND)
+
+    def _airing_length_s(self, planned: Planned) -> float:
+        return self._length_s(self._look_up(planned.entry)) or planned.length_s
+
+    def _length_s(self, prepared: Prepared) -> float | None:
+        return prepared.clip.duration_s if prepared.clip and not prepared.clip.growing else prepared.length_s
+
+    def wants(self, now_ns: int) -> list[Want]:
         """What will air and when, soonest first: what the preparer should work on."""
         wants = []
         now = self.now.planned
         if now is not None and self._is_growing(now.entry):
             wants.append(Want(now.entry, 0.0))  # it airs while it is being prepared: nothing is needed sooner
-        due_s = max(0.0, self._now_length_s() - elapsed_s)
-        for entry in self.queue.upcoming(min(WANTED_ENTRIES, self._entry_count())):
+        due_s = self.ends_in_s(now_ns) or 0.0
+        for entry in self._wanted():
             wants.append(Want(entry, due_s))
-            due_s += self._length_s(entry) or UNKNOWN_LENGTH_S
+            prepared = self._look_up(entry)
+            if prepared.readiness is not Readiness.REFUSED:
+                due_s += self._length_s(prepared) or UNKNOWN_LENGTH_S
         return wants
 
     def _is_growing(self, entry: Entry) -> bool:
         clip = self._look_up(entry).clip
         return clip is not None and clip.growing
 
-    def _entry_count(self) -> int:
-        return len(self.playlist.entries) if self.playlist else 0
+    def _wanted(self) -> list[Entry]:
+        """The coming entries as far as WANTED_ENTRIES that may air; refused ones stand between them and stay known."""
+        listed = len(self.playlist.entries) if self.playlist else 0
+        count = min(WANTED_ENTRIES, listed)
+        while True:
+            coming = self.queue.upcoming(count)
+            if count >= listed or len(coming) - sum(map(self.is_refused, coming)) >= WANTED_ENTRIES // 2:
+                return coming
+            count = min(2 * count, listed)
 
-    def _now_length_s(self) -> float:
-        return self.now.planned.clip.duration_s if self.now.planned else 0.0
+    def is_refused(self, entry: Entry) -> bool:
+        """The entry will not air as it is."""
+        return self._look_up(entry).readiness is Readiness.REFUSED
 
-    def _length_s(self, entry: Entry) -> float | None:
-        prepared = self._look_up(entry)
-        return prepared.clip.duration_s if prepared.clip and not prepared.clip.growing else prepared.length_s
+    def dry_in_s(self, now_ns: int) -> float | None:
+        """How soon a clip is due that is not prepared now, were none prepared any more; None when the whole list is."""
+        at_s = self.ends_in_s(now_ns) or 0.0
+        listed = len(self.playlist.entries) if self.playlist else 0
+        for entry in self.queue.upcoming(min(WANTED_ENTRIES, listed), self.is_refused):
+            prepared = self._look_up(entry)
+            if prepared.readiness is not Readiness.READY:
+                return at_s
+            at_s += self._length_s(prepared) or 0.0
+        return None
 
-    def ends_wall_s(self) -> float | None:
-        """When the playing clip ends (wall clock); None while the filler airs."""
-        planned = self.now.planned
-        if planned is None:
-            return None
-        return self.now.started_wall_s + (self._length_s(planned.entry) or planned.clip.duration_s)
+    # -- what people see ----------------------------------------------------------------------------------------
 
-    def describe_now(self, wall_s: float) -> dict[str, Any] | None:
+    def describe_now(self, now_ns: int) -> dict[str, Any] | None:
         """CONTRACT's `now`; None while the filler airs."""
         planned = self.now.planned
         if planned is None:
             return None
-        length_s = self._length_s(planned.entry) or planned.clip.duration_s
+        length_s = self._airing_length_s(planned)
         return {
-            "entry": planned.entry.id,
-            "title": planned.entry.title,
-            "path": planned.entry.locator,
-            "position_s": round(min(max(0.0, wall_s - self.now.started_wall_s), length_s), 3),
+            **_named(planned.entry),
+            "position_s": round(min(self._elapsed_s(now_ns), length_s), 3),
             "duration_s": round(length_s, 3),
             "started_at": iso_utc(self.now.started_wall_s),
         }
 
-    def describe_next(self, count: int) -> list[dict[str, Any]]:
+    def describe_next(self, count: int, *, now_ns: int, wall_s: float) -> list[dict[str, Any]]:
         """CONTRACT's `next`: what would air if everything were ready in time; `starts_at` null behind an unknown length."""
-        at_s = self.ends_wall_s()
+        in_s = self.ends_in_s(now_ns)
         described = []
-        for entry in self.queue.upcoming(count):
+        for entry in self.queue.upcoming(count, self.is_refused):
             prepared = self._look_up(entry)
-            if prepared.readiness is Readiness.REFUSED:
-                continue
-            described.append(
-                {
-                    "entry": entry.id,
-                    "title": entry.title,
-                    "path": entry.locator,
-                    "starts_at": iso_utc(at_s) if at_s is not None else None,
-                    "ready": prepared.readiness is Readiness.READY,
-                }
-            )
-            length_s = self._length_s(entry)
-            at_s = at_s + length_s if at_s is not None and length_s is not None else None
+            starts_at = iso_utc(wall_s + in_s) if in_s is not None else None
+            described.append({**_named(entry), "starts_at": starts_at, "ready": prepared.readiness is Readiness.READY})
+            length_s = self._length_s(prepared)
+            in_s = in_s + length_s if in_s is not None and length_s is not None else None
         return described
+
+    def describe_skipped(self, refusals: Mapping[Content, str]) -> list[dict[str, Any]]:
+        """The first SHOWN_SKIPPED listed entries that will not air, and why."""
+        skipped: list[dict[str, Any]] = []
+        for position, entry in enumerate(self.playlist.entries if self.playlist else ()):
+            reason = entry.fault or (refusals.get(entry.content) if refusals else None)
+            if reason is not None:
+                listed = self.queue.listed(position)
+                skipped.append({"entry": listed.id, "path": redact_text(entry.locator), "reason": redact_text(reason)})
+            if len(skipped) == SHOWN_SKIPPED:
+                break
+        return skipped
+
+
+def _named(entry: Entry) -> dict[str, Any]:
+    return {"entry": entry.id, "title": redact_text(entry.title), "path": redact_text(entry.locator)}

@@ -41,6 +41,7 @@ class Action(StrEnum):
     CLOSE_OUTPUTS = "close_outputs"
     CLOSE_AIR = "close_air"
     RETRY_LATER = "retry_later"
+    END = "end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,9 @@ TABLE: dict[tuple[State, Event], Step] = {
     **{(state, Event.FILLER_STARTED): Step(State.FILLER) for state in _RUNNING},
     **{(state, Event.STOP): Step(State.STOPPING, _ENDED) for state in _RUNNING},
     **{(state, Event.CRASHED): Step(State.FAILED, (*_ENDED, Action.RETRY_LATER)) for state in _RUNNING},
-    (State.FAILED, Event.STOP): Step(State.STOPPED),
-    (State.STOPPING, Event.AIR_CLOSED): Step(State.STOPPED),
-    (State.STOPPING, Event.CRASHED): Step(State.STOPPED),
+    (State.FAILED, Event.STOP): Step(State.STOPPED, (Action.END,)),
+    (State.STOPPING, Event.AIR_CLOSED): Step(State.STOPPED, (Action.END,)),
+    (State.STOPPING, Event.CRASHED): Step(State.STOPPED, (Action.END,)),
 }
 
 

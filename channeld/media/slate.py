@@ -7,6 +7,7 @@ Blocking; run by control at channel start.
 from pathlib import Path
 
 from channeld.base.errors import MediaError
+from channeld.media import child
 from channeld.media.cache import ClipCache
 from channeld.media.card import ensure_card
 from channeld.media.clip import PreparedClip
@@ -17,16 +18,25 @@ from channeld.media.tools import Tools, find_tools
 MAX_FILLER_S = 60.0
 
 
-def ensure_filler(cache: ClipCache, profile: Profile, file: Path | None, *, title: str = "", tools: Tools | None = None) -> PreparedClip:
+def ensure_filler(
+    cache: ClipCache,
+    profile: Profile,
+    file: Path | None,
+    *,
+    title: str = "",
+    tools: Tools | None = None,
+    should_stop: child.Stop = child.never,
+) -> PreparedClip:
     """The filler clip, pinned for good; the card when the given file cannot be it, which is noted in the cache.
 
-    The first minute of a file is taken: a filler is held in memory. Raises ProcessError and OSError when nothing can be prepared at all.
+    The first minute of a file is taken: a filler is held in memory. Raises ProcessError and OSError when nothing can be prepared at all,
+    ChildStopped when `should_stop` became true.
     """
     tools = tools or find_tools()
     clip = None
     if file is not None:
         try:
-            clip = prepare(PrepareRequest(file, profile, duration_s=MAX_FILLER_S), cache, tools=tools)
+            clip = prepare(PrepareRequest(file, profile, duration_s=MAX_FILLER_S), cache, tools=tools, should_stop=should_stop)
         except (MediaError, OSError) as error:
             cache.notes.append(f"filler {file.name}: {error}; the built-in card stands in")
     clip = clip or ensure_card(cache, profile, title, tools)

@@ -83,9 +83,14 @@ class Queue:
                 self._insertions.pop(entry_id, None)
         return picked
 
-    def upcoming(self, count: int) -> list[Entry]:
-        """The same as if everything without a fault were ready: what to show and what to prepare, soonest first."""
-        return self._pick(count, _Judge(self._roster, lambda _: Readiness.READY))
+    def upcoming(self, count: int, is_refused: Callable[[Entry], bool] | None = None) -> list[Entry]:
+        """The same as if everything without a fault, and not refused, were ready: what to show and what to prepare, soonest first."""
+        refuses = is_refused or (lambda _: False)
+        return self._pick(count, _Judge(self._roster, lambda entry: Readiness.REFUSED if refuses(entry) else Readiness.READY))
+
+    def listed(self, position: int) -> Entry:
+        """The entry at a position of the newest list, from 0, under its lasting id."""
+        return self._roster.entry(position)
 
     def play_next(self, entry: Entry) -> Entry:
         """Air an entry once (or `repeat` times), before anything else; gives it with its own id. Raises ValueError when faulty."""

@@ -1,0 +1,36 @@
+"""One channel's attempts to be on air: which one counts, what it holds, and how long to wait before the next.
+
+Rule: an answer to an earlier attempt means nothing to a later one. Control loop's thread only.
+"""
+
+from channeld.base.clock import NS_PER_SECOND, Clock
+from channeld.process.backoff import Backoff
+
+
+class Life:
+    """`has_air`: the host was told to start and has not yet said that all of it is gone."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._backoff = Backoff()
+        self._on_air_since_ns: int | None = None
+        self.attempt = 0
+        self.has_air = False
+        self.restart_wanted = False
+
+    def begin(self) -> int:
+        """A new attempt; gives its number."""
+        self.attempt += 1
+        self._on_air_since_ns = None
+        return self.attempt
+
+    def aired(self) -> None:
+        """Something went on air."""
+        if self._on_air_since_ns is None:
+            self._on_air_since_ns = self._clock.monotonic_ns()
+
+    def wait_s(self) -> float:
+        """How long to wait after an attempt that failed now."""
+        since_ns, self._on_air_since_ns = self._on_air_since_ns, None
+        healthy_s = 0.0 if since_ns is None else (self._clock.monotonic_ns() - since_ns) / NS_PER_SECOND
+        return self._backoff.next_s(healthy_for_s=healthy_s)

@@ -1,0 +1,28 @@
+"""What every supervisor works with. Immutable; made once by the daemon."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from channeld.base.clock import Clock
+from channeld.channel.loop import ControlLoop
+from channeld.channel.ports import HostPort, MediaPort
+from channeld.channel.preparation import Preparer
+from channeld.process.holder import Holding
+
+Publish = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """`publish(kind, **values)` tells the events' listeners."""
+
+    loop: ControlLoop
+    host: HostPort
+    media: MediaPort
+    holder: Holding
+    preparer: Preparer
+    runtime_dir: Path
+    ffmpeg: str
+    clock: Clock
+    publish: Publish

@@ -1,0 +1,114 @@
+"""Keeps a channel's host and the preparer told: what airs at the coming boundaries, what is to be prepared, what must stay.
+
+Rule: many changes within a moment become one plan, and a plan that says nothing new is not sent. Control loop's thread only.
+"""
+
+from collections.abc import Callable
+
+from channeld.channel.means import Means
+from channeld.channel.rundown import Planned, Rundown
+from channeld.channel.settings import ChannelSettings
+from channeld.media.clip import PreparedClip
+from channeld.playlist.queue import Queue
+
+PLAN_SOON_S = 0.05
+WANTS_SOON_S = 1.0
+
+
+class Planner:
+    """The rundown of one channel, and who is told of it."""
+
+    def __init__(self, settings: ChannelSettings, means: Means) -> None:
+        self._settings = settings
+        self._means = means
+        self.rundown = Rundown(
+            Queue(settings.order, settings.shuffle_seed),
+            lambda entry: means.preparer.look_up(settings.id, settings.profile, entry),
+        )
+        self.filler: PreparedClip | None = None
+        self._is_wanting = False
+        self._has_air = False
+        self._sent: tuple[int, list[dict[str, str]]] | None = None
+        self._due: set[Callable[[], None]] = set()
+
+    def begin(self) -> None:
+        """The channel is on its way: its clips are wanted."""
+        self._is_wanting = True
+        self.tell_wants()
+
+    def open(self) -> list[dict[str, str]]:
+        """The host gets an air; gives the plan to begin with."""
+        self._has_air = True
+        sources = self._sources()
+        self._sent = self.rundown.now.serial, sources
+        return sources
+
+    def close(self) -> None:
+        """There is no air any more; the clips stay wanted."""
+        self._has_air, self._sent = False, None
+        self.rundown.stopped()
+
+    def end(self) -> None:
+        """Nothing is wanted any more."""
+        self.close()
+        self._is_wanting = False
+        self._means.preparer.want(self._settings.id, self._settings.profile, [])
+        self._means.preparer.hold(self._settings.id, [])
+
+    def tell_all(self) -> None:
+        """Tell the host and the preparer at once."""
+        self.plan()
+        self.tell_wants()
+
+    def plan_soon(self) -> None:
+        """Tell the host, once for many changes."""
+        self._once(PLAN_SOON_S, self.plan)
+
+    def tell_wants_soon(self) -> None:
+        """Tell the preparer, once for many clips that begin within a second."""
+        self._once(WANTS_SOON_S, self.tell_wants)
+
+    def _once(self, delay_s: float, tell: Callable[[], None]) -> None:
+        if tell in self._due:
+            return
+        self._due.add(tell)
+
+        def run() -> None:
+            self._due.discard(tell)
+            tell()
+
+        self._means.loop.later(delay_s, run)
+
+    def plan(self) -> None:
+        """Tell the host what airs at the coming boundaries."""
+        if not self._has_air:
+            return
+        plan = self.rundown.now.serial, self._sources()
+        if plan == self._sent:
+            return
+        self._sent = plan
+        self._means.host.send("plan", channel=self._settings.id, after=plan[0], sources=plan[1])
+
+    def _sources(self) -> list[dict[str, str]]:
+        planned = self.rundown.plan()
+        now = self.rundown.now.planned
+        clips = [*([self.filler] if self.filler else []), *([now.clip] if now else []), *(item.clip for item in planned)]
+        self._means.preparer.hold(self._settings.id, clips)
+        return [_source(item) for item in planned]
+
+    def tell_wants(self) -> None:
+        """Tell the preparer what will air, and when."""
+        if self._is_wanting:
+            wants = self.rundown.wants(self._means.clock.monotonic_ns())
+            self._means.preparer.want(self._settings.id, self._settings.profile, wants)
+
+    def look_again(self) -> None:
+        """Have the files that air soon looked at again."""
+        if self._is_wanting:
+            self._means.preparer.look_again(self._settings.id)
+
+
+def _source(item: Planned) -> dict[str, str]:
+    # A growing clip is named as it will be when it is whole: the look-ahead tries both names.
+    ts, idx = (str(path).removesuffix(".part") for path in (item.clip.ts_path, item.clip.idx_path))
+    return {"airing": item.airing, "entry": item.entry.id, "ts": ts, "idx": idx}
