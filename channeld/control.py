@@ -149,9 +149,9 @@ class DaemonControl:
 
     def read_playlist(self, channel: str) -> PlaylistDocument:
         supervisor = self._find(channel)
-        playlist, revision = self._loop.call(lambda: (supervisor.rundown.playlist, supervisor.rundown.queue.revision))
+        listed, revision = self._loop.call(lambda: (supervisor.rundown.listed(), supervisor.rundown.queue.revision))
         path = supervisor.settings.playlist
-        entries = [_describe_entry(entry) for entry in playlist.entries] if playlist else []
+        entries = [_describe_entry(entry) for entry in listed]
         try:
             text = "" if path.is_dir() else path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:

@@ -21,7 +21,9 @@ from channeld.channel.preparation import Prepared, Stock, Want
 from channeld.media.cache import ClipCache
 from channeld.media.clip import PreparedClip
 from channeld.media.clip_state import ClipState, Stage
-from channeld.media.library import ClipLibrary
+from channeld.media.fetch import Fetcher
+from channeld.media.library import ClipLibrary, downloads_of
+from channeld.media.pinned import FetchRules
 from channeld.media.prepare import PrepareRequest
 from channeld.media.profile import Profile
 from channeld.media.slate import ensure_filler
@@ -76,13 +78,22 @@ class Clips:
     """
 
     def __init__(
-        self, cache: ClipCache, loop: ControlLoop, *, tools: Tools, jobs: int | None, tolerance: Tolerance, on_change: Callable[[str], None]
+        self,
+        cache: ClipCache,
+        loop: ControlLoop,
+        *,
+        tools: Tools,
+        jobs: int | None,
+        tolerance: Tolerance,
+        urls: FetchRules,
+        on_change: Callable[[str], None],
     ) -> None:
         self._cache = cache
         self._loop = loop
         self._tools = tools
         self._on_change = on_change
-        self._library = ClipLibrary(cache, self._changed, jobs=jobs, tolerance=tolerance, tools=tools)
+        fetcher = Fetcher(urls, downloads_of(cache))
+        self._library = ClipLibrary(cache, self._changed, jobs=jobs, tolerance=tolerance, tools=tools, fetcher=fetcher)
         self._files = _Errands("clips:files")
         self._fillers = _Errands("clips:fillers")  # a disk that hangs must not keep other channels from starting
         self._wanted: dict[str, _Wanted] = {}

@@ -23,7 +23,27 @@ from channeld.channel.settings import ServedTarget
 from channeld.process.backoff import Backoff
 from channeld.process.holder import Holding
 
+CLOSE_S = 1.5
+"""How long a child may take to end by itself when the daemon ends."""
+
 log = structlog.get_logger()
+
+
+class _Patience:
+    """How long to wait before a child is started again: its back-off, and since when it runs."""
+
+    def __init__(self) -> None:
+        self._backoff = Backoff()
+        self._since_s: float | None = None
+
+    def started(self) -> None:
+        """The child runs."""
+        self._since_s = time.monotonic()
+
+    def wait_s(self) -> float:
+        """The child ended, or did not start."""
+        since_s, self._since_s = self._since_s, None
+        return self._backoff.next_s(healthy_for_s=0.0 if since_s is None else time.monotonic() - since_s)
 
 
 class HostHub:
@@ -48,7 +68,7 @@ class HostHub:
         self._on_lost = on_lost
         self._on_started = on_started
         self._links: dict[int, Link] = {}
-        self._backoffs = [Backoff() for _ in range(count)]
+        self._patience = [_Patience() for _ in range(count)]
         self._is_closing = False
 
     def start(self) -> None:
@@ -70,9 +90,10 @@ class HostHub:
             )
         except SpawnError as error:
             log.error("host_not_started", host=number, error=str(error))
-            self._loop.later(self._backoffs[number].next_s(healthy_for_s=0), lambda: self._start_one(number))
+            self._loop.later(self._patience[number].wait_s(), lambda: self._start_one(number))
             return
         self._links[number] = link
+        self._patience[number].started()
         link.start()
         self._on_started(number)
 
@@ -82,7 +103,7 @@ class HostHub:
         if link is not None:
             link.close()
         self._on_lost(number, reason)
-        self._loop.later(self._backoffs[number].next_s(healthy_for_s=0), lambda: self._start_one(number))
+        self._loop.later(self._patience[number].wait_s(), lambda: self._start_one(number))
 
     def host_of(self, channel: str) -> int:
         """Which host a channel lives on."""
@@ -106,7 +127,7 @@ class HostHub:
         """End every host."""
         self._is_closing = True
         for link in list(self._links.values()):
-            link.close()
+            link.close(CLOSE_S)
         self._links.clear()
 
 
@@ -136,7 +157,7 @@ class MediaHub:
         self._hosts = hosts
         self._level = level
         self._links: dict[int, Link] = {}
-        self._backoffs = [Backoff() for _ in range(listener.workers)]
+        self._patience = [_Patience() for _ in range(listener.workers)]
         self._rings: dict[str, tuple[int, int]] = {}
         self._served: dict[str, Sequence[ServedTarget]] = {}
         self._states: dict[tuple[str, str], dict[str, Any]] = {}
@@ -166,6 +187,7 @@ class MediaHub:
             self._retry(number, str(error))
             return
         self._links[number] = link
+        self._patience[number].started()
         link.start()
         values = self._listener
         link.send(
@@ -199,13 +221,13 @@ class MediaHub:
         if link is not None:
             link.close()
         for state in self._states.values():
-            state.update(state="retrying", last_error=reason)
+            state.update(state="retrying", last_error=reason, since=iso_utc(time.time()), restarts=state["restarts"] + 1)
         self._retry(number, reason)
 
     def _retry(self, number: int, reason: str) -> None:
         self.problem = reason
         log.error("media_worker_ended", worker=number, reason=reason)
-        self._loop.later(self._backoffs[number].next_s(healthy_for_s=0), lambda: self._start_one(number))
+        self._loop.later(self._patience[number].wait_s(), lambda: self._start_one(number))
 
     def _told(self, message: Message) -> None:
         values = message.values
@@ -213,8 +235,9 @@ class MediaHub:
             self.port, self.problem = values["port"], None
             log.info("media_listening", port=self.port)
         elif message.kind in ("progress", "recovered", "failed"):
-            key = (values["channel"], values["output"])
-            state = self._states.setdefault(key, _fresh("starting"))
+            state = self._states.get((values["channel"], values["output"]))
+            if state is None:
+                return  # withdrawn meanwhile
             state["last_error"] = values.get("error", state["last_error"])
             now = "retrying" if message.kind == "failed" else "up"
             if state["state"] != now:
@@ -277,7 +300,7 @@ class MediaHub:
         """End every worker."""
         self._is_closing = True
         for link in list(self._links.values()):
-            link.close()
+            link.close(CLOSE_S)
         self._links.clear()
         for channel in list(self._rings):
             self.forget_ring(channel)

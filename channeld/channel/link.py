@@ -1,14 +1,17 @@
-"""Control's ends of the wires: the playout host and the media worker as children, one reading thread each.
+"""Control's ends of the wires: the playout host and the media worker as children, one reading and one sending thread each.
 
-Rule: messages are handed to the control loop; nothing is decided here. A child that ends is told once, by `on_gone`.
-The process belongs to the holder; the wire and the reading thread belong to the Link and end with `close`.
+Rule: messages are handed to the control loop; nothing is decided here, and nobody who sends ever waits for a child that
+does not read. A child that ends is told once, by `on_gone`; it is dead by then.
+The process belongs to the holder; the wire and both threads belong to the Link and end with `close`.
 """
 
 import contextlib
 import os
+import queue
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -20,6 +23,60 @@ from channeld.process.child import Child, ChildSpec, clean_environment
 from channeld.process.holder import Holding
 
 log = structlog.get_logger()
+
+
+MAX_WAITING = 10_000
+"""Messages that wait for a child before it counts as gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    kind: str
+    fds: tuple[int, ...]
+    values: dict[str, Any]
+
+
+class _Outbox(Worker):
+    """Sends what is left here, in order. Owns duplicates of descriptors until they are sent."""
+
+    def __init__(self, name: str, wire: Wire) -> None:
+        super().__init__(f"outbox:{name}")
+        self._wire = wire
+        self._letters: queue.SimpleQueue[_Letter | None] = queue.SimpleQueue()
+        self._is_broken = False
+
+    def put(self, kind: str, fds: tuple[int, ...], values: dict[str, Any]) -> bool:
+        """Leave a message; False when the child is gone or has long stopped reading. Any thread; never waits."""
+        if self._is_broken or self.stopping.is_set() or self._letters.qsize() >= MAX_WAITING:
+            return False
+        self._letters.put(_Letter(kind, tuple(map(os.dup, fds)), values))
+        return True
+
+    def wake(self) -> None:
+        self._letters.put(None)
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            letter = self._letters.get()
+            if letter is not None:
+                self._deliver(letter)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                left = self._letters.get_nowait()
+                for fd in left.fds if left else ():
+                    os.close(fd)
+
+    def _deliver(self, letter: _Letter) -> None:
+        try:
+            if not self._is_broken:
+                self._wire.send(letter.kind, letter.fds, **letter.values)
+        except OSError:
+            self._is_broken = True  # the reading thread sees the same and tells it
+        except ValueError as error:
+            log.error("message_not_sent", kind=letter.kind, error=str(error))
+        finally:
+            for fd in letter.fds:
+                os.close(fd)
 
 
 class Link(Worker):
@@ -44,6 +101,7 @@ class Link(Worker):
         self._closing = threading.Event()
         ours, theirs = socket_pair()
         self._wire = Wire(ours)
+        self._outbox = _Outbox(name, self._wire)
         argv = (sys.executable, "-m", module, "--wire-fd", str(theirs.fileno()), *arguments)
         try:
             self.child: Child = holder.spawn(ChildSpec(name, argv, env=_environment(), pass_fds=(theirs.fileno(),)), on_line=self._tell)
@@ -53,13 +111,14 @@ class Link(Worker):
         finally:
             theirs.close()
 
+    def start(self) -> None:
+        """Start both threads."""
+        self._outbox.start()
+        super().start()
+
     def send(self, kind: str, fds: tuple[int, ...] = (), **values: Any) -> bool:
-        """Send one message; False when the child is gone (its end is told by `on_gone`). Any thread."""
-        try:
-            self._wire.send(kind, fds, **values)
-        except OSError:
-            return False
-        return True
+        """Send one message soon; False when the child is gone (its end is told by `on_gone`). Any thread; never waits."""
+        return self.child.poll() is None and self._outbox.put(kind, fds, values)
 
     def _tell(self, line: str) -> None:
         # A child's own log lines are already formatted and redacted.
@@ -83,12 +142,15 @@ class Link(Worker):
             self._on_gone(self._last_words())
 
     def _last_words(self) -> str:
-        with contextlib.suppress(TimeoutError):
-            return f"{self.name} ended with status {self.child.wait(1.0)}: {self.child.stderr_tail[-500:]}"
-        return f"{self.name} closed its wire"
+        try:
+            status = self.child.wait(1.0)
+        except TimeoutError:
+            # Its wire is broken, so nobody can reach it: it must not live on beside its successor.
+            status = self.child.terminate(0.5)
+        return f"{self.name} ended with status {status}: {self.child.stderr_tail[-500:]}"
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Ask the child to end, see to it that it does, and end the thread. Idempotent."""
+        """Ask the child to end, see to it that it does, and end the threads. Idempotent."""
         if not self._closing.is_set():
             self._closing.set()
             self.send(self._farewell)
@@ -96,6 +158,7 @@ class Link(Worker):
                 self.child.wait(timeout_s)
             except TimeoutError:
                 self.child.terminate(0.5)
+        self._outbox.close(timeout_s)
         super().close(timeout_s)
         self._wire.close()
 

@@ -68,6 +68,10 @@ class Rundown:
         self.playlist = playlist
         return self.queue.apply(playlist)
 
+    def listed(self) -> list[Entry]:
+        """The newest list, under the ids that now and next have."""
+        return [self.queue.listed(position) for position in range(len(self.playlist.entries) if self.playlist else 0)]
+
     # -- what was promised, and what came of it -----------------------------------------------------------------
 
     def plan(self) -> list[Planned]:

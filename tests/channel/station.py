@@ -1,0 +1,142 @@
+"""A whole control side in this process for tests: loop, holder, library, a real playout host, channels. No web servers.
+
+Rule: nothing stands in for anything; only the media workers are left out (a listener with none) where a test has no viewer.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from channeld.base.clock import SystemClock
+from channeld.base.units import FrameRate
+from channeld.channel.clips import Clips
+from channeld.channel.events import EventLog
+from channeld.channel.hub import HostHub, MediaHub, MediaListener
+from channeld.channel.loop import ControlLoop
+from channeld.channel.means import Means
+from channeld.channel.registry import Registry
+from channeld.channel.settings import ChannelSettings, Target
+from channeld.channel.supervisor import Supervisor
+from channeld.media.cache import ClipCache
+from channeld.media.profile import Profile
+from channeld.media.tools import find_tools
+from channeld.media.verdict import Tolerance
+from channeld.playlist.locate import PathRules
+from channeld.process.holder import Holder
+
+SMALL = Profile("small", 320, 180, FrameRate(25, 1), 400_000, 64_000, gop_seconds=1.0)
+TIMEOUT_S = 40.0
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Poll until it holds."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"never came: {what}"
+        time.sleep(0.02)
+
+
+def settings(playlist: Path, name: str = "one", *, targets: tuple[Target, ...] = (), filler: Path | None = None) -> ChannelSettings:
+    """A channel of the small profile whose media lie beside its list."""
+    rules = PathRules((playlist.parent,), ("http",), True)
+    return ChannelSettings(name, name, playlist, SMALL, rules, targets=targets, filler=filler)
+
+
+class Station:
+    """Everything between playlists and the host's wire."""
+
+    def __init__(self, folder: Path, channels: Iterable[ChannelSettings], *, cache: Path | None = None, workers: int = 0) -> None:
+        tools = find_tools()
+        self._parts = contextlib.ExitStack()
+        self.holder = Holder()
+        self.loop = ControlLoop()
+        self.events = EventLog()
+        self.cache = ClipCache(cache or folder / "cache", 1 << 30)
+        self.lost: list[str] = []
+        tolerance = Tolerance(0.9, 0.05)
+        on_change = lambda channel: self.registry.clips_changed(channel)  # noqa: E731
+        self.clips = Clips(self.cache, self.loop, tools=tools, jobs=1, tolerance=tolerance, on_change=on_change)
+        self.hosts = HostHub(
+            1,
+            loop=self.loop,
+            holder=self.holder,
+            arguments=("--log-level", "error"),
+            on_told=lambda host, message: self._told(host, message),
+            on_lost=self._lost,
+            on_started=lambda host: self.media.host_started(host),
+        )
+        listener = MediaListener("127.0.0.1:0", workers, str(folder / "hls"), None, "open", None, None)
+        self.media = MediaHub(listener, loop=self.loop, holder=self.holder, hosts=self.hosts, level="error")
+        self.means = Means(
+            loop=self.loop,
+            host=self.hosts,
+            media=self.media,
+            holder=self.holder,
+            preparer=self.clips,
+            runtime_dir=folder / "run",
+            ffmpeg=tools.ffmpeg,
+            clock=SystemClock(),
+            publish=self.events.publish,
+        )
+        self.registry = Registry(channels, self.means)
+
+    def _told(self, host: int, message: Any) -> None:
+        if message.kind == "ring":
+            self.media.ring(message.values["channel"], message.values["ring_id"], message.fds[0])
+        elif message.kind == "stopped":
+            self.media.forget_ring(message.values["channel"])
+        self.registry.host_told(host, message)
+
+    def _lost(self, host: int, reason: str) -> None:
+        self.lost.append(reason)
+        for channel in self.registry.channels:
+            self.media.forget_ring(channel)
+        self.registry.host_lost(host, list(self.registry.channels), reason)
+
+    def __enter__(self) -> "Station":
+        parts = self._parts
+        parts.callback(self.holder.close)
+        self.loop.start()
+        parts.callback(self.loop.close)
+        self.clips.start()
+        parts.callback(self.clips.close)
+        self.loop.call(self.hosts.start)
+        parts.callback(self.hosts.close)
+        self.loop.call(self.media.start)
+        parts.callback(self.media.close)
+        self.registry.start()
+        parts.callback(self._off_air)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parts.close()
+
+    def _off_air(self) -> None:
+        self.registry.close()
+        self.loop.call(self.registry.stop)
+        until(lambda: self.loop.call(lambda: self.registry.is_stopped), "all channels off the air")
+
+    def channel(self, name: str = "one") -> Supervisor:
+        return self.registry.channels[name]
+
+    def order(self, order: Callable[[], Any]) -> Any:
+        """Have something done on the control loop."""
+        return self.loop.call(order)
+
+    def shown(self, name: str = "one") -> dict[str, Any]:
+        """The channel object."""
+        return dict(self.loop.call(self.channel(name).describe))
+
+    def until_state(self, state: str, name: str = "one") -> None:
+        until(lambda: self.shown(name)["state"] == state, f"{name} {state}")
+
+    def aired(self, name: str = "one") -> list[str]:
+        """File names of what began to air, oldest first; the filler is ''."""
+        return [Path(each["path"]).name if each["path"] else "" for each in reversed(self.events.as_run(name, 1000))]
+
+    def until_aired(self, count: int, name: str = "one") -> list[str]:
+        """Wait until so many clips, not fillers, have begun; gives their names."""
+        until(lambda: len([each for each in self.aired(name) if each]) >= count, f"{count} airings, not {self.aired(name)}")
+        return [each for each in self.aired(name) if each]
