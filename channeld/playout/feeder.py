@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Feed:
-    """One FIFO: the next slice, how much of it is written, and the rest of a packet torn by a jump."""
+    """One FIFO: the next slice, how many bytes of it are done, and the rest of the packet that it took a part of (counted as done)."""
 
     channel: str
     output: str
@@ -190,14 +190,17 @@ class Feeder(Worker):
         feed.offset += written
         if written == sum(len(piece) for piece in pieces):
             feed.seq, feed.offset = feed.seq + 1, 0
+        elif feed.offset % PACKET_BYTES:
+            # Taken out of the ring now: while the FIFO is full, its place may be written over.
+            rest = PACKET_BYTES - feed.offset % PACKET_BYTES
+            feed.torn = b"".join(_behind(tuple(pieces), written))[:rest]
+            feed.offset += rest
 
     def _jump(self, feed: Feed) -> None:
         """Leave what the ring is about to overwrite, at a packet boundary, for the newest random access point."""
         ring = feed.ring
-        target = next((seq for seq in range(ring.head_seq, feed.seq, -1) if ring.slice(seq).is_random_access), ring.head_seq + 1)
-        if feed.offset % PACKET_BYTES and feed.seq >= ring.tail_seq:
-            rest = PACKET_BYTES - feed.offset % PACKET_BYTES
-            feed.torn = b"".join(_behind(ring.views(feed.seq), feed.offset))[:rest]
+        oldest = max(feed.seq, ring.tail_seq + GUARD_SLICES)
+        target = next((seq for seq in range(ring.head_seq, oldest, -1) if ring.slice(seq).is_random_access), ring.head_seq + 1)
         feed.jumps += 1
         log.warning("feed_jumped", channel=feed.channel, output=feed.output, slices=target - feed.seq, jumps=feed.jumps)
         feed.seq, feed.offset = target, 0

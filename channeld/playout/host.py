@@ -39,10 +39,14 @@ from channeld.ts.splicer import DEFAULT_PCR_LEAD, Slice, Splicer, SplicerState, 
 PROGRESS_S = 1.0
 MAX_REPORTS = 10_000
 FIRST_CLIP_WAIT_S = 1.0
+LAST_REPORTS_S = 2.0
 NICE = -10
 """Over everything else of the daemon: control 0, egress 5, prepare 10."""
 SLICES_PER_RING_SECOND = 16
 """Room for slices shorter than 0.2 s, as single-frame clips make them."""
+
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+"""What reading a message that is not what it should be can raise; the message is dropped, the air goes on."""
 
 log = structlog.get_logger()
 
@@ -76,6 +80,8 @@ class Reporter(Worker):
                     self._wire.send(kind, **values)
                 except OSError:
                     return  # control is gone; the main thread reads the same and ends the host
+                except ValueError as error:
+                    log.error("report_dropped", kind=kind, error=str(error))
 
 
 class Host:
@@ -108,6 +114,9 @@ class Host:
                 message = self._wire.receive(wait_s)
             except TimeoutError:
                 continue
+            except MALFORMED as error:
+                log.warning("message_malformed", error=str(error))
+                continue
             if message is None:
                 break
             self._take(message)
@@ -122,7 +131,10 @@ class Host:
         self._schedule.close()
         self._feeder.close()
         self._readers.close()
-        self._reporter.close()
+        try:
+            self._reporter.close(LAST_REPORTS_S)
+        except RuntimeError:
+            log.warning("reports_dropped")  # control does not read; the thread ends with the process
 
     def _take(self, message: Message) -> None:
         handlers = {
@@ -137,20 +149,29 @@ class Host:
         if message.kind == "quit":
             self._is_stopping = True
             return
-        handler = handlers.get(message.kind)
+        handler = handlers.get(str(message.kind))
         if handler is None:
             log.warning("message_unknown", kind=message.kind)
+            _close_all(message.fds)
             return
-        handler(message.values, message.fds)
+        try:
+            handler(message.values, message.fds)
+        except (OSError, *MALFORMED) as error:
+            log.warning("message_malformed", kind=message.kind, error=f"{type(error).__name__}: {error}")
+            _close_all(message.fds)  # a handler that raises has not taken them
 
     def _send(self, kind: str, **values: Any) -> None:
         self._reporter.put(kind, values)
 
     def _start(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
-        channel = values["channel"]
+        channel = str(values["channel"])
+        if channel in self._rings:
+            log.warning("channel_already_on_air", channel=channel)
+            return
         try:
+            sources = _sources(values)
             air, ring = self._make_air(channel, values)
-        except (ChannelError, OSError, ValueError) as error:
+        except (ChannelError, OSError, *MALFORMED) as error:
             self._send("start_failed", channel=channel, error=str(error))
             return
         ring_id = values["ring_id"]
@@ -160,14 +181,14 @@ class Host:
             self._wire.send("ring", fds=(fd,), channel=channel, ring_id=ring_id)
         finally:
             os.close(fd)
-        self._load_first(air, values)
+        self._load_first(air, sources)
         self._schedule.post(lambda: self._schedule.add(air))
 
-    def _load_first(self, air: Air, values: dict[str, Any]) -> None:
+    def _load_first(self, air: Air, sources: list[ClipSource]) -> None:
         """Wait a moment for the first clip, so that a channel whose clips are prepared begins with one, not with its filler."""
-        air.accept_plan(0, [ClipSource.from_message(entry) for entry in values["sources"]])
+        air.accept_plan(0, sources)
         deadline_ns = self._clock.monotonic_ns() + int(FIRST_CLIP_WAIT_S * NS_PER_SECOND)
-        while values["sources"] and not air.has_ready_source and self._clock.monotonic_ns() < deadline_ns:
+        while sources and not air.has_ready_source and self._clock.monotonic_ns() < deadline_ns:
             time.sleep(0.01)
 
     def _make_air(self, channel: str, values: dict[str, Any]) -> tuple[Air, RingWriter]:
@@ -195,25 +216,14 @@ class Host:
         return Air(channel, splicer, ring, filler, self._readers, self._send, anchor_ns=anchor_ns, lead_s=lead_s), ring
 
     def _plan(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
-        sources = [ClipSource.from_message(entry) for entry in values["sources"]]
-
-        def accept() -> None:
-            air = self._schedule.airs.get(values["channel"])
-            if air is not None:
-                air.accept_plan(values["after"], sources)
-
-        self._schedule.post(accept)
+        after, sources = int(values["after"]), _sources(values)
+        self._schedule.tell(str(values["channel"]), lambda air: air.accept_plan(after, sources))
 
     def _skip(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
-        def skip() -> None:
-            air = self._schedule.airs.get(values["channel"])
-            if air is not None:
-                air.skip()
-
-        self._schedule.post(skip)
+        self._schedule.tell(str(values["channel"]), Air.skip)
 
     def _stop(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
-        channel = values["channel"]
+        channel = str(values["channel"])
         held = self._rings.pop(channel, None)
         if held is None:
             return
@@ -232,21 +242,21 @@ class Host:
         self._send("stopped", channel=channel)
 
     def _feed(self, values: dict[str, Any], fds: tuple[int, ...]) -> None:
-        channel, output = values["channel"], values["output"]
+        channel, output, fd = str(values["channel"]), str(values["output"]), _only(fds)
         held = self._rings.get(channel)
         if held is None:
-            for fd in fds:
-                os.close(fd)
+            os.close(fd)
             self._send("feed_lost", channel=channel, output=output, error="the channel is not on air")
             return
-        self._feeder.post(lambda: self._feeder.add(channel, output, held[1], fds[0]))
+        self._feeder.post(lambda: self._feeder.add(channel, output, held[1], fd))
 
     def _unfeed(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
-        self._feeder.post(lambda: self._feeder.remove(values["channel"], values["output"]))
+        channel, output = str(values["channel"]), str(values["output"])
+        self._feeder.post(lambda: self._feeder.remove(channel, output))
 
     def _heads(self, values: dict[str, Any], fds: tuple[int, ...]) -> None:
-        listener = socket.socket(fileno=fds[0])
-        self._feeder.post(lambda: self._feeder.add_listener(values["worker"], listener))
+        worker, listener = int(values["worker"]), socket.socket(fileno=_only(fds))
+        self._feeder.post(lambda: self._feeder.add_listener(worker, listener))
 
     def _released(self, air: Air, piece: Slice) -> None:
         held = self._rings.get(air.channel)
@@ -254,6 +264,7 @@ class Host:
             self._feeder.published(air.channel, held[0], air.ring.head_seq)
 
     def _crashed(self, air: Air, trace: str) -> None:
+        air.close()
         self._send("crashed", channel=air.channel, error=trace)
 
     def _send_progress(self) -> None:
@@ -277,6 +288,21 @@ def raise_priority() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, NICE)
     except PermissionError:
         log.info("priority_not_raised", nice=os.getpriority(os.PRIO_PROCESS, 0), wanted=NICE)
+
+
+def _close_all(fds: tuple[int, ...]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+def _sources(values: dict[str, Any]) -> list[ClipSource]:
+    return [ClipSource.from_message(entry) for entry in values["sources"]]
+
+
+def _only(fds: tuple[int, ...]) -> int:
+    """The one descriptor of a message. Raises ValueError where there are none or several."""
+    (fd,) = fds
+    return fd
 
 
 def main() -> int:

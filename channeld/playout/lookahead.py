@@ -1,12 +1,14 @@
 """Look-ahead: prepared clips are read from disk into memory before the air needs them.
 
 Rule: only the threads of this module touch a disk; the heap thread takes whole, verified blocks from memory.
-One reader thread per disk, so that a disk that stalls holds back only the channels that live on it. A Lookahead's
-file descriptors belong to the reader thread that fills it and are closed by it.
+One reader thread per folder of prepared clips, so that a disk that stalls holds back only the channels that live on it
+(DESIGN says per disk; to ask which disk a folder is on would itself wait for a disk, on the heap thread). A Lookahead's file
+descriptors belong to the reader thread that fills it and are closed by it.
 """
 
 import os
 import queue
+import threading
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -107,9 +109,9 @@ class Lookahead:
 
     def _open(self) -> tuple[int, int]:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-        paths = [(self.source.ts_path, self.source.idx_path), (f"{self.source.ts_path}.part", f"{self.source.idx_path}.part")]
-        # A growing clip is renamed when it is complete: try the final names, the growing ones, and the final ones again.
-        for ts_path, idx_path in [*paths, paths[0]]:
+        ts, idx = self.source.ts_path, self.source.idx_path
+        # A growing clip is renamed when it is complete, packets first, perhaps while we look: each step of that, and the last again.
+        for ts_path, idx_path in ((ts, idx), (f"{ts}.part", f"{idx}.part"), (ts, f"{idx}.part"), (ts, idx)):
             try:
                 ts_fd = os.open(ts_path, flags)
             except FileNotFoundError:
@@ -131,10 +133,10 @@ class Lookahead:
 
 
 class DiskReader(Worker):
-    """The reader thread of one disk; visits look-aheads in the order of their requests."""
+    """The reader thread of one folder; visits look-aheads in the order of their requests."""
 
-    def __init__(self, disk: str) -> None:
-        super().__init__(f"lookahead:{disk}")
+    def __init__(self, folder: str) -> None:
+        super().__init__(f"lookahead:{folder}")
         self._requests: queue.SimpleQueue[Lookahead | None] = queue.SimpleQueue()
 
     def request(self, lookahead: Lookahead) -> None:
@@ -154,11 +156,11 @@ class DiskReader(Worker):
 
 
 class DiskReaders:
-    """A reader thread for each disk in use. Heap thread only."""
+    """A reader thread for each folder in use. Any thread; none of the calls touches a disk."""
 
     def __init__(self) -> None:
-        self._readers: dict[int, DiskReader] = {}
-        self._disk_of_folder: dict[str, int] = {}
+        self._lock = threading.Lock()  # guards the table; held over the start of a thread
+        self._readers: dict[str, DiskReader] = {}
 
     def request(self, lookahead: Lookahead) -> None:
         """Ask the right thread for one more block, unless it is asked already."""
@@ -172,17 +174,12 @@ class DiskReaders:
 
     def _reader(self, path: str) -> DiskReader:
         folder = os.path.dirname(path)  # noqa: PTH120  # a string in the hot path
-        disk = self._disk_of_folder.get(folder)
-        if disk is None:
-            try:
-                disk = os.stat(folder).st_dev  # noqa: PTH116  # once per folder: metadata, not content
-            except OSError:
-                disk = 0
-            self._disk_of_folder[folder] = disk
-        if disk not in self._readers:
-            self._readers[disk] = DiskReader(str(disk))
-            self._readers[disk].start()
-        return self._readers[disk]
+        with self._lock:
+            reader = self._readers.get(folder)
+            if reader is None:
+                reader = self._readers[folder] = DiskReader(folder)
+                reader.start()
+            return reader
 
     def close(self) -> None:
         """End all reader threads."""

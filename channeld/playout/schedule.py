@@ -71,6 +71,20 @@ class Schedule(Worker):
     def wake(self) -> None:
         self._wake.release()
 
+    def tell(self, channel: str, action: Callable[[Air], object]) -> None:
+        """Have an action done to a channel between two releases, if it is on air then; one that raises takes the channel off."""
+
+        def act() -> None:
+            air = self.airs.get(channel)
+            if air is None:
+                return
+            try:
+                action(air)
+            except Exception:  # noqa: BLE001  # channels fail alone, as in _release
+                self._crash(air)
+
+        self.post(act)
+
     def add(self, air: Air) -> None:
         """Put a channel on air. Heap thread."""
         self.airs[air.channel] = air
@@ -108,13 +122,17 @@ class Schedule(Worker):
         self._release(air, -early_ns)
         return 0.0
 
+    def _crash(self, air: Air) -> None:
+        """Take a channel off the air and tell why; called where its exception is handled."""
+        self.remove(air.channel)
+        self._on_crashed(air, traceback.format_exc(limit=8))
+
     def _release(self, air: Air, late_ns: int) -> None:
         try:
             piece = air.release()
             self._push(air)
         except Exception:  # noqa: BLE001  # channels fail alone: whatever is wrong with one, the others go on; it is told with its traceback
-            self.airs.pop(air.channel, None)
-            self._on_crashed(air, traceback.format_exc(limit=8))
+            self._crash(air)
             return
         if not air.is_catching_up:
             self.lateness.record(late_ns)

@@ -1,0 +1,95 @@
+"""The heap: several channels on one thread, each at its own time, each failing alone."""
+
+from collections.abc import Iterator
+
+import pytest
+from on_fake_air import Channel, small_ring
+from prepared import PreparedShelf, blocks_of, stream_format
+
+from channeld.bus.ring import RingWriter
+from channeld.playout.air import Air
+from channeld.playout.schedule import RecentLateness
+from channeld.ts.splicer import Splicer
+
+BEGIN_NS = 5_000_000_000
+
+
+@pytest.fixture
+def other(channel: Channel, prepared: PreparedShelf) -> Iterator[Air]:
+    """A second channel on the same heap, 30 ms behind the first."""
+    ring = small_ring()
+    made = Air(
+        "other",
+        Splicer(stream_format()),
+        ring,
+        blocks_of(prepared.filler()),
+        channel.readers,
+        channel._report,
+        anchor_ns=BEGIN_NS + 30_000_000,
+    )
+    channel.schedule.add(made)
+    yield made
+    made.close()
+    ring.close()
+
+
+def test_every_channel_is_released_at_its_own_time(channel: Channel, other: Air) -> None:
+    channel.run(1.0, step_ns=10_000_000)
+    times = [at - BEGIN_NS for at, _ in channel.released]
+    assert times == sorted([*range(0, 1_000_000_000, 200_000_000), *range(30_000_000, 1_000_000_000, 200_000_000)])
+
+
+def test_the_wait_is_until_the_next_release_and_never_longer_than_half_a_second(channel: Channel) -> None:
+    assert channel.schedule.turn() == 0.0
+    assert channel.schedule.turn() == pytest.approx(0.2)
+    channel.schedule.remove("one")
+    assert channel.schedule.turn() == 0.5
+
+
+def test_lateness_is_what_the_clock_says(channel: Channel, other: Air) -> None:
+    channel.run(0.4, step_ns=10_000_000)
+    assert channel.schedule.lateness.percentiles_ms()["max"] == 0.0
+    channel.clock.advance(0.07)
+    channel.catch_up()
+    assert channel.schedule.lateness.percentiles_ms()["max"] == 70.0
+
+
+def test_lateness_keeps_the_latest_samples() -> None:
+    lateness = RecentLateness()
+    for late_ns in (5_000_000_000, *[1_000_000] * 16384):
+        lateness.record(late_ns)
+    assert lateness.percentiles_ms() == {"p50": 1.0, "p99": 1.0, "max": 1.0}
+
+
+def test_a_channel_that_raises_is_taken_off_and_the_others_stay(channel: Channel, prepared: PreparedShelf) -> None:
+    """A ring that is too small for its slices: publishing raises."""
+    tiny = RingWriter.create(capacity_bytes=4096, slice_capacity=16, generation=2, description={})
+    broken = Air(
+        "broken", Splicer(stream_format()), tiny, blocks_of(prepared.filler()), channel.readers, channel._report, anchor_ns=BEGIN_NS
+    )
+    channel.schedule.add(broken)
+    channel.run(2.0)
+    assert len(channel.crashes) == 1 and "does not fit the ring" in channel.crashes[0]
+    assert list(channel.schedule.airs) == ["one"]
+    assert channel.frames == 50
+    tiny.close()
+
+
+def test_an_action_that_raises_takes_off_its_channel_only(channel: Channel, other: Air) -> None:
+    channel.schedule.tell("other", lambda air: air.ring.publish(b"", dts=0, duration=0, is_random_access=False, state=b""))
+    channel.run(1.0)
+    assert len(channel.crashes) == 1 and "does not fit the ring" in channel.crashes[0]
+    assert list(channel.schedule.airs) == ["one"]
+    assert len(channel.released) == 5
+
+
+def test_an_action_for_a_channel_that_is_gone_does_nothing(channel: Channel) -> None:
+    channel.schedule.tell("nobody", Air.skip)
+    channel.run(0.2)
+    assert channel.crashes == []
+
+
+def test_the_thread_ends_when_it_is_closed(channel: Channel) -> None:
+    channel.schedule.start()
+    channel.schedule.close()
+    assert not channel.schedule.alive
