@@ -43,6 +43,7 @@ from channeld.config import load
 from channeld.config_values import Access, ChannelSpec, Config, HlsSpec, OutputSpec, RtmpSpec
 from channeld.control import DaemonControl
 from channeld.media.cache import ClipCache
+from channeld.media.pinned import FetchRules
 from channeld.media.tools import find_tools
 from channeld.media.verdict import Tolerance
 from channeld.playlist.locate import PathRules
@@ -108,6 +109,7 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
         tools=tools,
         jobs=config.prepare.jobs,
         tolerance=Tolerance(config.prepare.min_duration_ratio, config.prepare.max_error_ratio),
+        urls=FetchRules(config.url_rules.schemes, config.url_rules.private),
         on_change=lambda channel: registry.clips_changed(channel),
     )
     hosts = HostHub(

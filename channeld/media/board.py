@@ -83,6 +83,13 @@ class Board:
             self.queue.fail(entry, request, state)
         self._on_change(entry, state)
 
+    def fail_url(self, url: str, state: ClipState) -> None:
+        """What stands behind a URL could not be looked up."""
+        with self.changed:
+            requests = self.queue.requests_of(url)
+        for entry, request in requests:
+            self.fail(entry, request, state)
+
     def tell(self, key: str, state: ClipState, *, not_before: float = 0.0) -> None:
         """A clip's new state, to all whom it concerns."""
         with self.changed:

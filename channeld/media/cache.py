@@ -18,6 +18,7 @@ from channeld.media.fingerprint import FingerprintBook, write_atomically
 from channeld.media.parts import PartWriter, remove_leftover
 from channeld.media.plan import Trim
 from channeld.media.reference import Reference
+from channeld.media.url_book import UrlBook
 from channeld.ts.index import ClipHeader, IndexParser, Totals
 
 NextAiring = Callable[[str], float | None]
@@ -45,6 +46,7 @@ class ClipCache:
         self._pins: dict[str, int] = {}
         self._refusals: dict[str, str] = _load_refusals(root / "refusals.json")
         self.fingerprints = FingerprintBook(root / "fingerprints.json")
+        self.urls = UrlBook(root / "urls.json")
         self.notes: list[str] = []
         self.scan()
 
@@ -85,6 +87,11 @@ class ClipCache:
             clip = self._clips.pop(key, None)
             if clip is not None:
                 _remove(clip.idx_path)
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self._root
 
     @property
     def bytes_total(self) -> int:

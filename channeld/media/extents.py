@@ -51,7 +51,7 @@ def _ticks(field: bytes) -> int:
     return -(1 << 62) if text == b"NOPTS" else int(text)
 
 
-def measure_ends(source: Path | str, facts: MediaFacts, *, tools: Tools, timeout_s: float) -> MediaFacts:
+def measure_ends(source: Path, facts: MediaFacts, *, tools: Tools, timeout_s: float) -> MediaFacts:
     """Facts with the end of each track; a track without packets keeps None, a deadline leaves all as declared, with a warning."""
     tracks: list[VideoFacts | AudioFacts] = [track for track in (facts.video, *facts.audio) if track is not None]
     start_s = max(0.0, (facts.duration_s or 0.0) - TAIL_S)
@@ -72,7 +72,7 @@ def _ended(span: Span, end_s: float | None, start_s: float) -> Span:
     return span if end_s is None else replace(span, end_s=max(span.start_s, end_s - start_s))
 
 
-def _listing(source: Path | str, indexes: list[int], start_s: float, tools: Tools, timeout_s: float) -> dict[int, float]:
+def _listing(source: Path, indexes: list[int], start_s: float, tools: Tools, timeout_s: float) -> dict[int, float]:
     listing = PacketEnds()
     argv = packets_args(source, indexes, start_s, tools)
     with contextlib.closing(child.stream(argv, stall_s=timeout_s, deadline_s=timeout_s)) as chunks:

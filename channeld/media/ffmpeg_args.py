@@ -39,7 +39,7 @@ class Sound:
 
 
 def prepare_args(
-    source: Path | str,
+    source: Path,
     video: VideoFacts,
     audio: AudioFacts | None,
     plan: Plan,
@@ -58,7 +58,7 @@ def prepare_args(
 
 
 def card_args(
-    title: str, source: Path | str | None, audio: AudioFacts | None, plan: Plan, profile: Profile, sound: Sound, tools: Tools
+    title: str, source: Path | None, audio: AudioFacts | None, plan: Plan, profile: Profile, sound: Sound, tools: Tools
 ) -> list[str]:
     """A dark card with a title for the clip's length, with the source's sound or with silence: the filler, and audio-only files."""
     card = ffmpeg.input(filters.card_source(profile), **_LAVFI)
@@ -72,7 +72,7 @@ def card_args(
     )
 
 
-def measure_args(source: Path | str, audio: AudioFacts, plan: Plan, length_s: float, tools: Tools) -> list[str]:
+def measure_args(source: Path, audio: AudioFacts, plan: Plan, length_s: float, tools: Tools) -> list[str]:
     """Measure loudness and true peak of `length_s` seconds of a track; the summary comes on stderr, signs of life on stdout."""
     media = _source(source, plan.seek_s, {"noaccurate_seek": None, "max_error_rate": 1})
     options: dict[str, Any] = {"filter:a": filters.loudness_chain(plan, length_s), "f": "null"}
@@ -80,14 +80,14 @@ def measure_args(source: Path | str, audio: AudioFacts, plan: Plan, length_s: fl
     return [tools.ffmpeg, *_QUIET, "-loglevel", "info", "-progress", "pipe:1", *argv]
 
 
-def packets_args(source: Path | str, indexes: list[int], start_s: float, tools: Tools) -> list[str]:
+def packets_args(source: Path, indexes: list[int], start_s: float, tools: Tools) -> list[str]:
     """List the packets of some tracks from about `start_s` on, without decoding, with the file's own timestamps."""
     media = _source(source, start_s, {})
     output = ffmpeg.output(*[media[str(index)] for index in indexes], "pipe:1", c="copy", copyinkf=None, f="framecrc")
     return [tools.ffmpeg, *_QUIET, "-loglevel", "error", "-copyts", *output.get_args()]
 
 
-def ffprobe_args(source: Path | str, tools: Tools) -> list[str]:
+def ffprobe_args(source: Path, tools: Tools) -> list[str]:
     """Ask ffprobe for container and tracks as JSON."""
     assert tools.ffprobe is not None
     url, options = input_options(source)
@@ -95,14 +95,14 @@ def ffprobe_args(source: Path | str, tools: Tools) -> list[str]:
     return [tools.ffprobe, "-hide_banner", "-loglevel", "error", *flat, "-show_format", "-show_streams", "-of", "json", "-i", url]
 
 
-def banner_args(source: Path | str, tools: Tools) -> list[str]:
+def banner_args(source: Path, tools: Tools) -> list[str]:
     """Have FFmpeg print what it sees; it ends with status 1, as there is no output."""
     url, options = input_options(source)
     flat = [word for key, value in options.items() for word in (f"-{key}", value)]
     return [tools.ffmpeg, *_QUIET, *flat, "-i", url]
 
 
-def _source(source: Path | str, seek_s: float, options: dict[str, Any]) -> Any:
+def _source(source: Path, seek_s: float, options: dict[str, Any]) -> Any:
     url, confined = input_options(source)
     seek = {"ss": f"{seek_s:.6f}"} if seek_s else {}
     return ffmpeg.input(url, **confined, **seek, **options)

@@ -5,27 +5,37 @@ orders; all work is done in threads of the library, and `on_change` is called fr
 
 | owner | makes, waits for, ends |
 |---|---|
-| ClipLibrary | one `lookup:library` thread, `jobs` threads `prepare:n` |
+| ClipLibrary | threads `lookup:library`, `lookup:urls`, `download:urls`, and `jobs` threads `prepare:n` |
+| Downloader | files in `<cache>/downloads` |
 | each prepare thread | its FFmpeg, one at a time |
 """
 
 import os
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from channeld.base.worker import Worker
 from channeld.media.board import Board, OnChange
 from channeld.media.cache import ClipCache
 from channeld.media.clip_state import ClipState, PreparedTotals, pending
+from channeld.media.fetch import Fetcher
+from channeld.media.pinned import FetchRules
 from channeld.media.prepare import PrepareRequest
 from channeld.media.prepare_workers import Kit, LookupWorker, PrepareWorker
 from channeld.media.tools import Tools, find_tools
+from channeld.media.url_workers import Downloader, UrlLooker
 from channeld.media.verdict import Tolerance
 
 
 def default_jobs() -> int:
     """Half of the cores, at least one."""
     return max(1, (os.cpu_count() or 1) // 2)
+
+
+def downloads_of(cache: ClipCache) -> Path:
+    """Where a cache's downloads lie while they are prepared."""
+    return cache.root / "downloads"
 
 
 class ClipLibrary:
@@ -39,16 +49,21 @@ class ClipLibrary:
         jobs: int | None = None,
         tolerance: Tolerance | None = None,
         tools: Tools | None = None,
+        fetcher: Fetcher | None = None,
     ) -> None:
         self._cache = cache
+        self._fetcher = fetcher or Fetcher(FetchRules(), downloads_of(cache))
         kit = Kit(cache, tools or find_tools(), tolerance or Tolerance())
         self._board = Board(on_change, jobs or default_jobs())
         prepare_workers = [PrepareWorker(self._board, kit, number) for number in range(self._board.jobs)]
-        self._workers: list[Worker] = [LookupWorker(self._board, kit), *prepare_workers]
+        urls = (self._board, cache, self._fetcher)
+        # Closed in this order: the downloads are removed when nobody reads them any more.
+        self._workers: list[Worker] = [LookupWorker(self._board, kit), UrlLooker(*urls), *prepare_workers, Downloader(*urls)]
 
     def start(self) -> None:
         """Start the threads. What dead runs left in the cache is removed first."""
         self._cache.clean()
+        self._fetcher.clear()
         for worker in self._workers:
             worker.start()
 
@@ -59,6 +74,7 @@ class ClipLibrary:
         for worker in self._workers:
             worker.close()
         self._cache.fingerprints.save()
+        self._cache.urls.save()
 
     def request(self, entry: str, request: PrepareRequest, *, needed_in_s: float) -> None:
         """Want an entry's clip in so many seconds. Asking again looks the file up again."""

@@ -39,7 +39,7 @@ class Loudness:
 
 
 def measure(
-    source: Path | str,
+    source: Path,
     audio: AudioFacts,
     plan: Plan,
     length_s: float,
@@ -81,7 +81,7 @@ def _energy_mean(levels: list[float]) -> float:
     return 10 * math.log10(sum(10 ** (value / 10) for value in levels) / len(levels))
 
 
-def _hear(source: Path | str, audio: AudioFacts, plan: Plan, length_s: float, tools: Tools, should_stop: child.Stop) -> Loudness:
+def _hear(source: Path, audio: AudioFacts, plan: Plan, length_s: float, tools: Tools, should_stop: child.Stop) -> Loudness:
     found = {"lufs": SILENCE_LUFS, "peak": -120.0}
 
     def take(line: str) -> None:

@@ -25,7 +25,10 @@ from channeld.media.verdict import DecodeLog, Tolerance, check_declared, judge
 
 @dataclass(frozen=True, slots=True)
 class PrepareRequest:
-    """What to conform. Seconds from the source's start; `out_s` is exclusive. `urgent`: must air within seconds."""
+    """What to conform: a file, or a URL, which the library downloads first.
+
+    Seconds from the source's start; `out_s` is exclusive. `urgent`: must air within seconds.
+    """
 
     source: Path | str
     profile: Profile
@@ -40,10 +43,23 @@ class PrepareRequest:
         """The part that airs."""
         return Trim(self.in_s, self.out_s, self.duration_s)
 
+    @property
+    def file(self) -> Path:
+        """The source, which FFmpeg may open: never a URL. Raises PrepareError."""
+        if not isinstance(self.source, Path):
+            raise PrepareError("a URL must be downloaded before it is prepared")
+        return self.source
+
 
 def request_key(request: PrepareRequest, cache: ClipCache, tools: Tools | None = None) -> str:
-    """Name of the clip that a request becomes; reads samples of a file not seen before. Raises OSError, ProcessError."""
-    content = cache.fingerprints.of(request.source) if isinstance(request.source, Path) else f"url:{request.source}"
+    """Name of the clip that a request becomes; reads samples of a file not seen before. Raises OSError, ProcessError.
+
+    A URL's clip is named by the URL and what its server last said of the content.
+    """
+    if isinstance(request.source, Path):
+        content = cache.fingerprints.of(request.source)
+    else:
+        content = f"url:{request.source}|{cache.urls.known(request.source)}"
     language = request.profile.audio_language or ""
     return clip_key(content, key_of_profile(request.profile, tools or find_tools()), request.trim, language)
 
@@ -56,15 +72,17 @@ def prepare(
     should_stop: child.Stop = child.never,
     tolerance: Tolerance | None = None,
     tools: Tools | None = None,
+    key: str | None = None,
 ) -> PreparedClip:
     """The prepared clip, from the cache or made now; `on_block` hears of it as it grows and may put it on air.
 
+    `key`: its name, where that is not to be made from the file: a download is named by its URL.
     Raises ProbeError and PrepareError, whose sentence says why the clip is refused; ChildStopped when `should_stop` became true;
     OSError and SpawnError when disk or machine refuse, which says nothing of the clip.
     """
     tools, tolerance = tools or find_tools(), tolerance or Tolerance()
-    facts = request.facts or probe(request.source, tools=tools)
-    key = request_key(request, cache, tools)
+    facts = request.facts or probe(request.file, tools=tools)
+    key = key or request_key(request, cache, tools)
     if (found := cache.find(key)) is not None:
         return found
     check_declared(facts, tolerance)
@@ -96,7 +114,7 @@ class _Layout:
     def told(self, request: PrepareRequest, facts: MediaFacts) -> dict[str, Any]:
         """Facts for the index, few and small."""
         return {
-            "source": Path(request.source).name if isinstance(request.source, Path) else "url",
+            "source": request.file.name,
             "container": facts.container,
             "video": self.video.codec if self.video else None,
             "audio": self.audio.codec if self.audio else None,
@@ -113,16 +131,16 @@ def _lay_out(request: PrepareRequest, facts: MediaFacts, tools: Tools, should_st
     sound = Sound()
     if audio is not None:
         seconds = profile.fps.seconds(plan.frames)
-        heard = loudness.measure(request.source, audio, plan, seconds, tools, urgent=request.urgent, should_stop=should_stop)
+        heard = loudness.measure(request.file, audio, plan, seconds, tools, urgent=request.urgent, should_stop=should_stop)
         sound = loudness.level(heard, profile.loudness)
     picture = facts.video
     is_still = facts.is_image
     if picture is None and facts.cover is not None:
         picture, is_still = facts.cover, True
     if picture is None:
-        argv = card_args(_title(request.source), request.source, audio, plan, profile, sound, tools)
+        argv = card_args(request.file.stem.replace("_", " "), request.file, audio, plan, profile, sound, tools)
     else:
-        argv = prepare_args(request.source, picture, audio, plan, profile, sound, tools, is_still=is_still)
+        argv = prepare_args(request.file, picture, audio, plan, profile, sound, tools, is_still=is_still)
     return _Layout(argv, plan, sound, facts.video, audio, is_still)
 
 
@@ -133,13 +151,9 @@ def _heard(audio: AudioFacts | None, plan: Plan) -> AudioFacts | None:
     return audio
 
 
-def _title(source: Path | str) -> str:
-    return source.stem.replace("_", " ") if isinstance(source, Path) else ""
-
-
 def check(request: PrepareRequest, tolerance: Tolerance | None = None, tools: Tools | None = None) -> MediaFacts:
     """Probe a source and refuse it for what can be known without decoding. Raises ProbeError, PrepareError."""
-    facts = request.facts or probe(request.source, tools=tools)
+    facts = request.facts or probe(request.file, tools=tools)
     check_declared(facts, tolerance or Tolerance())
     audio = choose_audio(facts, request.profile.audio_language)
     if make_plan(facts, audio, request.trim, request.profile.fps).frames < 1:

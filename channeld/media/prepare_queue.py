@@ -1,11 +1,13 @@
 """Which clip is prepared next: entries, the clips they share, and when each is needed.
 
-Rule: soonest needed first; a clip that several entries want is prepared once. Pure: no threads, no clock; the library guards it.
+Rule: soonest needed first; a clip that several entries want is prepared once; one behind a URL only when its file was brought here.
+Pure: no threads, no clock; the library guards it.
 Moments are seconds on the caller's monotonic clock.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from channeld.media.clip_state import ClipState, PreparedTotals, Stage, pending
 from channeld.media.prepare import PrepareRequest
@@ -27,6 +29,11 @@ class _Clip:
     state: ClipState
     entries: set[str] = field(default_factory=set)
     not_before: float = 0.0
+    download: Path | None = None
+
+    @property
+    def is_here(self) -> bool:
+        return self.download is not None or isinstance(self.request.source, Path)
 
 
 class PrepareQueue:
@@ -37,24 +44,33 @@ class PrepareQueue:
         self._clips: dict[str, _Clip] = {}
         self._unresolved: dict[str, None] = {}
         self._unprobed: dict[str, None] = {}
+        self._remote_entries: dict[str, str] = {}
+        self._remote_clips: dict[str, str] = {}
 
     def add(self, entry: str, request: PrepareRequest, needed_at: float) -> None:
         """Want a clip; an entry asked for again is looked up again."""
         self.remove(entry)
         self._entries[entry] = _Entry(request, needed_at)
         self._unresolved[entry] = None
+        if isinstance(request.source, str):
+            self._remote_entries[entry] = request.source
 
     def remove(self, entry: str) -> None:
         """No longer want a clip; one that no entry wants is forgotten unless it is being prepared."""
         known = self._entries.pop(entry, None)
         self._unresolved.pop(entry, None)
+        self._remote_entries.pop(entry, None)
         if known is None or known.key is None:
             return
         clip = self._clips[known.key]
         clip.entries.discard(entry)
         if not clip.entries and clip.state.stage is not Stage.PREPARING:
-            del self._clips[known.key]
-            self._unprobed.pop(known.key, None)
+            self._drop(known.key)
+
+    def _drop(self, key: str) -> None:
+        del self._clips[key]
+        self._unprobed.pop(key, None)
+        self._remote_clips.pop(key, None)
 
     def set_needed(self, entry: str, needed_at: float) -> None:
         """Move an entry in time."""
@@ -83,7 +99,9 @@ class PrepareQueue:
         if clip is None or clip.state.stage is Stage.PENDING:
             clip = self._clips.setdefault(key, _Clip(request, state))
             clip.state = state
-            if state.stage is Stage.PENDING and request.facts is None:
+            if isinstance(request.source, str):
+                self._remote_clips[key] = request.source
+            elif state.stage is Stage.PENDING and request.facts is None:
                 self._unprobed[key] = None
         clip.entries.add(entry)
 
@@ -107,7 +125,9 @@ class PrepareQueue:
         """Facts of a clip came in; a clip that is under way keeps its state."""
         clip = self._clips.get(key)
         if clip is not None:
-            clip.request = request
+            # What was learned of a download holds for this download only.
+            if key not in self._remote_clips:
+                clip.request = request
             if not clip.state.total_s:
                 clip.state = replace(clip.state, total_s=total_s)
 
@@ -119,11 +139,14 @@ class PrepareQueue:
         clip = self._clips[best]
         clip.state = ClipState(Stage.PREPARING, total_s=clip.state.total_s)
         self._unprobed.pop(best, None)
-        return best, clip.request, self.needed_at(best)
+        request = clip.request if clip.download is None else replace(clip.request, source=clip.download)
+        return best, request, self.needed_at(best)
 
     def _soonest(self, now: float) -> str | None:
         waiting = (
-            key for key, clip in self._clips.items() if clip.state.stage is Stage.PENDING and clip.entries and clip.not_before <= now
+            key
+            for key, clip in self._clips.items()
+            if clip.state.stage is Stage.PENDING and clip.entries and clip.not_before <= now and clip.is_here
         )
         return min(waiting, key=self.needed_at, default=None)
 
@@ -145,10 +168,59 @@ class PrepareQueue:
         if state.stage is Stage.PENDING and not state.total_s:
             state = replace(state, total_s=clip.state.total_s)
         clip.state, clip.not_before = state, not_before
+        if state.stage in (Stage.READY, Stage.REFUSED):
+            clip.download = None
         # One that is still being written stays known, so that nobody begins it a second time.
         if not clip.entries and state.stage is not Stage.PREPARING:
-            del self._clips[key]
+            self._drop(key)
         return tuple(clip.entries)
+
+    # -- what stands behind URLs --------------------------------------------------------------------------------
+
+    def urls(self) -> dict[str, float]:
+        """Every URL that an entry wants, and when it is needed first."""
+        wanted: dict[str, float] = {}
+        for entry, url in self._remote_entries.items():
+            wanted[url] = min(wanted.get(url, NEVER), self._entries[entry].needed_at)
+        return wanted
+
+    def requests_of(self, url: str) -> list[tuple[str, PrepareRequest]]:
+        """The entries that want a URL."""
+        return [(entry, self._entries[entry].request) for entry, wanted in self._remote_entries.items() if wanted == url]
+
+    def look_again(self, url: str) -> None:
+        """A URL has other content than before: look its entries up anew."""
+        for entry, request in self.requests_of(url):
+            self.add(entry, request, self._entries[entry].needed_at)
+
+    def needs_download(self, key: str) -> bool:
+        """A clip is wanted, and the file behind its URL is not here."""
+        clip = self._clips.get(key)
+        return clip is not None and bool(clip.entries) and clip.state.stage is Stage.PENDING and not clip.is_here
+
+    def next_download(self, now: float, without: Collection[str] = ()) -> tuple[str, str] | None:
+        """The clip whose file is to be brought here next: key and URL."""
+        waiting = (
+            key for key in self._remote_clips if key not in without and self.needs_download(key) and self._clips[key].not_before <= now
+        )
+        best = min(waiting, key=self.needed_at, default=None)
+        return None if best is None else (best, self._remote_clips[best])
+
+    def hold(self, key: str, path: Path) -> None:
+        """A clip's file is here; it may be prepared."""
+        if self.needs_download(key):
+            self._clips[key].download = path
+
+    def held(self) -> set[str]:
+        """Clips whose downloads are still needed."""
+        return {key for key in self._remote_clips if self._clips[key].download is not None}
+
+    def displace(self, needed_at: float) -> bool:
+        """Give up the download that is needed last, if that is later than this and nobody reads it."""
+        idle = [key for key in self.held() if self._clips[key].state.stage is Stage.PENDING and self.needed_at(key) > needed_at]
+        if idle:
+            self._clips[max(idle, key=self.needed_at)].download = None
+        return bool(idle)
 
     def release_waiting(self) -> None:
         """Let what waited for room or better luck be taken at once."""

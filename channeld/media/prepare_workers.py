@@ -61,6 +61,8 @@ class LookupWorker(Worker):
 
     def _resolve(self, entry: str, request: PrepareRequest) -> None:
         board, cache = self._board, self._kit.cache
+        if isinstance(request.source, str) and cache.urls.known(request.source) is None:
+            return  # the UrlLooker asks for it, and then has it looked up again
         try:
             key = request_key(request, cache, self._kit.tools)
         except (OSError, ProcessError) as error:
@@ -126,6 +128,7 @@ class PrepareWorker(Worker):
                 should_stop=lambda: self.stopping.is_set() or preempted.is_set(),
                 tolerance=kit.tolerance,
                 tools=kit.tools,
+                key=key,
             )
         except MediaError as error:
             board.tell(key, refused(str(error)))
@@ -151,3 +154,4 @@ class PrepareWorker(Worker):
         self._board.tell(key, ready(clip))
         self._evict(0, None)
         self._kit.cache.fingerprints.save()
+        self._kit.cache.urls.save()

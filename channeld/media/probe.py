@@ -22,11 +22,10 @@ VFR_RATIO = 1.02
 STILL_CODECS = ("mjpeg", "png", "bmp", "tiff", "webp", "jpegxl", "jpeg2000", "ppm", "pgm", "targa", "qoi")
 
 
-def probe(path: Path | str, *, timeout_s: float = 20.0, tools: Tools | None = None) -> MediaFacts:
-    """Facts of a media file or URL. Raises ProbeError: empty, not media, no tracks, too slow."""
+def probe(path: Path, *, timeout_s: float = 20.0, tools: Tools | None = None) -> MediaFacts:
+    """Facts of a media file. Raises ProbeError: empty, not media, no tracks, too slow."""
     tools = tools or find_tools()
-    if isinstance(path, Path):
-        _check_file(path)
+    _check_file(path)
     started = time.monotonic()
     try:
         answer = _ask(path, tools, timeout_s)
@@ -55,7 +54,7 @@ def _check_file(path: Path) -> None:
         raise ProbeError("the file is empty")
 
 
-def _ask(path: Path | str, tools: Tools, timeout_s: float) -> dict[str, Any]:
+def _ask(path: Path, tools: Tools, timeout_s: float) -> dict[str, Any]:
     if tools.ffprobe is None:
         lines: list[str] = []
         try:

@@ -1,28 +1,19 @@
-"""What FFmpeg may open for us: protocols by the kind of source, demuxers and decoders by name.
+"""What FFmpeg may open for us: files only, demuxers and decoders by name.
 
 Rule: everything not listed is refused by FFmpeg itself. No demuxer is listed that opens further files (concat, hls, dash,
-image sequences), except HLS for URL sources; no decoder that nobody broadcasts from (MagicYUV: CVE-2026-8461 is unfixed in FFmpeg 5.1).
+image sequences); no decoder that nobody broadcasts from (MagicYUV: CVE-2026-8461 is unfixed in FFmpeg 5.1).
 Tables; reads no more than the first bytes of a file, to know a picture when it sees one.
 """
 
 import contextlib
 from pathlib import Path
 
-_URL_PROTOCOLS = {
-    "http": "http,tcp",
-    "https": "https,http,tls,tcp,crypto",
-    "rtmp": "rtmp,tcp",
-    "rtmps": "rtmps,tls,tcp",
-    "rtsp": "rtsp,rtp,rtcp,udp,tcp",
-    "srt": "srt,udp",
-}
-
 
 def _names(text: str) -> str:
     return ",".join(text.split())
 
 
-_FORMATS = _names("""
+FILE_FORMATS = _names("""
 mov mp4 m4a 3gp 3g2 mj2 matroska webm avi asf flv live_flv kux mpegts mpeg mpegvideo ogg mxf gxf dv nut rm ivf obu av1 h261 h263 h264
 hevc m4v vc1 dnxhd dirac wtv nsv swf yuv4mpegpipe mjpeg
 aac ac3 eac3 dts dtshd truehd mlp mp3 flac wav w64 aiff au caf amr amrnb amrwb ape tta wv tak mpc mpc8 voc loas spdif xwma oma dsf
@@ -49,8 +40,6 @@ pcm_s8 pcm_s8_planar pcm_u16be pcm_u16le pcm_u24be pcm_u24le pcm_u32be pcm_u32le
 _CAPTION_DECODERS = _names("cc_dec webvtt subrip srt ass ssa mov_text text dvbsub dvdsub pgssub libzvbi_teletextdec")
 
 DECODERS = f"{_VIDEO_DECODERS},{_AUDIO_DECODERS},{_CAPTION_DECODERS}"
-FILE_FORMATS = _FORMATS
-URL_FORMATS = f"{_FORMATS},hls,rtsp,sdp,rtp"
 
 
 # FFmpeg chooses its demuxer for pictures by the file's name and would take `%d` in it for a sequence of files: so by content, here.
@@ -79,14 +68,8 @@ def picture_format(path: Path) -> str | None:
     return next((name for magic, name in _PICTURES if head.startswith(magic)), None)
 
 
-def input_options(source: Path | str) -> tuple[str, dict[str, str]]:
-    """How FFmpeg opens a source: its URL, and the options that confine it. Raises ValueError for a scheme that is not listed."""
-    if isinstance(source, Path) or "://" not in source:
-        options = {"protocol_whitelist": "file,pipe", "format_whitelist": FILE_FORMATS, "codec_whitelist": DECODERS}
-        picture = picture_format(Path(source)) if Path(source).is_file() else None
-        return f"file:{Path(source).absolute()}", options | ({"f": picture} if picture else {})
-    scheme = source.split("://", 1)[0].lower()
-    if scheme not in _URL_PROTOCOLS:
-        raise ValueError(f"scheme {scheme} is not allowed")
-    options = {"protocol_whitelist": _URL_PROTOCOLS[scheme], "format_whitelist": URL_FORMATS, "codec_whitelist": DECODERS}
-    return source, options
+def input_options(source: Path) -> tuple[str, dict[str, str]]:
+    """How FFmpeg opens a file: its URL, and the options that confine it."""
+    options = {"protocol_whitelist": "file,pipe", "format_whitelist": FILE_FORMATS, "codec_whitelist": DECODERS}
+    picture = picture_format(source) if source.is_file() else None
+    return f"file:{source.absolute()}", options | ({"f": picture} if picture else {})
