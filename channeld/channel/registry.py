@@ -20,6 +20,7 @@ from channeld.channel.settings import ChannelSettings
 from channeld.channel.state import State
 from channeld.channel.supervisor import Supervisor
 from channeld.playlist.parse import load
+from channeld.playlist.settled import load_settled
 from channeld.playlist.watch import ChangeKind, PlaylistWatch, Watcher
 
 LOOK_AGAIN_S = 10.0
@@ -104,12 +105,16 @@ class Registry:
         reading = supervisor.readings.take()
         began = time.monotonic()
         try:
-            playlist = load(settings.playlist, settings.rules)
+            playlist = load_settled(settings.playlist, settings.rules)
+            if playlist is None and supervisor.rundown.playlist is None:
+                playlist = load(settings.playlist, settings.rules)  # better than none at all, should its writer never close it
         except PlaylistError as error:
             refused = error
             self._means.loop.post(lambda: supervisor.refuse(refused, reading))
             return
         took_s = time.monotonic() - began
+        if playlist is None:
+            return  # it is being written: the watch tells when that is done
         log.debug("playlist_read", channel=settings.id, entries=len(playlist.entries), took_ms=round(took_s * 1000))
         self._means.loop.post(lambda: supervisor.apply(playlist, reading))
 

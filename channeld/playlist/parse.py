@@ -36,7 +36,7 @@ def load(path: Path, rules: PathRules) -> Playlist:
     try:
         if stat.S_ISDIR(path.stat().st_mode):
             return read_directory(path, rules)
-        return parse(_read_bounded(path), source=path, rules=rules)
+        return parse(read_bounded(path), source=path, rules=rules)
     except OSError as error:
         raise PlaylistError(f"cannot be read: {error.strerror or error}", path=path) from error
 
@@ -87,7 +87,8 @@ def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
     return [(0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part) for part in parts if part], name
 
 
-def _read_bounded(path: Path) -> bytes:
+def read_bounded(path: Path) -> bytes:
+    """A regular file's bytes, up to the cap. Raises OSError, PlaylistError."""
     # O_NONBLOCK: open(2) of a FIFO without a writer would wait for ever; a regular file does not mind.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     with os.fdopen(fd, "rb", buffering=0) as file:

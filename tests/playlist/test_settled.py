@@ -1,0 +1,63 @@
+"""A list is read as a whole or not at all, whatever its writer does meanwhile."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from channeld.base.errors import PlaylistError
+from channeld.playlist.locate import PathRules
+from channeld.playlist.settled import load_settled
+
+RULES = PathRules()
+LENGTHS = (1, 500, 2_000)
+
+
+def test_a_list_that_a_program_holds_open_for_writing_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    with path.open("w") as file:
+        file.write("a.mp4\n")
+        file.flush()
+        assert load_settled(path, RULES) is None
+        file.write("b.mp4\n")
+    found = load_settled(path, RULES)
+    assert found is not None
+    assert [entry.locator for entry in found.entries] == ["a.mp4", "b.mp4"]
+
+
+def test_a_list_rewritten_in_place_all_the_time_is_never_read_in_part(tmp_path: Path) -> None:
+    """Another process empties and fills the file as fast as it can; many readings fall in between."""
+    path = tmp_path / "list.txt"
+    program = f"""
+        import sys
+        for number in range(3000):
+            with open(sys.argv[1], "w") as file:
+                for line in range({LENGTHS}[number % {len(LENGTHS)}]):
+                    file.write(f"clip-{{line}}.mp4\\n")
+    """
+    path.write_text("clip-0.mp4\n")
+    seen: set[int] = set()
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(program), str(path)]) as writer:
+        while writer.poll() is None:
+            found = load_settled(path, RULES)
+            if found is not None:
+                seen.add(len(found.entries))
+    assert writer.returncode == 0
+    assert seen <= set(LENGTHS)
+    found = load_settled(path, RULES)
+    assert found is not None
+    assert len(found.entries) in LENGTHS
+
+
+def test_a_folder_is_read_as_ever(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    found = load_settled(tmp_path, RULES)
+    assert found is not None
+    assert len(found.entries) == 1
+
+
+def test_a_missing_list_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(PlaylistError, match=r"none\.txt.*No such file"):
+        load_settled(tmp_path / "none.txt", RULES)
