@@ -18,7 +18,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -44,7 +44,7 @@ from channeld.config_values import Access, ChannelSpec, Config, HlsSpec, OutputS
 from channeld.control import DaemonControl
 from channeld.media.cache import ClipCache
 from channeld.media.pinned import FetchRules
-from channeld.media.tools import find_tools
+from channeld.media.tools import Tools, find_tools
 from channeld.media.verdict import Tolerance
 from channeld.playlist.locate import PathRules
 from channeld.process.holder import Holder
@@ -102,16 +102,7 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
     loop.start()
     parts.callback(loop.close)
     registry: Registry  # the hubs' callbacks run on the loop, after it is there
-    cache_root = config.folders.state / "cache"
-    clips = Clips(
-        ClipCache(cache_root, config.prepare.cache_limit.on(cache_root)),
-        loop,
-        tools=tools,
-        jobs=config.prepare.jobs,
-        tolerance=Tolerance(config.prepare.min_duration_ratio, config.prepare.max_error_ratio),
-        urls=FetchRules(config.url_rules.schemes, config.url_rules.private),
-        on_change=lambda channel: registry.clips_changed(channel),
-    )
+    clips = _clips(config, loop, tools, lambda channel: registry.clips_changed(channel))
     hosts = HostHub(
         config.hosts,
         loop=loop,
@@ -151,6 +142,19 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
     parts.callback(admin.close)
     scheme = "https" if config.admin.tls is not None else "http"
     return _Daemon(control, f"{scheme}://{listen.host}:{admin.port}", media_url)
+
+
+def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[[str], None]) -> Clips:
+    cache_root = config.folders.state / "cache"
+    return Clips(
+        ClipCache(cache_root, config.prepare.cache_limit.on(cache_root)),
+        loop,
+        tools=tools,
+        jobs=config.prepare.jobs,
+        tolerance=Tolerance(config.prepare.min_duration_ratio, config.prepare.max_error_ratio),
+        urls=FetchRules(config.url_rules.schemes, config.url_rules.private),
+        on_change=on_change,
+    )
 
 
 def _route(registry: Registry, media: MediaHub, host: int, message: Message) -> None:

@@ -42,9 +42,7 @@ def test_faulty_entries_are_warnings_with_their_lines(tmp_path: Path) -> None:
     assert texts(check(path), tmp_path) == ["playlists/a.m3u:3: none.mp4: no such file"]
 
 
-@pytest.mark.parametrize(
-    "entry", ["{media}/it's: here/film.mp4", "link.mp4", "http://127.0.0.1/film.mp4", "ftp://example.org/film.mp4"], ids=str
-)
+@pytest.mark.parametrize("entry", ["{media}/it's: here/film.mp4", "link.mp4", "http://127.0.0.1/film.mp4"], ids=str)
 def test_the_line_that_it_prints_for_a_refused_entry_admits_it(entry: str, tmp_path: Path) -> None:
     media = tmp_path / "media" / "it's: here"
     media.mkdir(parents=True)
@@ -54,6 +52,14 @@ def test_the_line_that_it_prints_for_a_refused_entry_admits_it(entry: str, tmp_p
     finding = next(each for each in check(path).warnings if "To allow it" in each.message)
     assert (finding.file, finding.line) == (tmp_path / "playlists/a.m3u", 1)
     path.write_text(path.read_text() + "\n" + finding.message.partition("add to the configuration: ")[2] + "\n")
+    assert texts(check(path), tmp_path) == []
+
+
+def test_a_scheme_that_is_not_allowed_is_told_with_the_line_that_admits_it(tmp_path: Path) -> None:
+    path = written(tmp_path, "url_allow: {schemes: [https]}\nchannels: {a: {}}", a="http://example.org/film.mp4\n")
+    finding = next(each for each in check(path).warnings if "To allow it" in each.message)
+    assert finding.message.endswith("url_allow: {schemes: [https, http]}")
+    path.write_text(path.read_text().replace("{schemes: [https]}", finding.message.partition("url_allow: ")[2]))
     assert texts(check(path), tmp_path) == []
 
 

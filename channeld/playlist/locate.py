@@ -15,8 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from channeld.base.address import Address, is_public
+
 PLAYLIST_SUFFIXES = (".txt", ".m3u", ".m3u8", ".yaml", ".yml")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_FILE_SCHEMES = ("https", "http")
+_LIVE_SCHEMES = ("rtsp", "rtsps", "srt", "rtmp", "rtmps")
 # Single look-ups are cheaper than reading a folder that may hold a million files; a long list is the other way round.
 _LOOKUPS_BEFORE_LISTING = 16
 
@@ -129,6 +133,10 @@ class Locator:
             return Location(None, None, scheme, "not a valid URL")
         if scheme == "file":
             return Location(None, url, host or scheme, "scheme file is refused: write the plain path")
+        if scheme in _LIVE_SCHEMES:
+            return Location(None, url, host or scheme, f"live sources in a playlist are not supported yet ({scheme})")
+        if scheme not in _FILE_SCHEMES:
+            return Location(None, url, host or scheme, f"scheme {scheme} is not supported: http and https are")
         if scheme not in self._rules.schemes:
             return Location(None, url, host or scheme, f"scheme {scheme} is refused (allowed: {', '.join(self._rules.schemes)})")
         if not host:
@@ -144,16 +152,14 @@ def is_private_host(host: str) -> bool:
     if bare == "localhost" or bare.endswith(".localhost"):
         return True
     try:
-        address: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(bare.partition("%")[0])
+        address: Address = ipaddress.ip_address(bare.partition("%")[0])
     except ValueError:
         try:
             # inet_aton(3) takes what resolvers take: 127.1, 0x7f000001, 2130706433.
             address = ipaddress.IPv4Address(socket.inet_aton(bare))
         except (OSError, UnicodeError):
             return False
-    if isinstance(address, ipaddress.IPv6Address):
-        address = address.ipv4_mapped or address.sixtofour or address
-    return not address.is_global or address.is_multicast
+    return not is_public(address)
 
 
 def _is_below(real: str, roots: tuple[str, ...]) -> bool:

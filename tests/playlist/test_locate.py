@@ -81,9 +81,13 @@ def test_many_names_of_one_folder_are_judged_as_one_by_one(tree):
         ("https://example.org/a.mp4", None),
         ("HTTPS://example.org/a.mp4", None),
         ("file:///etc/passwd", "write the plain path"),
-        ("ftp://example.org/a.mp4", "scheme ftp is refused"),
+        ("ftp://example.org/a.mp4", "scheme ftp is not supported: http and https are"),
         ("http://127.0.0.1/a.mp4", "is private"),
-        ("srt://:9000", "names no host"),
+        ("http://:9000", "names no host"),
+        ("srt://example.org:9000", "live sources in a playlist are not supported yet"),
+        ("rtsp://example.org/cam", "live sources in a playlist are not supported yet"),
+        ("rtmp://example.org/app/key", "live sources in a playlist are not supported yet"),
+        ("http://[64:ff9b::7f00:1]/a.mp4", "is private"),
         ("http://[::1/a.mp4", "not a valid URL"),
     ],
 )
@@ -91,6 +95,11 @@ def test_urls_need_an_allowed_scheme_and_a_public_host(tmp_path, url, words):
     at = Locator(tmp_path, PathRules()).locate(url)
     assert at.path is None
     assert at.fault is None if words is None else words in (at.fault or "")
+
+
+def test_a_scheme_that_is_not_listed_is_refused(tmp_path):
+    at = Locator(tmp_path, PathRules(schemes=("https",))).locate("http://example.org/a.mp4")
+    assert at.fault == "scheme http is refused (allowed: https)"
 
 
 def test_private_hosts_may_be_allowed(tmp_path):
