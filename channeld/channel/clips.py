@@ -128,15 +128,16 @@ class Clips:
         self._fillers.jobs.put(make)
 
     def look_up(self, channel: str, profile: Profile, entry: Entry) -> Prepared:
-        state = self._library.state(_name(channel, profile, entry))
+        name = _name(channel, profile, entry)
+        state = self._library.state(name)
         if state is None:
-            return Prepared(Readiness.REFUSED if entry.fault else Readiness.PENDING, reason=entry.fault)
+            return Prepared(Readiness.REFUSED if entry.fault else Readiness.PENDING, reason=entry.fault, is_looked_up=False)
         length_s = state.total_s or None
         if state.stage is Stage.REFUSED:
             return Prepared(Readiness.REFUSED, reason=state.reason)
         if state.is_usable:
             return Prepared(Readiness.READY, state.clip, length_s=length_s)
-        return Prepared(Readiness.PENDING, reason=state.reason or None, length_s=length_s)
+        return Prepared(Readiness.PENDING, reason=state.reason or None, length_s=length_s, is_looked_up=self._standings.knows(name))
 
     def want(self, channel: str, profile: Profile, wants: Sequence[Want]) -> None:
         known = self._wanted.get(channel, _Wanted())
@@ -251,6 +252,10 @@ class _Standings:
             names = self._refused.setdefault(refused_of, set())
             (names.add if state.stage is Stage.REFUSED else names.discard)(name)
         return is_news
+
+    def knows(self, name: str) -> bool:
+        """It was told of."""
+        return name in self._standings
 
     def forget(self, names: Iterable[str]) -> None:
         """These are wanted no more."""

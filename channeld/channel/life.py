@@ -14,6 +14,7 @@ class Life:
         self._clock = clock
         self._backoff = Backoff()
         self._on_air_since_ns: int | None = None
+        self._begun_ns = 0
         self.attempt = 0
         self.has_air = False
         self.restart_wanted = False
@@ -21,8 +22,13 @@ class Life:
     def begin(self) -> int:
         """A new attempt; gives its number."""
         self.attempt += 1
-        self._on_air_since_ns = None
+        self._begun_ns, self._on_air_since_ns = self._clock.monotonic_ns(), None
         return self.attempt
+
+    @property
+    def age_s(self) -> float:
+        """How long ago the attempt began."""
+        return (self._clock.monotonic_ns() - self._begun_ns) / NS_PER_SECOND
 
     def aired(self) -> None:
         """Something went on air."""

@@ -15,12 +15,16 @@ from channeld.playlist.model import Content, Entry, Readiness
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """How far an entry is: ready with its clip, pending, or refused for a reason. `length_s` as soon as it is known."""
+    """How far an entry is: ready with its clip, pending, or refused for a reason. `length_s` as soon as it is known.
+
+    `is_looked_up`: that is what the cache says, not just that nobody has asked it yet.
+    """
 
     readiness: Readiness
     clip: PreparedClip | None = None
     reason: str | None = None
     length_s: float | None = None
+    is_looked_up: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,10 @@ class Rundown:
                 return coming
             count = min(2 * count, listed)
 
+    def is_looked_up(self) -> bool:
+        """There is a list, and it is known of the coming clips whether they are prepared."""
+        return self.playlist is not None and all(self._look_up(entry).is_looked_up for entry in self.queue.upcoming(PLANNED_AIRINGS))
+
     def is_refused(self, entry: Entry) -> bool:
         """The entry will not air as it is."""
         return self._look_up(entry).readiness is Readiness.REFUSED

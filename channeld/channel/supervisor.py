@@ -35,7 +35,8 @@ from channeld.playlist.model import Entry, Playlist
 
 RING_SECONDS = 12
 START_LEAD_S = 2.0
-AIR_POLL_S = 0.1
+AIR_POLL_S = 0.05
+PATIENCE_S = 2.0
 MUX_OVERHEAD = 1.35
 """Room in the ring for TS packets' stuffing, PSI and bitrate peaks."""
 
@@ -143,14 +144,15 @@ class Supervisor:
         self._happen(Event.FILLER_READY)
 
     def _open_air(self) -> None:
+        """Have the host begin; when it is away, or still clears away what a crash left, as soon as it can."""
         attempt = self._life.attempt
-        if self._life.has_air:
-            # What a crash left is still being cleared away by the host.
-            self._means.loop.later(AIR_POLL_S, lambda: self._open_air() if self._is_starting(attempt) else None)
-            return
-        self._life.has_air = self._means.host.send("start", **self._start_values())
-        if not self._life.has_air:
-            self._crashed({"error": "the playout host is not there"})
+        # A moment's patience: clips that are prepared already would be passed over while nobody has looked for them.
+        has_programme = self.rundown.is_looked_up() or self.edit_error is not None or self._life.age_s > PATIENCE_S
+        if has_programme and not self._life.has_air:
+            self._life.has_air = self._means.host.send("start", **self._start_values())
+            if self._life.has_air:
+                return
+        self._means.loop.later(AIR_POLL_S, lambda: self._open_air() if self._is_starting(attempt) else None)
 
     def _is_starting(self, attempt: int) -> bool:
         return self.state is State.STARTING and self._life.attempt == attempt

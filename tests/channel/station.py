@@ -20,6 +20,7 @@ from channeld.channel.registry import Registry
 from channeld.channel.settings import ChannelSettings, Target
 from channeld.channel.supervisor import Supervisor
 from channeld.media.cache import ClipCache
+from channeld.media.pinned import FetchRules
 from channeld.media.profile import Profile
 from channeld.media.tools import find_tools
 from channeld.media.verdict import Tolerance
@@ -57,7 +58,9 @@ class Station:
         self.lost: list[str] = []
         tolerance = Tolerance(0.9, 0.05)
         on_change = lambda channel: self.registry.clips_changed(channel)  # noqa: E731
-        self.clips = Clips(self.cache, self.loop, tools=tools, jobs=1, tolerance=tolerance, on_change=on_change)
+        self.clips = Clips(
+            self.cache, self.loop, tools=tools, jobs=1, tolerance=tolerance, urls=FetchRules(("http",), True), on_change=on_change
+        )
         self.hosts = HostHub(
             1,
             loop=self.loop,

@@ -1,0 +1,94 @@
+"""Media workers and hosts as children: served, killed, served again."""
+
+import os
+import signal
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from station import Station, settings, until
+
+from channeld.channel.settings import ServedTarget
+
+OpenStation = Callable[..., Station]
+HLS = ServedTarget("hls", "hls", "http://origin/hls/one/index.m3u8", segment_s=1.0, window=3)
+
+
+def manifest(station: Station) -> str:
+    """What the media worker serves now; empty while it serves nothing."""
+    if station.media.port is None:
+        return ""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{station.media.port}/hls/one/index.m3u8", timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError:  # HTTPError and URLError are, too
+        return ""
+
+
+def segments(station: Station) -> list[str]:
+    return [line for line in manifest(station).splitlines() if line and not line.startswith("#")]
+
+
+def output(station: Station) -> dict[str, Any]:
+    return dict(station.shown()["outputs"][0])
+
+
+def open_one(station_of: OpenStation, shelf: Path) -> Station:
+    (shelf / "list.txt").write_text("a.mp4\nb.mp4\n")
+    station = station_of(settings(shelf / "list.txt", targets=(HLS,)), workers=1)
+    until(lambda: len(segments(station)) >= 2, "a manifest")
+    return station
+
+
+def test_a_channel_is_served_and_its_output_is_up(station_of: OpenStation, shelf: Path) -> None:
+    station = open_one(station_of, shelf)
+    until(lambda: output(station)["state"] == "up", "the output up")
+    assert output(station)["restarts"] == 0 and output(station)["last_error"] is None
+
+
+def test_a_killed_worker_serves_again_and_the_air_did_not_notice(station_of: OpenStation, shelf: Path) -> None:
+    station = open_one(station_of, shelf)
+    host, worker = station.hosts.pids()["host:0"], station.media.pids()["media:0"]
+    before = segments(station)
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: output(station)["restarts"] == 1, "the loss")
+    assert "status -9" in output(station)["last_error"]
+    until(lambda: (now := segments(station)) and now[-1] > max(before), "newer segments")
+    until(lambda: output(station)["state"] == "up", "the output up")
+    assert station.hosts.pids()["host:0"] == host and station.lost == []
+    assert station.media.pids()["media:0"] != worker
+
+
+def test_a_killed_host_is_served_again_from_its_new_ring(station_of: OpenStation, shelf: Path) -> None:
+    station = open_one(station_of, shelf)
+    before = max(segments(station))
+    os.kill(station.hosts.pids()["host:0"], signal.SIGKILL)
+    until(lambda: station.lost, "the loss")
+    until(lambda: (now := segments(station)) and now[-1] > before, "newer segments")
+
+
+def test_a_restarted_channel_is_served_again(station_of: OpenStation, shelf: Path) -> None:
+    """The old outputs are withdrawn before the new ones are served, whatever is still closing."""
+    station = open_one(station_of, shelf)
+    for _ in range(3):
+        before = max(segments(station))
+        station.order(station.channel().restart)
+        until(lambda before=before: (now := segments(station)) and now[-1] > before, "newer segments")  # type: ignore[misc]
+
+
+def test_a_stopped_channel_is_served_no_more_and_its_ring_is_given_back(station_of: OpenStation, shelf: Path) -> None:
+    station = open_one(station_of, shelf)
+    station.order(station.channel().stop)
+    station.until_state("stopped")
+    until(lambda: station.order(lambda: station.media._rings) == {}, "the ring given back")
+    assert output(station)["state"] == "stopped"
+
+
+def test_news_of_a_withdrawn_output_are_not_kept(station_of: OpenStation, shelf: Path) -> None:
+    station = open_one(station_of, shelf)
+    station.order(station.channel().stop)
+    station.until_state("stopped")
+    worker = station.order(lambda: next(iter(station.media._links.values())))
+    assert worker.alive
+    assert station.order(lambda: station.media._states) == {}
