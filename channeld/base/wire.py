@@ -69,10 +69,10 @@ class Wire:
                 raise ValueError("truncated message")
             values = json.loads(payload)
             return Message(values.pop("kind"), values, tuple(fds))
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             for fd in fds:
                 os.close(fd)
-            raise
+            raise ValueError(f"malformed datagram of {len(payload)} bytes: {error}") from error
 
     def close(self) -> None:
         """Close this end; the peer reads None."""

@@ -154,11 +154,14 @@ class Host:
             log.warning("message_unknown", kind=message.kind)
             _close_all(message.fds)
             return
+        is_taken = False
         try:
             handler(message.values, message.fds)
+            is_taken = message.kind in ("feed", "heads")
         except (OSError, *MALFORMED) as error:
             log.warning("message_malformed", kind=message.kind, error=f"{type(error).__name__}: {error}")
-            _close_all(message.fds)  # a handler that raises has not taken them
+        if not is_taken:
+            _close_all(message.fds)
 
     def _send(self, kind: str, **values: Any) -> None:
         self._reporter.put(kind, values)
