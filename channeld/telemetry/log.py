@@ -22,6 +22,8 @@ Logger = structlog.stdlib.BoundLogger
 _SECRET_NAMES = frozenset({"authorization", "key", "password", "secret", "stream_key", "token"})
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a file name may carry terminal escapes; tab and newline stay
 _FOREIGN = ("uvicorn", "uvicorn.access", "uvicorn.error", "apprise", "watchdog")
+# They tell every request; we tell what came of it.
+_CHATTY = ("httpx", "httpcore")
 
 
 def _clean(value: object) -> object:
@@ -75,6 +77,8 @@ def configure(level: str = "info", format: Format = "auto", *, stream: TextIO | 
         foreign = logging.getLogger(name)
         foreign.handlers.clear()
         foreign.propagate = True
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -119,3 +119,9 @@ def test_an_owner_that_ends_tells_what_it_still_counts(lines: Lines) -> None:
     repeats.tell("info", "reader_left")
     repeats.flush(everything=True)
     assert lines()[-1]["repeats"] == 1
+
+
+def test_requests_of_the_http_client_are_not_told_one_by_one(lines: Lines) -> None:
+    logging.getLogger("httpx").info("HTTP Request: GET http://example.org/a.mp4")
+    logging.getLogger("httpx").warning("odd")
+    assert [line["event"] for line in lines()] == ["odd"]
