@@ -22,8 +22,8 @@ Logger = structlog.stdlib.BoundLogger
 _SECRET_NAMES = frozenset({"authorization", "key", "password", "secret", "stream_key", "token"})
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a file name may carry terminal escapes; tab and newline stay
 _FOREIGN = ("uvicorn", "uvicorn.access", "uvicorn.error", "apprise", "watchdog")
-# They tell every request; we tell what came of it.
-_CHATTY = ("httpx", "httpcore")
+# They tell every request and every step of a server's start; we tell what came of it.
+_CHATTY = ("httpx", "httpcore", "uvicorn", "uvicorn.error", "uvicorn.access")
 
 
 def _clean(value: object) -> object:

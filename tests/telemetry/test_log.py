@@ -66,9 +66,9 @@ def test_logs_of_the_standard_library_and_uvicorn_come_out_alike(lines: Lines) -
     uvicorn = logging.getLogger("uvicorn.error")
     uvicorn.addHandler(logging.StreamHandler(io.StringIO()))
     log.configure("info", "json", stream=logging.getLogger().handlers[0].stream)  # type: ignore[attr-defined]
-    uvicorn.info("fetching %s", "rtmp://a.example/live/SECRET")
+    uvicorn.warning("fetching %s", "rtmp://a.example/live/SECRET")
     (line,) = lines()
-    assert (line["event"], line["logger"], line["level"]) == ("fetching rtmp://a.example/live/***", "uvicorn.error", "info")
+    assert (line["event"], line["logger"], line["level"]) == ("fetching rtmp://a.example/live/***", "uvicorn.error", "warning")
 
 
 def test_events_below_the_level_are_not_written(lines: Lines) -> None:
