@@ -56,9 +56,9 @@ class Planner:
         self._means.preparer.hold(self._settings.id, [])
 
     def tell_all(self) -> None:
-        """Tell the host and the preparer at once."""
-        self.plan()
+        """Tell the preparer and the host at once; a plan is made of what is wanted."""
         self.tell_wants()
+        self.plan()
 
     def plan_soon(self) -> None:
         """Tell the host, once for many changes."""

@@ -60,6 +60,7 @@ class Rundown:
         self.queue = queue
         self._look_up = look_up
         self._promised: dict[str, Planned] = {}
+        self._wanted_ids: set[str] = set()
         self.now = NOTHING
         self.playlist: Playlist | None = None
 
@@ -78,13 +79,17 @@ class Rundown:
         """What should air at the coming boundaries, ready entries only."""
         planned = []
         turns: Counter[tuple[str, str]] = Counter()
-        for entry in self.queue.plan(PLANNED_AIRINGS, lambda entry: self._look_up(entry).readiness):
+        for entry in self.queue.plan(PLANNED_AIRINGS, self._readiness):
             prepared = self._look_up(entry)
             if prepared.clip is not None:
                 turn = entry.id, prepared.clip.key
                 turns[turn] += 1
                 planned.append(self._promise(entry, prepared.clip, prepared.length_s, turns[turn]))
         return planned
+
+    def _readiness(self, entry: Entry) -> Readiness:
+        # Of what is far away nothing is known; a list of 100,000 entries is not asked for one by one.
+        return self._look_up(entry).readiness if entry.id in self._wanted_ids else Readiness.PENDING
 
     def _promise(self, entry: Entry, clip: PreparedClip, length_s: float | None, turn: int) -> Planned:
         # Named for what it is: plans made again in a storm of edits promise the same airings, and the host may air one of any of them.
@@ -139,32 +144,40 @@ class Rundown:
         return prepared.clip.duration_s if prepared.clip and not prepared.clip.growing else prepared.length_s
 
     def wants(self, now_ns: int) -> list[Want]:
-        """What will air and when, soonest first: what the preparer should work on."""
+        """What will air and when, soonest first: what the preparer should work on, and what a plan is made of."""
         wants = []
+        coming = self._coming()
+        self._wanted_ids = {entry.id for entry, _ in coming}
         now = self.now.planned
         if now is not None and self._is_growing(now.entry):
             wants.append(Want(now.entry, 0.0))  # it airs while it is being prepared: nothing is needed sooner
         due_s = self.ends_in_s(now_ns) or 0.0
-        for entry in self._wanted():
+        for entry, times in coming:
             wants.append(Want(entry, due_s))
             prepared = self._look_up(entry)
             if prepared.readiness is not Readiness.REFUSED:
-                due_s += self._length_s(prepared) or UNKNOWN_LENGTH_S
+                due_s += times * (self._length_s(prepared) or UNKNOWN_LENGTH_S)
         return wants
 
     def _is_growing(self, entry: Entry) -> bool:
         clip = self._look_up(entry).clip
         return clip is not None and clip.growing
 
-    def _wanted(self) -> list[Entry]:
-        """The coming entries as far as WANTED_ENTRIES that may air; refused ones stand between them and stay known."""
+    def _coming(self) -> list[tuple[Entry, int]]:
+        """The coming entries, each once, with how often it airs in a row: the list once round, or about WANTED_ENTRIES that may air.
+
+        Refused ones stand between them and stay known.
+        """
         listed = len(self.playlist.entries) if self.playlist else 0
-        count = min(WANTED_ENTRIES, listed)
+        count = min(WANTED_ENTRIES, 2 * listed)
         while True:
-            coming = self.queue.upcoming(count)
-            if count >= listed or len(coming) - sum(map(self.is_refused, coming)) >= WANTED_ENTRIES // 2:
-                return coming
-            count = min(2 * count, listed)
+            turns = self.queue.turns(count)
+            if count >= 2 * listed or sum(not self.is_refused(entry) for entry, _ in turns) >= WANTED_ENTRIES // 2:
+                first: dict[str, tuple[Entry, int]] = {}
+                for entry, times in turns:
+                    first.setdefault(entry.id, (entry, times))
+                return list(first.values())
+            count = min(2 * count, 2 * listed)
 
     def is_looked_up(self) -> bool:
         """There is a list, and it is known of the coming clips whether they are prepared."""
@@ -177,12 +190,11 @@ class Rundown:
     def dry_in_s(self, now_ns: int) -> float | None:
         """How soon a clip is due that is not prepared now, were none prepared any more; None when the whole list is."""
         at_s = self.ends_in_s(now_ns) or 0.0
-        listed = len(self.playlist.entries) if self.playlist else 0
-        for entry in self.queue.upcoming(min(WANTED_ENTRIES, listed), self.is_refused):
+        for entry, times in self._coming():
             prepared = self._look_up(entry)
-            if prepared.readiness is not Readiness.READY:
+            if prepared.readiness is Readiness.PENDING:
                 return at_s
-            at_s += self._length_s(prepared) or 0.0
+            at_s += times * (self._length_s(prepared) or 0.0) if prepared.readiness is Readiness.READY else 0.0
         return None
 
     # -- what people see ----------------------------------------------------------------------------------------

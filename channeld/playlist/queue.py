@@ -7,6 +7,7 @@ Pure: no files, threads or clocks. Not thread-safe; one thread of control owns a
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal
 
 from channeld.playlist.course import Course
@@ -87,6 +88,12 @@ class Queue:
         """The same as if everything without a fault, and not refused, were ready: what to show and what to prepare, soonest first."""
         refuses = is_refused or (lambda _: False)
         return self._pick(count, _Judge(self._roster, lambda entry: Readiness.REFUSED if refuses(entry) else Readiness.READY))
+
+    def turns(self, count: int, is_refused: Callable[[Entry], bool] | None = None) -> list[tuple[Entry, int]]:
+        """The same, each with how often it airs in a row: `count` turns, whatever their repeats."""
+        refuses = is_refused or (lambda _: False)
+        judge = _Judge(self._roster, lambda entry: Readiness.REFUSED if refuses(entry) else Readiness.READY)
+        return list(islice(self._turns(judge), count))
 
     def listed(self, position: int) -> Entry:
         """The entry at a position of the newest list, from 0, under its lasting id."""

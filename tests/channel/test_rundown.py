@@ -54,8 +54,14 @@ def listed(tmp_path: Path, names: Iterable[str]) -> Playlist:
 def rundown_of(tmp_path: Path, *names: str) -> tuple[Rundown, Shelf]:
     shelf = Shelf()
     made = Rundown(Queue("sequential", 0), shelf.look_up)
-    made.apply(listed(tmp_path, names))
+    take(made, listed(tmp_path, names))
     return made, shelf
+
+
+def take(rundown: Rundown, playlist: Playlist) -> None:
+    """An edit: what is wanted is told, and only of that a plan is made."""
+    rundown.apply(playlist)
+    rundown.wants(0)
 
 
 def air(rundown: Rundown, planned: Planned, *, at_s: float = 0.0) -> list[str]:
@@ -85,7 +91,7 @@ def test_an_airing_of_any_plan_of_a_storm_of_edits_is_understood(tmp_path: Path)
     rundown, _ = rundown_of(tmp_path, "a", "b", "c")
     old = rundown.plan()[0]
     for number in range(500):
-        rundown.apply(listed(tmp_path, ["a", "b", "c", f"x{number}"]))
+        take(rundown, listed(tmp_path, ["a", "b", "c", f"x{number}"]))
         rundown.plan()
     air(rundown, old)
     assert rundown.now.planned is not None and rundown.now.planned.entry.locator == "a"
@@ -112,7 +118,7 @@ def test_what_was_removed_in_two_edits_and_airs_all_the_same_stops_nothing(tmp_p
     rundown, _ = rundown_of(tmp_path, "a", "b", "c", "d")
     air(rundown, rundown.plan()[0])
     promised = rundown.plan()
-    rundown.apply(listed(tmp_path, ["a", "d"]))
+    take(rundown, listed(tmp_path, ["a", "d"]))
     air(rundown, promised[0])
     air(rundown, promised[1])
     assert rundown.now.planned is not None and rundown.now.planned.entry.locator == "c"
@@ -139,7 +145,7 @@ def test_an_entry_not_ready_at_its_turn_is_passed_over_and_airs_when_it_is(tmp_p
 def test_repeats_air_in_a_row_and_are_shown_so(tmp_path: Path) -> None:
     rundown, _ = rundown_of(tmp_path, "a", "b")
     playlist = listed(tmp_path, ["a", "b"])
-    rundown.apply(replace(playlist, entries=(replace(playlist.entries[0], repeat=2), playlist.entries[1])))
+    take(rundown, replace(playlist, entries=(replace(playlist.entries[0], repeat=2), playlist.entries[1])))
     assert names(rundown.plan())[:4] == ["a", "a", "b", "a"]
     air(rundown, rundown.plan()[0])
     assert names(rundown.plan())[:3] == ["a", "b", "a"]
@@ -188,7 +194,7 @@ def test_times_of_what_is_next_end_behind_an_unknown_length(tmp_path: Path) -> N
 
 def test_the_same_id_stands_in_now_next_skipped_and_the_list(tmp_path: Path) -> None:
     rundown, shelf = rundown_of(tmp_path, "a", "b")
-    rundown.apply(listed(tmp_path, ["z", "a", "b"]))
+    take(rundown, listed(tmp_path, ["z", "a", "b"]))
     shelf.refuse("b")
     of_list = {entry.locator: entry.id for entry in rundown.listed()}
     skipped = rundown.describe_skipped({entry.content: "no frame decodes" for entry in rundown.listed() if entry.locator == "b"})
@@ -242,8 +248,31 @@ def test_secrets_of_a_url_are_not_shown(tmp_path: Path) -> None:
     shelf = Shelf()
     rundown = Rundown(Queue("sequential", 0), shelf.look_up)
     text = b"https://user:hunter2@example.org/film.mp4?token=s3cret\n"
-    rundown.apply(parse(text, source=tmp_path / "list.txt", rules=PathRules((tmp_path,), ("https",), False)))
+    take(rundown, parse(text, source=tmp_path / "list.txt", rules=PathRules((tmp_path,), ("https",), False)))
     air(rundown, rundown.plan()[0])
     shown = str([rundown.describe_now(0), rundown.describe_next(2, now_ns=0, wall_s=WALL_S)])
     assert "example.org/film.mp4" in shown
     assert "hunter2" not in shown and "s3cret" not in shown
+
+
+def test_a_plan_of_a_long_list_asks_only_for_what_is_wanted(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    asked: list[str] = []
+
+    def look_up(entry: Entry) -> Prepared:
+        asked.append(entry.id)
+        return Prepared(Readiness.PENDING)
+
+    rundown = Rundown(Queue("sequential", 0), look_up)
+    text = b"a\n" * (5 * module.WANTED_ENTRIES)
+    take(rundown, parse(text, source=tmp_path / "list.txt", rules=PathRules((tmp_path,), (), False)))
+    asked.clear()
+    assert rundown.plan() == []
+    assert len(asked) == module.WANTED_ENTRIES
+
+
+def test_what_comes_after_many_repeats_is_wanted_and_due_when_they_are_over(tmp_path: Path) -> None:
+    rundown, _ = rundown_of(tmp_path, "a", "b")
+    playlist = listed(tmp_path, ["a", "b"])
+    take(rundown, replace(playlist, entries=(replace(playlist.entries[0], repeat=1_000_000), playlist.entries[1])))
+    assert [(want.entry.locator, want.due_s) for want in rundown.wants(0)] == [("a", 0.0), ("b", 1_000_000 * CLIP_S)]
