@@ -147,8 +147,9 @@ def test_a_fifo_gets_every_byte_of_the_bus_in_order(station: Station, fifo: Fifo
 def test_an_unread_fifo_is_backpressure_and_the_feed_waits(station: Station, fifo: Fifo, until: Until) -> None:
     station.publish(1)
     add(station, fifo)
+    until(lambda: fifo.waiting > 0)
     station.publish(60)
-    until(lambda: fifo.waiting == PIPE_BYTES and figures(station)["behind"] == 61)
+    until(lambda: fifo.waiting == PIPE_BYTES and figures(station)["behind"] >= 60)
     assert figures(station)["jumps"] == 0
     drain(fifo, until, b"".join(station.sent))
     assert bytes(fifo.got) == b"".join(station.sent)
