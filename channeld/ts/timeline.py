@@ -29,7 +29,7 @@ def read_timestamps(packets: Packets, rows: Ints, at: Ints) -> Ints:
     return result
 
 
-def write_timestamps(packets: Packets, rows: Ints, at: Ints, ticks: Ints, *, prefix: Ints) -> None:
+def write_timestamps(packets: Packets, rows: Ints, at: Ints, ticks: Ints, *, prefix: Ints | int) -> None:
     """Write PTS or DTS fields; `prefix` is the four leading bits of each (2 alone, 3 and 1 for a PTS with its DTS)."""
     value = ticks % WRAP_TICKS
     field = np.empty((len(rows), 5), dtype=np.uint8)
