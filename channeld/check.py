@@ -4,6 +4,7 @@ Rule: looks at everything, changes nothing, and finds all there is in one go; wh
 what costs an entry or an output is a warning. Run by `channeld check`, on one thread.
 """
 
+import contextlib
 import os
 import re
 import socket
@@ -47,11 +48,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """How much of a channel's loop is prepared, in seconds; `loop_bytes` is what the whole loop takes in the cache."""
+    """How much of a channel's loop is prepared, in seconds; `loop_bytes` is what the whole loop takes in the cache.
+
+    `dry_after_s`: how much of the list's beginning is prepared, None when all of it is.
+    """
 
     ready_s: float
     needed_s: float
     loop_bytes: int
+    dry_after_s: float | None = None
+    fits_cache: bool = True
 
 
 MeasureReadiness = Callable[[Config, ChannelSpec, Playlist], Readiness]
@@ -140,7 +146,8 @@ def _check_channel(report: CheckReport, config: Config, channel: ChannelSpec, me
     report.warnings += [Finding(notice.message, playlist.source, notice.line) for notice in playlist.warnings]
     _check_entries(report, playlist)
     if measure is not None:
-        report.readiness[channel.id] = measure(config, channel, playlist)
+        with contextlib.suppress(ProcessError):  # no FFmpeg: told by itself
+            report.readiness[channel.id] = measure(config, channel, playlist)
 
 
 def _check_entries(report: CheckReport, playlist: Playlist) -> None:

@@ -18,6 +18,7 @@ from rich.live import Live
 from channeld import __version__
 from channeld.base.errors import ChannelError, ConfigError, MediaError, PlaylistError, ProbeError
 from channeld.check import check as check_configuration
+from channeld.check_stock import measure_once
 from channeld.cli_client import AdminClient, DaemonUnreachable, NotAllowed, connect
 from channeld.cli_prepare import Preparation, wanted_clips, writing
 from channeld.cli_render import console, show_check, show_error, show_note, show_probe, status_table
@@ -133,7 +134,7 @@ def demo(
 @_verb
 def check(config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """Check the configuration and all that it names: playlists, filler, folders, FFmpeg, push targets."""
-    report = check_configuration(config or default_path())
+    report = check_configuration(config or default_path(), measure=measure_once())
     if as_json:
         _write_json(report.to_json())
     else:

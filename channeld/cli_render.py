@@ -59,7 +59,9 @@ def show_check(report: CheckReport) -> None:
     for note in report.notes:
         out.print(plain(note))
     for channel, each in report.readiness.items():
-        out.print(plain(f"{channel}: {hours(each.ready_s)} of {hours(each.needed_s)} prepared"))
+        dry = "" if each.dry_after_s is None else f", the first {clock(each.dry_after_s)} without a gap"
+        room = "" if each.fits_cache else ", the loop does not fit the cache"
+        out.print(plain(f"{channel}: {hours(each.ready_s)} of {hours(each.needed_s)} prepared{dry}{room}"))
     verdict = f"{_count(len(report.errors), 'error')}, {_count(len(report.warnings), 'warning')}"
     out.print(Text(verdict, style="red" if report.errors else "yellow" if report.warnings else "green"))
 
@@ -118,8 +120,10 @@ def _outputs(outputs: list[dict[str, Any]]) -> Text:
 def _prepared(prepared: dict[str, Any] | None) -> str:
     if not prepared:
         return "–"
-    eta = prepared.get("eta_s")
-    return f"{hours(prepared.get('ready_s'))} of {hours(prepared.get('needed_s'))}" + (f", {clock(eta)} to go" if eta else "")
+    told = f"{hours(prepared.get('ready_s'))} of {hours(prepared.get('needed_s'))}"
+    told += f", {clock(prepared['eta_s'])} to go" if prepared.get("eta_s") else ""
+    told += f", dry at {plain(prepared['dry_at'])[11:16]} UTC" if prepared.get("dry_at") else ""
+    return told + (", loop does not fit" if prepared.get("fits_cache") is False else "")
 
 
 def show_probe(name: str, facts: MediaFacts, chosen: AudioFacts | None) -> None:

@@ -60,6 +60,28 @@ class NextModel(BaseModel):
     ready: bool
 
 
+class SkippedModel(BaseModel):
+    """An entry of the list that will not air as it is, and why."""
+
+    entry: str
+    path: str
+    reason: str
+
+
+class PreparedModel(BaseModel):
+    """How much of the loop is prepared, in seconds of air.
+
+    `eta_s`: work that is left, null while its speed is unknown. `dry_at`: when the first clip is due that is not prepared
+    now, null when all are. `fits_cache`: the loops of all channels fit the cache together.
+    """
+
+    ready_s: float
+    needed_s: float
+    eta_s: float | None
+    dry_at: str | None
+    fits_cache: bool
+
+
 class OutputModel(BaseModel):
     """One output; secrets in its URL are masked."""
 
@@ -91,9 +113,10 @@ class ChannelModel(BaseModel):
     edit_error: EditErrorModel | None
     now: NowModel | None
     next: list[NextModel]
+    skipped: list[SkippedModel]
     outputs: list[OutputModel]
     timeline: dict[str, int]
-    prepared: dict[str, Any]
+    prepared: PreparedModel
 
 
 class HealthModel(BaseModel):

@@ -44,7 +44,7 @@ class ClipCache:
         self._lock = threading.RLock()  # guards the tables; held over renames and unlinks of small files, never over media
         self._clips: dict[str, PreparedClip] = {}
         self._pins: dict[str, int] = {}
-        self._refusals: dict[str, str] = _load_refusals(root / "refusals.json")
+        self._refusals: dict[str, str] = load_refusals(root / "refusals.json")
         self.fingerprints = FingerprintBook(root / "fingerprints.json")
         self.urls = UrlBook(root / "urls.json")
         self.notes: list[str] = []
@@ -221,7 +221,8 @@ def _remove(idx: Path) -> None:
     idx.with_suffix(".ts").unlink(missing_ok=True)
 
 
-def _load_refusals(path: Path) -> dict[str, str]:
+def load_refusals(path: Path) -> dict[str, str]:
+    """Why clips cannot be prepared, by key; empty where there is no such file."""
     with contextlib.suppress(OSError, ValueError):
         found = json.loads(path.read_bytes())
         if isinstance(found, dict):
