@@ -31,9 +31,9 @@ SMALL = Profile("small", 320, 180, FrameRate(25, 1), 400_000, 64_000, gop_second
 TIMEOUT_S = 40.0
 
 
-def until(condition: Callable[[], object], what: str) -> None:
+def until(condition: Callable[[], object], what: str, *, timeout_s: float = TIMEOUT_S) -> None:
     """Poll until it holds."""
-    deadline = time.monotonic() + TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"never came: {what}"
         time.sleep(0.02)

@@ -1,0 +1,162 @@
+"""The daemon as systemd sees it: told when it is ready, fed while it turns, gone with all its children."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from clips import numbered_clip
+from station import until
+
+CONFIG = """
+state_dir: state
+runtime_dir: run
+hls_dir: hls
+admin: {{listen: "127.0.0.1:{admin}"}}
+media: {{listen: "127.0.0.1:{media}"}}
+profiles:
+  small: {{width: 320, height: 180, fps: 25, video_bitrate: 400k, audio_bitrate: 64k, gop_seconds: 1}}
+defaults: {{profile: small}}
+channels:
+  one: {{playlist: list.txt, outputs: [{{hls: {{segment_seconds: 2}}}}]}}
+"""
+
+
+class Daemon:
+    """`channeld run` with a socket where systemd would listen."""
+
+    def __init__(self, folder: Path, notices: Path) -> None:
+        self._log = (folder / "log").open("ab")
+        self._inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._inbox.bind(str(notices))
+        self._inbox.setblocking(False)
+        self.notices: list[str] = []
+        environment = {**os.environ, "NOTIFY_SOCKET": str(notices)}
+        argv = [sys.executable, "-m", "channeld", "run", "--config", str(folder / "channeld.yaml")]
+        self.process = subprocess.Popen(argv, stdout=self._log, stderr=self._log, env=environment, start_new_session=True)
+        self.log = folder / "log"
+
+    def told(self, notice: str) -> bool:
+        """systemd has heard it."""
+        try:
+            while True:
+                self.notices += self._inbox.recv(4096).decode().splitlines()
+        except BlockingIOError:
+            return notice in self.notices
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._inbox.close()
+        self._log.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Callable[[], Daemon]]:
+    (tmp_path / "channeld.yaml").write_text(CONFIG.format(admin=free_port(), media=free_port()))
+    running: list[Daemon] = []
+
+    def run() -> Daemon:
+        running.append(Daemon(tmp_path, tmp_path / f"notify{len(running)}"))
+        return running[-1]
+
+    yield run
+    for daemon in running:
+        daemon.close()
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_systemd_is_told_ready_fed_and_told_the_end(start: Callable[[], Daemon], tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("")
+    daemon = start()
+    until(lambda: daemon.told("READY=1"), "READY")
+    until(lambda: daemon.told("WATCHDOG=1"), "WATCHDOG")
+    children = daemon.children()
+    assert len(children) >= 2  # a playout host and a media worker
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(20) == 0
+    assert daemon.told("STOPPING=1")
+    assert gone(children)
+
+
+def test_a_frozen_host_is_not_fed_and_feeding_goes_on_when_it_turns_again(start: Callable[[], Daemon], tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("")
+    daemon = start()
+    until(lambda: daemon.told("WATCHDOG=1"), "WATCHDOG")
+    (host,) = [child for child in daemon.children() if "channeld.playout.host" in child.cmdline()]
+    host.suspend()
+
+    def is_hungry() -> bool:
+        """Five looks of the daemon's, a second each, went by without a meal."""
+        daemon.told("")
+        before = len(daemon.notices)
+        try:
+            until(lambda: daemon.told("") or len(daemon.notices) > before, "a meal", timeout_s=4)
+        except AssertionError:
+            return True
+        return False
+
+    until(is_hungry, "hunger")
+    host.resume()
+    before = len(daemon.notices)
+    until(lambda: daemon.told("") or len(daemon.notices) > before, "a meal")
+
+
+def test_a_daemon_stopped_while_it_prepares_leaves_no_child(start: Callable[[], Daemon], tmp_path: Path) -> None:
+    numbered_clip(tmp_path / "long.mp4", frames=3000, size=(320, 180))
+    (tmp_path / "list.txt").write_text("long.mp4\n")
+    daemon = start()
+    until(lambda: list((tmp_path / "state" / "cache").rglob("*.ts.part")), "a growing clip")
+    children = daemon.children()
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(20) == 0
+    assert gone(children)
+    assert not list((tmp_path / "state" / "cache").rglob("*.part"))
+    assert "Traceback" not in daemon.log.read_text()
+
+
+def test_children_die_with_a_daemon_that_is_killed(start: Callable[[], Daemon], tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("")
+    daemon = start()
+    until(lambda: daemon.told("READY=1"), "READY")
+    children = daemon.children()
+    daemon.process.kill()
+    daemon.process.wait()
+    until(lambda: gone(children), "the end of all children")
+
+
+def test_a_second_daemon_is_refused_with_the_first_ones_pid(start: Callable[[], Daemon], tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("")
+    first = start()
+    until(lambda: first.told("READY=1"), "READY")
+    second = start()
+    assert second.process.wait(20) == 1
+    assert f"pid {first.process.pid}" in second.log.read_text()
+    assert first.process.poll() is None
+
+
+def test_an_address_in_use_is_told_and_nothing_is_left(start: Callable[[], Daemon], tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("")
+    config = tmp_path / "channeld.yaml"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        lines = [f'admin: {{listen: "127.0.0.1:{port}"}}' if line.startswith("admin") else line for line in config.read_text().splitlines()]
+        config.write_text("\n".join(lines))
+        daemon = start()
+        assert daemon.process.wait(30) == 2
+    said = daemon.log.read_text()
+    assert str(port) in said and "Traceback" not in said
