@@ -6,7 +6,7 @@ Control loop's thread only.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,8 +105,11 @@ class Rundown:
         """What was promised under an airing's name."""
         return self._promised.get(airing) if airing is not None else None
 
-    def started(self, serial: int, airing: str | None, *, started_ns: int, started_wall_s: float) -> list[Entry]:
-        """The host began an airing; gives the entries passed over by it."""
+    def started(
+        self, serial: int, airing: str | None, *, started_ns: int, started_wall_s: float, late: Collection[str] = ()
+    ) -> list[Entry]:
+        """The host began an airing; gives the entries passed over by it. `late`: planned airings that it did not have in memory."""
+        overtaken = {each.entry.id for name in late if (each := self.find(name)) is not None}
         planned = self.find(airing)
         self.now = Now(serial, planned, started_ns, started_wall_s)
         # One plan carries the host over that many boundaries at most.
@@ -116,7 +119,7 @@ class Rundown:
         if planned is None:
             return []
         try:
-            return self.queue.started(planned.entry.id)
+            return self.queue.started(planned.entry.id, overtaken - {planned.entry.id})
         except ValueError as error:
             # Two edits took it out while the host was faster than control: it airs, and the list goes on from where it was.
             log.warning("airing_unknown", entry=planned.entry.id, error=str(error))

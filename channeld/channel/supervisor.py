@@ -269,7 +269,9 @@ class Supervisor:
         self._life.aired()
         started_ns = values["due_ns"]
         started_wall_s = self._means.clock.wall_s() - (self._means.clock.monotonic_ns() - started_ns) / NS_PER_SECOND
-        passed = self.rundown.started(values["serial"], values["airing"], started_ns=started_ns, started_wall_s=started_wall_s)
+        passed = self.rundown.started(
+            values["serial"], values["airing"], started_ns=started_ns, started_wall_s=started_wall_s, late=values["passed_over"]
+        )
         entry = self.rundown.now.planned.entry if self.rundown.now.planned else None
         title, path = (entry.title, redact_text(entry.locator)) if entry else (None, None)
         facts = {"channel": self.settings.id, "entry": values["entry"], "serial": values["serial"], "at": iso_utc(started_wall_s)}

@@ -5,7 +5,7 @@ over because it was not ready keeps its turn. The plan made after an entry start
 Pure: no files, threads or clocks. Not thread-safe; one thread of control owns a channel's queue.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
@@ -108,12 +108,13 @@ class Queue:
         self._insertions[inserted.id] = inserted, inserted.repeat
         return inserted
 
-    def started(self, entry_id: str) -> list[Entry]:
+    def started(self, entry_id: str, late: Collection[str] = ()) -> list[Entry]:
         """The airing of an entry of the last plan began; gives those passed over by it, not ready in time.
 
-        Raises ValueError for an id that was never planned.
+        `late` names entries that were ready for the plan, but not where it airs. Raises ValueError for an id that was never planned.
         """
         last = None if self.current is None else self.current.id
+        self._waiting.update(late)
         if entry_id in self._insertions:
             self._start_insertion(entry_id)
             return []

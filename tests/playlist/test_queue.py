@@ -152,6 +152,15 @@ def test_an_entry_with_a_fault_never_airs_and_is_not_asked_about():
     assert names(queue.upcoming(2)) == ["b", "b"]
 
 
+def test_one_that_was_ready_but_not_in_memory_at_the_boundary_keeps_its_turn():
+    queue = queue_of("a", "b", "c", playing="a")
+    planned = queue.plan(3, by_name())
+    assert names(planned) == ["b", "c", "a"]
+    passed = queue.started(planned[1].id, {planned[0].id})
+    assert names(passed) == ["b"]
+    assert names(queue.plan(3, by_name())) == ["b", "a", "b"]
+
+
 def test_one_passed_over_is_told_and_airs_first_once_it_is_ready():
     queue = queue_of(*"abcde", playing="a")
     plan = queue.plan(1, by_name(pending="bc"))
