@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 
+from judge.hls_recorder import HlsRecorder
 from nginx_origin import NginxOrigin
 
 PACKET_BYTES = 188
@@ -98,3 +99,8 @@ class RecordingOrigin(NginxOrigin):
     def recorded(self, name: str) -> list[Path]:
         """The stream's FLV files, one for each time it was published, oldest first."""
         return sorted(self.recordings.glob(f"{name}-*.flv"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def nginx_faults(recorder: HlsRecorder) -> list[str]:
+    """Faults of nginx's manifest, but for the one that is its muxer's own: the target is the longest segment listed now."""
+    return [fault for fault in recorder.faults(discontinuities=0) if not fault.startswith("target_duration_s changes")]

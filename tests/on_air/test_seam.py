@@ -19,7 +19,7 @@ from judge.flv import read_flv
 from judge.hls_recorder import HlsRecorder
 from judge.ts import NGINX_HLS, read_ts
 from nginx_origin import missing_parts, wait_until
-from recordings import RecordingOrigin, TsRecorder
+from recordings import RecordingOrigin, TsRecorder, nginx_faults
 from running import FPS, RunningDaemon, origin_ports, prepare
 from timeline import WATCHED, Numbered, Timeline, content_faults, timeline_of
 
@@ -199,7 +199,7 @@ def test_every_picture_of_the_recorded_rtmp_stream_stands_in_its_place(broadcast
 @needs_nginx
 def test_nginxs_manifest_has_no_seam(broadcast: Broadcast) -> None:
     assert broadcast.nginx is not None
-    assert broadcast.nginx.faults(discontinuities=0) == []
+    assert nginx_faults(broadcast.nginx) == []
 
 
 @needs_nginx
