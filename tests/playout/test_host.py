@@ -118,6 +118,7 @@ def test_media_workers_hear_the_heads(host: HostProcess, second_clip: PreparedCl
 
 def test_stop_ends_the_bus_and_gives_everything_back(host: HostProcess, long_clip, second_clip, until: Until) -> None:
     ring = host.on_air("one", entry_of(long_clip, "a"), entry_of(second_clip, "b"))
+    goes_on(ring, until)  # behind the start, and the descriptor that it sent
     per_ring = sum("channeld-bus" in name for name in host.files())
     other = host.on_air("other")
     host.wire.send("stop", channel="one")
