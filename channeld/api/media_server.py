@@ -15,6 +15,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from channeld.api.quiet_server import QuietServer
+
 MAX_HEAD_BYTES = 16 * 1024
 HEAD_TIMEOUT_S = 10.0
 STALL_TIMEOUT_S = 30.0
@@ -96,7 +98,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 setattr(self, name, None)
 
 
-class MediaServer(uvicorn.Server):
+class MediaServer(QuietServer):
     """uvicorn without signal handlers of its own; `on_ready` is called once it accepts connections."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:

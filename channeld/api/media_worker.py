@@ -80,7 +80,7 @@ class Origin:
 
     async def close(self) -> None:
         """Let running requests end for a moment, then everything."""
-        self._server.should_exit = True
+        self._server.stop()
         if self._serving is not None:
             await self._serving
         await asyncio.to_thread(self.packaging.close)

@@ -21,6 +21,7 @@ import uvicorn
 from channeld.api.admin_connection import BoundedConnection
 from channeld.api.admin_gate import MAX_HEAD_BYTES
 from channeld.api.admin_tls import Certificate
+from channeld.api.quiet_server import QuietServer
 from channeld.base.errors import ConfigError
 from channeld.base.worker import Worker
 from channeld.config_values import ListenSpec, TlsSpec, parse_listen
@@ -70,10 +71,10 @@ class AdminServer(Worker):
             self._ready.set()
 
     def wake(self) -> None:
-        self._server.should_exit = True
+        self._server.stop()
 
 
-class _Server(uvicorn.Server):
+class _Server(QuietServer):
     """uvicorn, telling when it serves, with a bound on TLS handshakes and a certificate that follows its files."""
 
     def __init__(self, config: uvicorn.Config, certificate: Certificate | None, ready: threading.Event) -> None:

@@ -200,13 +200,19 @@ class MediaHub:
             tls=values.tls,
             reuse_port=values.workers > 1,
         )
-        for host in range(self._hosts.count):
+        for host in self._hosts_in_use():
             self._join_heads(number, host)
         for channel in self._served:
             self._order(channel, number)
 
+    def _hosts_in_use(self) -> set[int]:
+        """Hosts of channels that are served: a worker is not woken for what it need not know."""
+        return {self._hosts.host_of(channel) for channel in self._served}
+
     def host_started(self, host: int) -> None:
         """A host is there (again): have it tell every worker its heads."""
+        if host not in self._hosts_in_use():
+            return
         for number in self._links:
             self._join_heads(number, host)
 
@@ -234,6 +240,9 @@ class MediaHub:
         if message.kind == "ready":
             self.port, self.problem = values["port"], None
             log.info("media_listening", port=self.port)
+        elif message.kind == "failed" and values.get("output") is None:
+            self.problem = str(values.get("error"))
+            log.error("media_order_failed", channel=values.get("channel"), error=self.problem)
         elif message.kind in ("progress", "recovered", "failed"):
             state = self._states.get((values["channel"], values["output"]))
             if state is None:
@@ -261,10 +270,14 @@ class MediaHub:
             os.close(held[1])
 
     def serve(self, channel: str, targets: Sequence[ServedTarget]) -> None:
+        host = self._hosts.host_of(channel)
+        is_host_new = host not in self._hosts_in_use()
         self._served[channel] = targets
         for target in targets:
             self._states[(channel, target.name)] = _fresh("starting")
         for number in self._links:
+            if is_host_new:
+                self._join_heads(number, host)
             self._order(channel, number)
 
     def _order(self, channel: str, number: int) -> None:

@@ -5,7 +5,7 @@ told; the others see nothing. The thread touches memory only, and shares its int
 """
 
 import heapq
-import threading
+import queue
 import time
 import traceback
 from collections import deque
@@ -57,19 +57,17 @@ class Schedule(Worker):
         self._on_crashed = on_crashed
         self._heap: list[tuple[int, int, Air]] = []
         self._count = 0
-        self._commands: deque[Callable[[], None]] = deque()
-        self._wake = threading.Semaphore(0)
+        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.lateness = RecentLateness()
         self.turned_ns = time.monotonic_ns()
         self.airs: dict[str, Air] = {}
 
     def post(self, command: Callable[[], None]) -> None:
         """Have a command run between two releases."""
-        self._commands.append(command)
-        self._wake.release()
+        self._commands.put(command)
 
     def wake(self) -> None:
-        self._wake.release()
+        self.post(lambda: None)
 
     def tell(self, channel: str, action: Callable[[Air], object]) -> None:
         """Have an action done to a channel between two releases, if it is on air then; one that raises takes the channel off."""
@@ -105,13 +103,16 @@ class Schedule(Worker):
         while not self.stopping.is_set():
             wait_s = self.turn()
             if wait_s > 0:
-                self._wake.acquire(timeout=wait_s)
+                try:
+                    self._commands.get(timeout=wait_s)()
+                except queue.Empty:
+                    continue
 
     def turn(self) -> float:
         """Run commands, release at most one slice that is due; gives the seconds until the next one is."""
         self.turned_ns = time.monotonic_ns()
-        while self._commands:
-            self._commands.popleft()()
+        while not self._commands.empty():
+            self._commands.get_nowait()()
         if not self._heap:
             return MAX_WAIT_S
         due_ns, _, air = self._heap[0]

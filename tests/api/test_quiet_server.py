@@ -1,0 +1,55 @@
+"""A server that sleeps still hears at once that it should end."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from channeld.api.quiet_server import QuietServer
+
+
+async def hello(scope: dict[str, Any], _receive: Callable[[], Awaitable[Any]], send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+class SleepyServer(QuietServer):
+    """Its next tick never comes while a test runs."""
+
+    tick_s = 3600.0
+
+
+def make_server() -> SleepyServer:
+    return SleepyServer(uvicorn.Config(hello, lifespan="off", log_config=None, timeout_graceful_shutdown=1))
+
+
+@pytest.fixture
+def listener() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
+
+
+def test_a_sleeping_server_answers_and_ends_when_another_thread_says_so(listener: socket.socket) -> None:
+    server = make_server()
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
+    thread.start()
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=10)
+    finally:
+        server.stop()
+        thread.join(20)
+    assert (answer.text, thread.is_alive()) == ("hello", False)
+    assert "date" in answer.headers
+    server.stop()
+
+
+def test_a_server_stopped_before_it_serves_ends_at_once(listener: socket.socket) -> None:
+    server = make_server()
+    server.stop()
+    asyncio.run(asyncio.wait_for(server.serve([listener]), 20))
+    listener.close()
