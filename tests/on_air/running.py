@@ -184,10 +184,10 @@ class RunningDaemon:
         with self.client() as client:
             return client.get(path).raise_for_status().json()
 
-    def post(self, path: str, **body: Any) -> httpx.Response:
+    def post(self, route: str, **body: Any) -> httpx.Response:
         """One order."""
         with self.client() as client:
-            return client.post(path, json=body) if body else client.post(path)
+            return client.post(route, json=body) if body else client.post(route)
 
     def channel(self, channel: str) -> dict[str, Any]:
         """The channel as the admin interface describes it."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +237,8 @@ def test_the_embedded_origin_has_no_seam(storm: Storm) -> None:
     assert report.faults() == []
 
 
-def test_the_filler_never_airs_and_no_clip_breaks_off(storm: Storm) -> None:
+def test_the_filler_never_airs_and_every_clip_plays_to_its_end(storm: Storm) -> None:
     assert None not in storm.timeline.paths[1:]
+    assert {after - before for before, after in pairwise(storm.timeline.joins[1:])} == {DECK["d0.mp4"].frames}
     assert {entry["reason"] for entry in storm.log if entry["event"] == "entry_broken_off"} == set()
     assert set(storm.complaints) <= {"playlist_refused"}
