@@ -89,6 +89,11 @@ class Air:
         """What is released now was due before the channel began: the burst that fills readers' buffers."""
         return self._splicer.next_dts - self._splicer.state.origin <= self._lead_ticks
 
+    @property
+    def burst_frames(self) -> int:
+        """Frames that are released at once when the channel begins, and one slice more."""
+        return self._splicer.stream.fps.frames_in(self._lead_ticks / TICKS_PER_SECOND)
+
     def accept_plan(self, after: int, sources: list[ClipSource]) -> bool:
         """Take a new plan; False when it is stale or too late for the coming boundary."""
         if after != self.now.serial:
@@ -148,10 +153,11 @@ class Air:
         }
         return json.dumps(values, separators=(",", ":")).encode()
 
-    @property
-    def has_ready_source(self) -> bool:
-        """A planned clip could air now."""
-        return self._ready_source() is not None
+    def frames_in_memory(self) -> int:
+        """Look ahead, and count what could air without the disk: frames of the planned clips, up to the first that is not ready."""
+        self._prefetch()
+        ready = itertools.takewhile(lambda item: item.is_ready, self._plan.queue)
+        return sum(item.feed.frames_ready for item in ready)
 
     def _ready_source(self) -> Lookahead | None:
         for item in self._plan.queue:
@@ -231,15 +237,19 @@ class Air:
         )
 
     def _prefetch(self) -> None:
-        """Keep the playing clip ahead, and the beginnings of the next ones in memory."""
+        """Keep the playing clip ahead, and the beginnings of the next ones in memory: of more of them where clips are short."""
         now = self.now
         if now.lookahead is not None and now.lookahead.wants_more(self._lookahead_frames):
             self._readers.request(now.lookahead)
         self._drop_failed()
-        for number, item in enumerate(itertools.islice(self._plan.queue, PREFETCHED)):
+        missing = self._lookahead_frames - now.feed.frames_ready
+        for number, item in enumerate(self._plan.queue, 1):
             item.drain()
-            if item.wants_more(self._slice_frames if number else self._lookahead_frames):
+            if item.wants_more(self._lookahead_frames if number == 1 else self._slice_frames):
                 self._readers.request(item)
+            missing -= item.feed.frames_ready
+            if number >= PREFETCHED and (missing <= 0 or not item.is_ready):
+                break
 
     def progress(self) -> dict[str, Any]:
         """Plain values for control: what airs, how far, and where the timeline stands."""

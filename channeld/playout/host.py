@@ -188,10 +188,11 @@ class Host:
         self._schedule.post(lambda: self._schedule.add(air))
 
     def _load_first(self, air: Air, sources: list[ClipSource]) -> None:
-        """Wait a moment for the first clip, so that a channel whose clips are prepared begins with one, not with its filler."""
+        """Wait a moment for what the first burst airs: a channel whose clips are prepared begins with them, not with its filler."""
         air.accept_plan(0, sources)
+        wanted = air.burst_frames
         deadline_ns = self._clock.monotonic_ns() + int(FIRST_CLIP_WAIT_S * NS_PER_SECOND)
-        while sources and not air.has_ready_source and self._clock.monotonic_ns() < deadline_ns:
+        while sources and air.frames_in_memory() < wanted and self._clock.monotonic_ns() < deadline_ns:
             time.sleep(0.01)
 
     def _make_air(self, channel: str, values: dict[str, Any]) -> tuple[Air, RingWriter]:

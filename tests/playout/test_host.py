@@ -50,6 +50,12 @@ def test_a_channel_airs_its_plan_over_the_wire(host: HostProcess, short_clip, se
     ring.close()
 
 
+def test_short_clips_fill_the_first_burst_without_a_gap(host: HostProcess, short_clip: PreparedClip) -> None:
+    """Twelve frames each, fifty released at once: more than two clips must be in memory before the first airs."""
+    host.on_air("one", *(entry_of(short_clip, str(number)) for number in range(8)), lead_s=2.0).close()
+    assert [host.await_message("started").values["airing"] for _ in range(6)] == [str(number) for number in range(6)]
+
+
 def test_progress_tells_how_far_every_channel_is(host: HostProcess, second_clip: PreparedClip) -> None:
     host.on_air("one", entry_of(second_clip, "a")).close()
     host.await_message("started")
