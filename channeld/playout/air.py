@@ -25,6 +25,8 @@ from channeld.ts.splicer import ClipFeed, Slice, Splicer
 SLICE_S = 0.2
 HOLD_S = 0.5
 PREFETCHED = 2
+_AS_JSON = json.JSONEncoder(separators=(",", ":")).encode
+"""Made once: `json.dumps` with other than its default separators makes an encoder for each call."""
 
 Report = Callable[..., None]
 
@@ -151,7 +153,7 @@ class Air:
             "frame": now.feed.frames_sent,
             "anchor_ns": self._anchor_ns,
         }
-        return json.dumps(values, separators=(",", ":")).encode()
+        return _AS_JSON(values).encode()
 
     def frames_in_memory(self) -> int:
         """Look ahead, and count what could air without the disk: frames of the planned clips, up to the first that is not ready."""

@@ -11,7 +11,7 @@ stamped and never sent, as the clip was cut, is forgotten: only what is sent mov
 """
 
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +65,8 @@ class SplicerState:
 
     def as_dict(self) -> dict[str, int]:
         """Plain values for the bus header."""
-        return asdict(self)
+        # Not dataclasses.asdict, which copies deeply: this is called for every slice.
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True)
