@@ -81,6 +81,7 @@ def compare(folder: Path, seconds: float) -> dict[str, object]:
         "ten_channels_percent": {**percent(ten), "total": round(ten.total * 100, 3)},
         "one_more_channel_percent": round(marginal * 100, 3),
         "one_more_channel_to_copy": round(marginal / plain, 3),
+        "other_programs_percent": round(spent.others * 100, 1),
         "goals_met": {"copy": spent.total <= GOAL_COPY * plain, "encode": spent.total <= GOAL_ENCODE * encode},
     }
 

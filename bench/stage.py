@@ -99,7 +99,8 @@ class Stage:
         self._channeld("prepare", check=True)
 
     def _channeld(self, verb: str, *, check: bool) -> None:
-        subprocess.run([sys.executable, "-m", "channeld", verb, "--config", str(self.config)], check=check, cwd=REPOSITORY)
+        command = [sys.executable, "-m", "channeld", verb, "--config", str(self.config)]
+        subprocess.run(command, check=check, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
 
     def start(self, timeout_s: float = 180.0) -> None:
         """Prepare, start both, and return when every channel is on air and every push is up."""
@@ -208,11 +209,19 @@ class Spent:
 
     wall_s: float
     by_role: dict[str, float]
+    others: float
+    """Everything else on this machine: what disturbed the measurement."""
 
     @property
     def total(self) -> float:
         """All roles together."""
         return sum(self.by_role.values())
+
+
+def machine_seconds() -> float:
+    """CPU seconds that all processes and the kernel have used since the machine began."""
+    times = psutil.cpu_times()
+    return float(times.user + times.system + times.nice + times.irq + times.softirq)
 
 
 class Meter:
@@ -221,6 +230,7 @@ class Meter:
     def __init__(self, processes: dict[str, list[psutil.Process]]) -> None:
         self._processes = processes
         self._before = {role: cpu_seconds(members) for role, members in processes.items()}
+        self._machine_before = machine_seconds()
         self._began = time.monotonic()
 
     def read(self) -> Spent:
@@ -230,7 +240,7 @@ class Meter:
         for role, members in self._processes.items():
             after = cpu_seconds(members)
             spent[role] = sum(after[pid] - used for pid, used in self._before[role].items() if pid in after) / wall_s
-        return Spent(wall_s, spent)
+        return Spent(wall_s, spent, max(0.0, (machine_seconds() - self._machine_before) / wall_s - sum(spent.values())))
 
 
 def by_role(pid: int) -> dict[str, list[psutil.Process]]:
