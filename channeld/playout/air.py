@@ -78,7 +78,6 @@ class Air:
         fps = splicer.stream.fps
         self._slice_frames = max(1, fps.frames_in(SLICE_S))
         self._lookahead_frames = fps.frames_in(LOOKAHEAD_S)
-        self._hold_frames = fps.frames_in(HOLD_S)
 
     @property
     def due_ns(self) -> int:
@@ -96,14 +95,13 @@ class Air:
         """Frames that are released at once when the channel begins, and one slice more."""
         return self._splicer.stream.fps.frames_in(self._lead_ticks / TICKS_PER_SECOND)
 
-    def accept_plan(self, after: int, sources: list[ClipSource]) -> bool:
-        """Take a new plan; False when it is stale or too late for the coming boundary."""
+    def accept_plan(self, after: int, sources: list[ClipSource], *, now_ns: int) -> bool:
+        """Take a new plan at this instant of the monotonic clock; False when it is stale or too late for the coming boundary."""
         if after != self.now.serial:
             return False
-        current = self._plan
-        if current.is_for_this_boundary and self._is_near_end() and any(item.is_ready for item in current.queue):
+        if self._plan.is_for_this_boundary and self._is_near_end(now_ns) and self.has_ready_source:
             return False
-        old = list(current.queue)
+        old = list(self._plan.queue)
         queue: deque[Lookahead] = deque()
         for source in sources:
             reused = next((item for item in old if item.source.ts_path == source.ts_path and not item.failure), None)
@@ -117,9 +115,11 @@ class Air:
         self._prefetch()
         return True
 
-    def _is_near_end(self) -> bool:
+    def _is_near_end(self, now_ns: int) -> bool:
+        # By the clock, not by what is released: that is up to one slice ahead, and the half second belongs to the editor.
         now = self.now
-        return now.lookahead is not None and now.lookahead.complete and now.feed.frames_ready <= self._hold_frames
+        ends_ns = self.due_ns + int(self._splicer.stream.fps.seconds(now.feed.frames_ready) * NS_PER_SECOND)
+        return now.lookahead is not None and now.lookahead.complete and ends_ns - now_ns < HOLD_S * NS_PER_SECOND
 
     def skip(self) -> None:
         """End the playing clip at its next legal cut."""

@@ -189,7 +189,7 @@ class Host:
 
     def _load_first(self, air: Air, sources: list[ClipSource]) -> None:
         """Wait a moment for what the first burst airs: a channel whose clips are prepared begins with them, not with its filler."""
-        air.accept_plan(0, sources)
+        air.accept_plan(0, sources, now_ns=self._clock.monotonic_ns())
         wanted = air.burst_frames
         deadline_ns = self._clock.monotonic_ns() + int(FIRST_CLIP_WAIT_S * NS_PER_SECOND)
         while sources and air.frames_in_memory() < wanted and self._clock.monotonic_ns() < deadline_ns:
@@ -221,7 +221,7 @@ class Host:
 
     def _plan(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
         after, sources = int(values["after"]), _sources(values)
-        self._schedule.tell(str(values["channel"]), lambda air: air.accept_plan(after, sources))
+        self._schedule.tell(str(values["channel"]), lambda air: air.accept_plan(after, sources, now_ns=self._clock.monotonic_ns()))
 
     def _skip(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
         self._schedule.tell(str(values["channel"]), Air.skip)

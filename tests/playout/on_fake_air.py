@@ -87,7 +87,8 @@ class Channel:
 
     def plan(self, *sources: ClipSource, after: int | None = None) -> bool:
         """Plan for the coming boundary (or another), and wait until what is wanted of it is in memory."""
-        accepted = self.air.accept_plan(self.air.now.serial if after is None else after, list(sources))
+        serial = self.air.now.serial if after is None else after
+        accepted = self.air.accept_plan(serial, list(sources), now_ns=self.clock.monotonic_ns())
         self.settle()
         return accepted
 

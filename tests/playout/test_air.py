@@ -113,6 +113,16 @@ def test_the_newest_plan_of_a_boundary_counts_until_half_a_second_before_it(chan
     assert [values["airing"] for values in channel.told("started")] == ["a", "c"]
 
 
+def test_the_half_second_is_counted_by_the_clock_not_by_what_is_released_ahead(channel: Channel, short_clip, second_clip) -> None:
+    channel.plan(source_of(second_clip, "a"))
+    channel.run(0.04)
+    channel.plan(source_of(short_clip, "b"))
+    channel.run(1.40)
+    assert channel.plan(source_of(second_clip, "c")), "0.56 s before the end"
+    channel.run(0.12)
+    assert not channel.plan(source_of(short_clip, "too late")), "0.44 s before the end"
+
+
 def test_within_the_last_half_second_a_plan_still_counts_where_there_was_none(channel: Channel, short_clip, second_clip) -> None:
     channel.plan(source_of(second_clip, "a"))
     channel.run(1.8)
