@@ -99,7 +99,7 @@ class Air:
         """Take a new plan at this instant of the monotonic clock; False when it is stale or too late for the coming boundary."""
         if after != self.now.serial:
             return False
-        if self._plan.is_for_this_boundary and self._is_near_end(now_ns) and self.has_ready_source:
+        if self._plan.is_for_this_boundary and self._is_near_end(now_ns) and self._ready_source() is not None:
             return False
         old = list(self._plan.queue)
         queue: deque[Lookahead] = deque()
