@@ -232,6 +232,10 @@ class RunningDaemon:
                 found.append(entry)
         return found
 
+    def refusals(self) -> dict[str, str]:
+        """Reason of every clip refused so far, by path. A clip is named profile|path|in|out|duration, perhaps with more before."""
+        return {entry["clip"].split("|")[-4]: entry["reason"] for entry in self.log("clip_refused")}
+
     def complaints(self) -> list[str]:
         """Events of level warning and above, for a test that expects none or just some."""
         return [entry["event"] for entry in self.log() if entry.get("level") in _EVENTS]
@@ -265,9 +269,16 @@ def still_there(processes: Iterable[psutil.Process], *, within_s: float = 2.0) -
     deadline = time.monotonic() + within_s
     left = list(processes)
     while left and time.monotonic() < deadline:
-        left = [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+        left = [process for process in left if _lives(process)]
         time.sleep(0.02)
     return left
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:  # it ended between the two questions
+        return False
 
 
 def prepare(folder: Path, channels: Channels) -> Path:

@@ -120,7 +120,7 @@ def _as(make: Callable[[Path], object]) -> Callable[[Path], None]:
 
 
 PLAYLISTS: dict[str, tuple[Callable[[Path], object], int | None, str]] = {
-    "YAML error": (lambda path: path.write_text("- d0.mp4\n- [d1.mp4\n"), 2, "YAML"),
+    "YAML error": (lambda path: path.write_text("- d0.mp4\n- path: a: b\n"), 2, "not valid YAML"),
     "misspelt key": (lambda path: path.write_text("- d0.mp4\n- {path: d1.mp4, titel: x}\n"), 2, "did you mean 'title'"),
     "alias bomb": (lambda path: path.write_text("- &a d0.mp4\n- *a\n"), 1, "aliases"),
     "a tag": (lambda path: path.write_text("- !!python/object/apply:os.system [reboot]\n"), 1, "tags"),
@@ -194,12 +194,8 @@ def test_files_that_are_no_clips_are_refused_with_their_reason(target: Target) -
     bad = ["text.mp4", "empty.mkv", "concat.mp4", "remote.mp4", "noise.ts", "-i -y;$(reboot).mp4", "cut.mkv"]
     target.write_valid(*bad)
     wanted = {str(target.folder / name) for name in bad}
-
-    def reasons() -> dict[str, str]:
-        return {entry["clip"].split("|")[-4]: entry["reason"] for entry in target.daemon.log("clip_refused")}
-
-    target.daemon.wait_for("air", lambda _: wanted <= reasons().keys(), what="the refusals", timeout_s=60)
-    assert all(reasons()[path] for path in wanted)
+    target.daemon.wait_for("air", lambda _: wanted <= target.daemon.refusals().keys(), what="the refusals", timeout_s=60)
+    assert all(target.daemon.refusals()[path] for path in wanted)
     listed = {entry["path"] for entry in target.daemon.channel("air")["next"]}
     assert listed <= set(VALID)
     target.write_valid()

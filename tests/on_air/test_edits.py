@@ -10,13 +10,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from clips import numbered_clip
 from judge.decode import decode_faults
 from judge.ts import read_ts
 from nginx_origin import wait_until
 from recordings import TsRecorder
 from running import FPS, RunningDaemon
-from timeline import DECK, WATCHED, read_pictures
+from timeline import DECK, LONG, LONG_FRAMES, WATCHED, read_pictures
 
 CHANNELS = {
     "empty": "",
@@ -26,7 +25,7 @@ CHANNELS = {
     "http": "#EXTM3U\nd0.mp4\nd1.mp4\n",
 }
 SUFFIXES = {"http": ".m3u"}
-LONG_FRAMES, WHOLE = 250, 30
+WHOLE = DECK["d0.mp4"].frames
 OLD, NEW = DECK["d3.mp4"].first, DECK["d4.mp4"].first
 
 
@@ -54,10 +53,9 @@ class Desk:
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, deck: Path, prepared: Path) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("desk")
-    for name in DECK:
+    for name in (*DECK, LONG):
         shutil.copyfile(deck / name, folder / name)
     shutil.copyfile(deck / "d3.mp4", folder / "changes.mp4")
-    numbered_clip(folder / "long.mp4", frames=LONG_FRAMES, base=50_000, size=(320, 180))
     paths = {channel: folder / f"{channel}{SUFFIXES.get(channel, '.txt')}" for channel in CHANNELS}
     for channel, text in CHANNELS.items():
         paths[channel].write_text(text)

@@ -32,6 +32,8 @@ class Numbered:
 DECK = {f"d{number}.mp4": Numbered(1000 * (number + 1), 30) for number in range(8)}
 """Clips of 1.2 s in the house's own rate and shape, so that boundaries come often; the fixture `deck` makes them."""
 
+LONG, LONG_FRAMES = "long.mp4", 250
+
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
