@@ -46,11 +46,14 @@ def buses_of(host_pid: int) -> list[Bus]:
     """Every ring of a playout host, by the descriptors that it holds (proc(5): they may be opened anew by the same user)."""
     found: dict[int, Bus] = {}
     for entry in Path(f"/proc/{host_pid}/fd").iterdir():
-        if "channeld-bus" not in os.readlink(entry):  # noqa: PTH115  # not a path: a kernel's name for it
-            continue
-        inode = entry.stat().st_ino
-        if inode not in found:
+        try:
+            if "channeld-bus" not in os.readlink(entry):  # noqa: PTH115  # not a path: a kernel's name for it
+                continue
             fd = os.open(entry, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # closed meanwhile, as the files of clips are
+        inode = os.fstat(fd).st_ino
+        if inode not in found:
             found[inode] = Bus(RingReader(fd))
-            os.close(fd)
+        os.close(fd)
     return list(found.values())

@@ -22,6 +22,9 @@ from channeld.base.worker import Worker
 from channeld.process.child import Child, ChildSpec, clean_environment
 from channeld.process.holder import Holding
 
+_LOOK_S = 2.0
+"""How often a closing link looks after its child; usually the end of the wire tells it at once."""
+
 log = structlog.get_logger()
 
 
@@ -127,7 +130,7 @@ class Link(Worker):
     def run(self) -> None:
         while True:
             try:
-                message = self._wire.receive(0.5)
+                message = self._wire.receive(_LOOK_S)
             except TimeoutError:
                 if self._closing.is_set() and self.child.poll() is not None:
                     break

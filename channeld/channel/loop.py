@@ -17,7 +17,7 @@ import structlog
 from channeld.base.worker import Worker
 
 T = TypeVar("T")
-IDLE_S = 0.5
+IDLE_S = 1.0
 
 log = structlog.get_logger()
 

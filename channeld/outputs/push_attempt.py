@@ -30,7 +30,7 @@ from channeld.process.fifo import Fifo
 from channeld.process.holder import Holding
 
 OnWriter = Callable[[int | None], None]
-_TICK_MS = 500
+_TICK_MS = 1000
 _READ_BYTES = 8192
 # Copying needs little: no file is ever written, and the address space is a fence against a runaway.
 _LIMITS = Limits(address_space_bytes=2 << 30, file_size_bytes=0, open_files=64)
