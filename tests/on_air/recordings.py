@@ -101,6 +101,12 @@ class RecordingOrigin(NginxOrigin):
         return sorted(self.recordings.glob(f"{name}-*.flv"), key=lambda path: path.stat().st_mtime_ns)
 
 
+_NGINXS_OWN = (
+    "target_duration_s changes",  # it writes the longest segment that is listed now
+    "discontinuity sequence is 0 instead of 1",  # it has no such tag, and marks the first segment of a publication
+)
+
+
 def nginx_faults(recorder: HlsRecorder) -> list[str]:
-    """Faults of nginx's manifest, but for the one that is its muxer's own: the target is the longest segment listed now."""
-    return [fault for fault in recorder.faults(discontinuities=0) if not fault.startswith("target_duration_s changes")]
+    """Faults of nginx's manifest, but for those that every manifest of its muxer has."""
+    return [fault for fault in recorder.faults(discontinuities=0) if not fault.startswith(_NGINXS_OWN)]
