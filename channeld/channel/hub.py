@@ -21,7 +21,7 @@ from channeld.channel.link import Link
 from channeld.channel.loop import ControlLoop
 from channeld.channel.settings import ServedTarget
 from channeld.process.backoff import Backoff
-from channeld.process.holder import Holding
+from channeld.process.holding import Holding
 
 CLOSE_S = 1.5
 """How long a child may take to end by itself when the daemon ends."""

@@ -19,8 +19,8 @@ import structlog
 from channeld.base.errors import SpawnError
 from channeld.base.wire import Message, Wire, socket_pair
 from channeld.base.worker import Worker
-from channeld.process.child import Child, ChildSpec, clean_environment
-from channeld.process.holder import Holding
+from channeld.process.child import ChildSpec, python_environment
+from channeld.process.holding import HeldProcess, Holding
 
 _LOOK_S = 2.0
 """How often a closing link looks after its child; usually the end of the wire tells it at once."""
@@ -105,9 +105,10 @@ class Link(Worker):
         ours, theirs = socket_pair()
         self._wire = Wire(ours)
         self._outbox = _Outbox(name, self._wire)
-        argv = (sys.executable, "-m", module, "--wire-fd", str(theirs.fileno()), *arguments)
+        argv = (sys.executable, "-m", module, "--wire-fd", "0", *arguments)
+        spec = ChildSpec(name, argv, env=python_environment(), stdin=theirs.fileno())
         try:
-            self.child: Child = holder.spawn(ChildSpec(name, argv, env=_environment(), pass_fds=(theirs.fileno(),)), on_line=self._tell)
+            self.child: HeldProcess = holder.spawn(spec, on_line=self._tell)
         except SpawnError:
             ours.close()
             raise
@@ -164,10 +165,3 @@ class Link(Worker):
         self._outbox.close(timeout_s)
         super().close(timeout_s)
         self._wire.close()
-
-
-def _environment() -> dict[str, str]:
-    """A clean one, with what Python needs to find this package where it is not installed."""
-    environment = clean_environment()
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    return {**environment, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}

@@ -8,7 +8,7 @@ from channeld.base.clock import Clock
 from channeld.channel.loop import ControlLoop
 from channeld.channel.ports import HostPort, MediaPort
 from channeld.channel.preparation import Preparer
-from channeld.process.holder import Holding
+from channeld.process.holding import Holding
 
 Publish = Callable[..., None]
 

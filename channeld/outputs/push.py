@@ -18,7 +18,7 @@ from channeld.outputs.push_attempt import Inbox, OnWriter, PushAttempt, PushPlan
 from channeld.outputs.push_health import PushCondition, PushState
 from channeld.process.backoff import Backoff
 from channeld.process.ffmpeg_log import FFmpegLine
-from channeld.process.holder import Holding
+from channeld.process.holding import Holding
 from channeld.telemetry import log
 
 _TOLD_LEVELS = frozenset({"warning", "error", "fatal", "panic"})

@@ -24,10 +24,10 @@ from pathlib import Path
 from channeld.base.clock import Clock
 from channeld.base.errors import ChildExited, ChildStalled
 from channeld.outputs.push_health import Delivery
-from channeld.process.child import Child, ChildSpec, Limits
+from channeld.process.child import ChildSpec, Limits
 from channeld.process.ffmpeg_log import FFmpegLine, parse_line
 from channeld.process.fifo import Fifo
-from channeld.process.holder import Holding
+from channeld.process.holding import HeldProcess, Holding
 
 OnWriter = Callable[[int | None], None]
 _TICK_MS = 1000
@@ -123,7 +123,7 @@ class PushAttempt:
                 self._on_writer(fd)
             self._watch(child, progress_fd, should_end, on_turn)
 
-    def _start(self, stack: contextlib.ExitStack) -> tuple[Child, int]:
+    def _start(self, stack: contextlib.ExitStack) -> tuple[HeldProcess, int]:
         progress_fd, child_end = os.pipe2(os.O_CLOEXEC)
         stack.callback(os.close, progress_fd)
         os.set_blocking(progress_fd, False)
@@ -143,13 +143,15 @@ class PushAttempt:
         finally:
             self._holder.release(self._plan.label)
 
-    def _end(self, child: Child) -> None:
+    def _end(self, child: HeldProcess) -> None:
         try:
             child.wait(self._plan.timing.eof_grace_s)
         except TimeoutError:
             child.terminate(self._plan.timing.int_grace_s)
 
-    def _watch(self, child: Child, progress_fd: int, should_end: Callable[[], bool], on_turn: Callable[[list[FFmpegLine]], None]) -> None:
+    def _watch(
+        self, child: HeldProcess, progress_fd: int, should_end: Callable[[], bool], on_turn: Callable[[list[FFmpegLine]], None]
+    ) -> None:
         poller = select.poll()
         poller.register(progress_fd, select.POLLIN)
         poller.register(self._inbox, select.POLLIN)
@@ -171,7 +173,7 @@ class PushAttempt:
             self.delivery.take_progress(line.decode("ascii", "replace").strip(), now_ns=self._clock.monotonic_ns())
         return bool(chunk)
 
-    def _judge(self, child: Child) -> None:
+    def _judge(self, child: HeldProcess) -> None:
         """Raise what ends the attempt: any exit, also status 0, and progress that stands still."""
         if child.poll() is not None:
             status = child.wait(self._plan.timing.int_grace_s)

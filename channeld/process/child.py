@@ -9,9 +9,10 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeVar
@@ -40,6 +41,12 @@ def clean_environment() -> dict[str, str]:
     return env
 
 
+def python_environment() -> dict[str, str]:
+    """A clean environment, with what Python needs to find this package where it is not installed."""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return {**clean_environment(), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Resource limits of a child; None leaves ours. Bytes, counts and seconds of CPU (setrlimit(2))."""
@@ -53,20 +60,24 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """What to start. The descriptors stay the caller's; the child gets `pass_fds` under their own numbers.
+    """What to start.
 
-    `stdin` and `stdout` are descriptors, or None for /dev/null. `nice` is added to our own niceness.
+    `stdin` and `stdout` are descriptors, which stay the caller's, or None for /dev/null. `nice` is added to the holder's
+    niceness. stderr lines that begin with one of `told_only` are told but not kept in the tail; with one of `dropped`,
+    neither. `digest` says what was started, for whoever finds the child in another life.
     """
 
     name: str
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=clean_environment)
-    pass_fds: tuple[int, ...] = ()
     limits: Limits = field(default_factory=Limits)
     pdeathsig: bool = True
     nice: int = 0
     stdin: int | None = None
     stdout: int | None = None
+    told_only: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,17 @@ class Usage:
     cpu_s: float
     rss_bytes: int
     threads: int
+
+
+def usage_of(pid: int) -> Usage | None:
+    """What a process has used, or None when it is gone."""
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times = process.cpu_times()
+            return Usage(times.user + times.system, process.memory_info().rss, process.num_threads())
+    except psutil.NoSuchProcess:
+        return None
 
 
 _PRLIMIT_OPTIONS = (
@@ -118,11 +140,13 @@ def command_line(spec: ChildSpec) -> list[str]:
 class StderrTail:
     """The last TAIL_BYTES of a child's stderr, as redacted lines; bounded whatever the child writes."""
 
-    def __init__(self) -> None:
+    def __init__(self, told_only: tuple[str, ...] = (), dropped: tuple[str, ...] = ()) -> None:
         self._lock = threading.Lock()  # guards the lines; the spawner appends, anybody reads
         self._lines: deque[str] = deque()
         self._bytes = 0
         self._rest = b""
+        self._told_only = told_only
+        self._dropped = tuple(prefix.encode() for prefix in dropped)
 
     def feed(self, chunk: bytes) -> list[str]:
         """Take in what was read (nothing at the end of file) and return the lines completed by it."""
@@ -131,14 +155,20 @@ class StderrTail:
         if len(self._rest) > LINE_BYTES or not chunk:
             whole.append(self._rest[:LINE_BYTES])
             self._rest = b""
-        lines = [redact_text(line[:LINE_BYTES].decode("utf-8", "replace")) for line in whole if line.strip()]
+        wanted = (line for line in whole if line.strip() and not line.startswith(self._dropped))
+        lines = [redact_text(line[:LINE_BYTES].decode("utf-8", "replace")) for line in wanted]
+        self.keep(lines)
+        return lines
+
+    def keep(self, lines: Iterable[str]) -> None:
+        """Append redacted lines, but for those that are only told."""
         with self._lock:
             for line in lines:
-                self._lines.append(line)
-                self._bytes += len(line) + 1
+                if not line.startswith(self._told_only):
+                    self._lines.append(line)
+                    self._bytes += len(line) + 1
             while self._bytes > TAIL_BYTES:
                 self._bytes -= len(self._lines.popleft()) + 1
-        return lines
 
     def text(self) -> str:
         """The kept lines."""
@@ -152,13 +182,14 @@ class Child:
     def __init__(self, spec: ChildSpec, popen: subprocess.Popen[bytes], *, on_line: OnLine | None, on_exit: OnExit | None) -> None:
         if popen.stderr is None:
             raise ProcessError("a child is started with its stderr piped")
+        self.spec = spec
         self.name = spec.name
         self.pid = popen.pid
         self.pidfd = os.pidfd_open(popen.pid)
         self.stderr = popen.stderr
         self.status: int | None = None
         self._popen = popen
-        self._tail = StderrTail()
+        self._tail = StderrTail(spec.told_only, spec.dropped)
         self._on_line, self._on_exit = on_line, on_exit
         # Held while signalling and while reaping, so that a signal never reaches a pid that was given away.
         self._lock = threading.Lock()
@@ -202,13 +233,15 @@ class Child:
 
     def usage(self) -> Usage | None:
         """What the child has used, or None when it is gone."""
-        try:
-            process = psutil.Process(self.pid)
-            with process.oneshot():
-                times = process.cpu_times()
-                return Usage(times.user + times.system, process.memory_info().rss, process.num_threads())
-        except psutil.NoSuchProcess:
-            return None
+        return usage_of(self.pid) if self.status is None else None
+
+    def watch(self, on_line: OnLine | None, on_exit: OnExit | None) -> bool:
+        """Tell others from now on; False when the child is gone, so that its exit was told before."""
+        with self._lock:
+            if self.status is not None:
+                return False
+            self._on_line, self._on_exit = on_line, on_exit
+            return True
 
     def read_stderr(self) -> bool:
         """Spawner thread: take in what stderr holds; False at its end."""
@@ -269,7 +302,6 @@ def start_child(spec: ChildSpec, *, on_line: OnLine | None = None, on_exit: OnEx
             stderr=subprocess.PIPE,
             bufsize=0,
             env=dict(spec.env),
-            pass_fds=spec.pass_fds,
             cwd="/",
             process_group=0,
         )

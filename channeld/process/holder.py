@@ -1,8 +1,8 @@
 """Permanent parent of children and keeper of descriptors that must outlive whoever uses them.
 
 Rule: the holder decides nothing. It starts what it is told, reads stderr, reaps, keeps descriptors by name, and ends
-everything in reverse order when closed. Plain values and descriptors only go in and out, so that it can stand in a
-process of its own. Made and closed by the daemon; all methods are safe from any thread but its own.
+everything in reverse order when closed. Plain values and descriptors only go in and out. Made and closed by the process
+of `process.hold`, or by a program that wants its children in the same process; all methods are safe from any thread but its own.
 
 | what                      | made by          | waited for by         | closed by                      |
 |---------------------------|------------------|-----------------------|--------------------------------|
@@ -21,42 +21,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Protocol
 
 from channeld.base.errors import SpawnError
 from channeld.base.worker import Worker
 from channeld.process.child import Child, ChildSpec, OnExit, OnLine, start_child
+from channeld.process.holding import Held, HeldChild
 from channeld.telemetry import log
 
 _log = log.get("holder")
 _SPAWN_TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class HeldChild:
-    """A living child: its name and pid."""
-
-    name: str
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What a holder holds, oldest first."""
-
-    children: tuple[HeldChild, ...]
-    fds: tuple[str, ...]
-
-
-class Holding(Protocol):
-    """What others may ask of a holder, wherever it runs."""
-
-    def spawn(self, spec: ChildSpec, *, on_line: OnLine | None = None, on_exit: OnExit | None = None) -> Child: ...
-    def keep_fd(self, name: str, fd: int) -> None: ...
-    def borrow(self, name: str) -> int: ...
-    def release(self, name: str) -> None: ...
-    def held(self) -> Held: ...
 
 
 class Spawner(Worker):
@@ -80,7 +53,9 @@ class Spawner(Worker):
     def wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)
 
-    def start_soon(self, spec: ChildSpec, on_line: OnLine | None, on_exit: OnExit | None) -> "Future[Child]":
+    def start_soon(
+        self, spec: ChildSpec, on_line: OnLine | None, on_exit: OnExit | None, on_start: Callable[[Child], None]
+    ) -> "Future[Child]":
         """Start a child in the spawner's thread."""
         result: Future[Child] = Future()
 
@@ -95,6 +70,7 @@ class Spawner(Worker):
             self._selector.register(child.stderr, selectors.EVENT_READ, lambda: self._read(child))
             self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._reap(child))
             self._on_started(child)
+            on_start(child)
             result.set_result(child)
 
         self._ask(start)
@@ -149,9 +125,17 @@ class Holder:
         self._spawner = Spawner(self._remember, self._forget)
         self._spawner.start()
 
-    def spawn(self, spec: ChildSpec, *, on_line: OnLine | None = None, on_exit: OnExit | None = None) -> Child:
+    def spawn(
+        self,
+        spec: ChildSpec,
+        *,
+        on_line: OnLine | None = None,
+        on_exit: OnExit | None = None,
+        on_start: Callable[[Child], None] = lambda child: None,
+    ) -> Child:
         """Start a child. Callbacks run in the spawner's thread: they must be quick and may not call spawn.
 
+        `on_start` comes before every line and the exit.
         Raises SpawnError when the program cannot be started or the holder is closed.
         """
         if threading.current_thread().name == "holder:spawner":
@@ -159,10 +143,18 @@ class Holder:
         if self._closed:
             raise SpawnError(f"{spec.name}: the holder is closed")
         try:
-            child = self._spawner.start_soon(spec, on_line, on_exit).result(_SPAWN_TIMEOUT_S)
+            child = self._spawner.start_soon(spec, on_line, on_exit, on_start).result(_SPAWN_TIMEOUT_S)
         except TimeoutError:
             raise SpawnError(f"{spec.name}: no answer from the spawner within {_SPAWN_TIMEOUT_S:g} s") from None
         return child
+
+    def adopt(self, name: str, *, on_line: OnLine | None = None, on_exit: OnExit | None = None) -> Child:
+        """The newest living child of that name, which tells these callbacks from now on. Raises KeyError."""
+        with self._lock:
+            children = [child for child in self._children.values() if child.name == name]
+        if not children or not children[-1].watch(on_line, on_exit):
+            raise KeyError(name)
+        return children[-1]
 
     def keep_fd(self, name: str, fd: int) -> None:
         """Keep a duplicate of a descriptor under a name, in place of one kept before; the caller keeps its own."""
@@ -189,7 +181,7 @@ class Holder:
     def held(self) -> Held:
         """Living children and kept descriptors."""
         with self._lock:
-            children = tuple(HeldChild(child.name, child.pid) for child in self._children.values())
+            children = tuple(HeldChild(each.name, each.pid, each.spec.digest, each.stderr_tail) for each in self._children.values())
             return Held(children, tuple(self._fds))
 
     def close(self, grace_s: float = 3.0) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from channeld.base.errors import SpawnError
 from channeld.process.child import ChildSpec
-from channeld.process.holder import Held, HeldChild, Holder
+from channeld.process.holder import Holder
+from channeld.process.holding import Held, HeldChild
 
 Until = Callable[[Callable[[], object]], None]
 SLEEPER = ChildSpec("sleeper", ("sleep", "60"))
