@@ -1,0 +1,196 @@
+"""The stage of the fault tests: one real nginx and one real daemon with four channels on two hosts, and viewers of all of them.
+
+Rule: a fault is for one channel; `row` proves that the others saw nothing of it, and keeps what was measured.
+
+| channel | host | outputs | is |
+|---|---|---|---|
+| calm | 0 | rtmp, hls | the neighbour on another host |
+| side | 1 | hls | the neighbour on the same host |
+| air  | 1 | rtmp, hls | hit by faults of processes and outputs |
+| hit  | 1 | hls | hit by faults of lists, clips and files; its media lie behind a disk that can fall ill |
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clips import numbered_clip
+from judge.hls_recorder import HlsRecorder
+from nginx_origin import NginxOrigin, wait_until
+from running import RunningDaemon
+from seen import CLIP_FRAMES, CLIPS, Seen, first_number, look
+
+PUSHED = ("calm", "air")
+CHANNELS = ("calm", "side", "air", "hit")
+HOST_OF = {"calm": 0, "side": 1, "air": 1, "hit": 1}
+POLL_S = 0.2
+AFTER_SEGMENTS = 2
+LATENESS_LIMIT_MS = 500.0
+"""Generous: the figure is what counts, and a machine that runs other things as well must not fail the suite."""
+
+
+@dataclass(slots=True)
+class Row:
+    """One row of the fault table while it runs; `measured` goes into the table."""
+
+    number: int
+    begun_s: float
+    since: dict[str, int]
+    measured: dict[str, float | int | str] = field(default_factory=dict)
+
+
+class Stage:
+    """Everything that runs. Made once a session; `close` ends it all."""
+
+    def __init__(self, folder: Path, origin: NginxOrigin, media: Path) -> None:
+        self.folder, self.origin, self.media = folder, origin, media
+        self.daemon = RunningDaemon(folder / "daemon", {name: self._channel(name) for name in CHANNELS})
+        self.daemon.config["hosts"] = 2
+        self.daemon.config["media_roots"] = [str(folder), str(media)]
+        self._viewers: dict[str, HlsRecorder] = {}
+
+    def _channel(self, name: str) -> dict[str, Any]:
+        rtmp = [{"rtmp": self.origin.rtmp_url(name)}] if name in PUSHED else []
+        return {"playlist": str(self.playlist(name)), "outputs": [{"hls": {"segment_seconds": 1, "window": 6}}, *rtmp]}
+
+    def playlist(self, channel: str) -> Path:
+        """A channel's list."""
+        return self.folder / f"{channel}.txt"
+
+    def write_list(self, channel: str, clips: Sequence[Path | str]) -> None:
+        """Put a list in place, whole."""
+        temporary = self.folder / f".{channel}.part"
+        temporary.write_text("".join(f"{clip}\n" for clip in clips))
+        temporary.replace(self.playlist(channel))
+
+    @property
+    def loop(self) -> list[Path]:
+        """The numbered clips."""
+        return [self.folder / f"loop{clip}.mp4" for clip in range(CLIPS)]
+
+    def open(self) -> None:
+        """Make the clips, start everything, and wait until every viewer has seen something of the loop."""
+        for clip, path in enumerate(self.loop):
+            numbered_clip(path, frames=CLIP_FRAMES, base=first_number(clip), size=(320, 180))
+        for channel in CHANNELS:
+            self.write_list(channel, self.loop)
+        self.origin.start()
+        self.daemon.start()
+        for channel in CHANNELS:
+            self._watch(channel, self.daemon.hls_url(channel))
+        for channel in PUSHED:
+            self._watch(f"{channel}@nginx", self.origin.hls_url(channel))
+        for channel in CHANNELS:
+            self.daemon.wait_for(channel, lambda found: is_steady(found), what=f"{channel} to be on air with all clips ready", timeout_s=60)
+        self.wait_for_news(tuple(self._viewers))
+
+    def _watch(self, name: str, url: str) -> None:
+        self._viewers[name] = HlsRecorder(url, self.folder / "seen" / name, poll_s=POLL_S, recheck=False).start()
+
+    def close(self) -> list[str]:
+        """End everything; what is wrong with how the daemon ended."""
+        for viewer in self._viewers.values():
+            viewer.close()
+        faults = self.daemon.stop()
+        self.origin.stop()
+        return faults
+
+    # -- what viewers see ---------------------------------------------------------------------------------------
+
+    def newest(self, viewer: str) -> int:
+        """Number of the newest segment that a viewer has; −1 for none."""
+        return max(self._viewers[viewer].fetched, default=-1)
+
+    def wait_for_news(self, viewers: Sequence[str], segments: int = AFTER_SEGMENTS, timeout_s: float = 30.0) -> None:
+        """Wait until each of these viewers has so many segments more."""
+        goals = {viewer: self.newest(viewer) + segments for viewer in viewers}
+        for viewer, goal in goals.items():
+            wait_until(lambda v=viewer, g=goal: self.newest(v) >= g, what=f"{segments} more segments of {viewer}", timeout_s=timeout_s)  # type: ignore[misc]
+
+    def look(self, viewer: str, since: int, *, is_judged: bool = True) -> Seen:
+        """What a viewer saw from a segment on. nginx's own stream is judged elsewhere."""
+        folder = self.folder / "seen"
+        if "@nginx" in viewer or not is_judged:
+            return look(self._viewers[viewer], since, folder, allowances=None)
+        return look(self._viewers[viewer], since, folder)
+
+    # -- rows ---------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def row(self, number: int, *, neighbours: Sequence[str] = ("calm", "side")) -> Iterator[Row]:
+        """Let something go wrong inside, and prove afterwards that these neighbours saw nothing of it."""
+        row = Row(number, time.monotonic(), {viewer: self.newest(viewer) for viewer in self._viewers})
+        hosts = {HOST_OF[name] for name in neighbours}
+        before = {host: lateness_counts(self.metrics(), host) for host in hosts}
+        underruns = self.underruns(neighbours)
+        yield row
+        self.wait_for_news(neighbours)
+        row.measured["neighbours_late_p99_ms"] = max(p99_ms(before[host], lateness_counts(self.metrics(), host)) for host in hosts)
+        complaints = {name: self.look(name, row.since[name]).complaints() for name in neighbours}
+        record(row)
+        assert complaints == {name: [] for name in neighbours}
+        assert self.underruns(neighbours) == underruns
+        assert row.measured["neighbours_late_p99_ms"] <= LATENESS_LIMIT_MS
+
+    def metrics(self) -> str:
+        """The text of /metrics."""
+        with self.daemon.client() as client:
+            return client.get("/metrics").raise_for_status().text
+
+    def underruns(self, channels: Sequence[str]) -> float:
+        """How often the filler had to stand in for a clip that was not in memory."""
+        rows = (line.rsplit(" ", 1) for line in self.metrics().splitlines() if line.startswith("channeld_underruns_total{"))
+        return sum(float(value) for name, value in rows if any(f'"{channel}"' in name for channel in channels))
+
+    # -- processes ----------------------------------------------------------------------------------------------
+
+    def output(self, channel: str, name: str = "rtmp") -> dict[str, Any]:
+        """One output as the admin interface describes it."""
+        found: dict[str, Any] = next(output for output in self.daemon.channel(channel)["outputs"] if output["name"] == name)
+        return found
+
+    def push_pid(self, channel: str) -> int:
+        """Pid of a channel's egress FFmpeg, once it is up."""
+        wait_until(lambda: self.output(channel)["state"] == "up", what=f"the push of {channel} to be up", timeout_s=40)
+        return int(self.output(channel)["pid"])
+
+
+def is_steady(channel: dict[str, Any]) -> bool:
+    """On air, with all that comes ready."""
+    return channel["state"] == "on_air" and bool(channel["next"]) and all(each["ready"] for each in channel["next"])
+
+
+def lateness_counts(metrics: str, host: int) -> dict[float, float]:
+    """Cumulative counts of one host's release lateness, by upper bound in seconds."""
+    mark = f'channeld_release_lateness_seconds_bucket{{host="{host}",le="'
+    rows = (line[len(mark) :].split('"} ') for line in metrics.splitlines() if line.startswith(mark))
+    return {float(bound): float(count) for bound, count in rows}
+
+
+def p99_ms(before: dict[float, float], after: dict[float, float]) -> float:
+    """Upper bound of the bucket that holds the 99th percentile of what came between, in ms; the host may have been replaced."""
+    is_new = not before or any(after[bound] < count for bound, count in before.items())
+    counts = {bound: count - (0 if is_new else before[bound]) for bound, count in after.items()}
+    total = counts.get(float("inf"), 0.0)
+    bound = next((bound for bound, count in sorted(counts.items()) if count >= 0.99 * total), 0.0)
+    return bound * 1000
+
+
+def record(row: Row) -> None:
+    """Append what was measured to the file that the table is made from, if there is one."""
+    path = os.environ.get("CHANNELD_FAULT_FIGURES")
+    if path:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({name: value for name, value in asdict(row).items() if name in ("number", "measured")}) + "\n")
+
+
+def poll_s(holds: Any, *, what: str, timeout_s: float) -> float:
+    """Wait for a condition; how many seconds it took."""
+    begun = time.monotonic()
+    wait_until(holds, what=what, timeout_s=timeout_s)
+    return round(time.monotonic() - begun, 2)
