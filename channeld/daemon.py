@@ -5,11 +5,12 @@ Rule: signal handlers only set flags; every part is closed by the ExitStack it w
 order | part | why there
 --- | --- | ---
 1 | locks | a second daemon of this configuration must touch nothing
-2 | holder | parent of all children; last to go
-3 | control loop, clips | what supervisors stand on
-4 | playout hosts, media workers | what channels send to
-5 | registry | channels go on air
-6 | admin listener | people may ask and order
+2 | store | history goes on where it ended; a newer channeld's is not touched
+3 | holder | parent of all children; last to go
+4 | control loop, clips | what supervisors stand on
+5 | playout hosts, media workers | what channels send to
+6 | registry | channels go on air
+7 | admin listener | people may ask and order
 """
 
 import contextlib
@@ -48,6 +49,7 @@ from channeld.media.tools import Tools, find_tools
 from channeld.media.verdict import Tolerance
 from channeld.playlist.locate import PathRules
 from channeld.process.holder import Holder
+from channeld.store.store import Store
 from channeld.telemetry.log import configure
 
 OFF_AIR_S = 3.5
@@ -95,7 +97,11 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
     parts.enter_context(_only_one(config.folders.state))
     token = ensure_token(config.folders.state)
     tools = find_tools()
+    store = Store(config.folders.state)
+    parts.callback(store.close)
+    store.open()
     events = EventLog()
+    store.start(events.publish)
     holder = Holder()
     parts.callback(holder.close)
     loop = ControlLoop()

@@ -1,0 +1,1 @@
+"""What must outlive the processes: positions, history, the catalogue of clips."""

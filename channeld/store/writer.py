@@ -1,0 +1,149 @@
+"""The one thread that writes to the database.
+
+Rule: nobody waits for it but who asked to (`Backlog.flush`); whatever fails is tried again with back-off, and told once. A database
+that is damaged or gone is made anew, with all that is still known. It owns the writing connection.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import structlog
+from sqlalchemy import Connection
+
+from channeld.base.worker import Worker
+from channeld.process.backoff import Backoff
+from channeld.store.backlog import Backlog, Batch, GivenUp
+from channeld.store.database import Database, DatabaseError, Trouble
+from channeld.store.pruning import Pruner
+from channeld.store.writes import write
+
+BATCH_S = 1.0
+IDLE_S = 30.0
+LAST_S = 2.0
+
+Tell = Callable[..., None]
+log = structlog.get_logger()
+
+
+class Writer(Worker):
+    """`again` gives what to write into a database made anew; `tell(kind, **facts)` is for the events."""
+
+    def __init__(self, database: Database, backlog: Backlog, pruner: Pruner, *, again: Callable[[], Batch], tell: Tell) -> None:
+        super().__init__("store:writer")
+        self._database, self._backlog, self._pruner = database, backlog, pruner
+        self._again, self._tell = again, tell
+        self._connection: Connection | None = None
+        self._backoff = Backoff()
+        self._told_given_up = GivenUp()
+        self.busy_since_ns: int | None = None
+        """When the write began that still goes on."""
+
+    def wake(self) -> None:
+        self._backlog.wake()
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            if not self._backlog.wait(IDLE_S):
+                self._backlog.wait_for_flush(BATCH_S)
+            if not self.turn():
+                self._backlog.wait_for_flush(self._backoff.next_s(healthy_for_s=0.0))
+        until = time.monotonic() + LAST_S
+        while len(self._backlog) and time.monotonic() < until and self.turn():
+            pass
+        self._disconnect()
+
+    def turn(self) -> bool:
+        """Write what waits; False when that failed."""
+        self.busy_since_ns = time.monotonic_ns()
+        batch = self._backlog.take()
+        try:
+            self._write(batch)
+        except DatabaseError as error:
+            self._failed(batch, error)
+            return False
+        finally:
+            self.busy_since_ns = None
+        if self._backlog.failure is not None:
+            log.info("store_written_again", database=self._database.shown)
+            self._tell("store_written_again")
+            self._backoff = Backoff()
+        self._backlog.written(batch)
+        return True
+
+    def _write(self, batch: Batch) -> None:
+        if not self._database.is_prepared:
+            self._disconnect()
+        connection = self._connect()
+        with self._database.translated(), connection.begin():
+            write(connection, batch)
+            self._pruner.step(connection)
+
+    def _connect(self) -> Connection:
+        if self._connection is None:
+            is_new = not self._database.is_prepared and self._database.prepare()
+            connection = self._database.writer()
+            with contextlib.ExitStack() as on_failure:
+                on_failure.callback(connection.close)
+                if is_new:
+                    with self._database.translated(), connection.begin():
+                        write(connection, self._again())
+                on_failure.pop_all()
+            self._connection = connection
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(DatabaseError), self._database.translated():
+                connection.close()
+
+    def _failed(self, batch: Batch, error: DatabaseError) -> None:
+        self._disconnect()  # after a failed write SQLite's connection may be good for nothing
+        self._database.doubt()
+        is_news = self._backlog.failure is None
+        if error.trouble is Trouble.ROW:
+            self._write_singly(batch)
+            return
+        self._backlog.put_back(batch, error)
+        if is_news:
+            log.error("store_not_written", error=str(error), waiting=len(self._backlog))
+            self._tell("store_not_written", error=str(error))
+        self._tell_given_up()
+        if error.trouble is Trouble.BROKEN:
+            self._set_aside()
+
+    def _tell_given_up(self) -> None:
+        given_up = self._backlog.given_up
+        if given_up != self._told_given_up:
+            self._told_given_up = given_up
+            log.error("store_rows_given_up", **asdict(given_up))
+
+    def _set_aside(self) -> None:
+        try:
+            aside = self._database.set_aside()
+        except DatabaseError as error:
+            log.error("store_not_set_aside", error=str(error))
+            return
+        self.told_broken(aside)
+
+    def told_broken(self, aside: Path) -> None:
+        """Tell of a database that was set aside."""
+        log.error("store_set_aside", database=self._database.shown, kept_as=aside.name)
+        self._tell("store_set_aside", kept_as=aside.name)
+
+    def _write_singly(self, batch: Batch) -> None:
+        """Some row cannot be written: all others are."""
+        for single in batch.singles():
+            try:
+                self._write(single)
+            except DatabaseError as error:
+                self._disconnect()
+                if error.trouble is not Trouble.ROW:
+                    self._backlog.put_back(single, error)
+                    continue
+                log.error("store_row_given_up", error=str(error))
+        if self._backlog.failure is None:
+            self._backlog.written(batch)

@@ -1,0 +1,87 @@
+"""A batch into the tables, inside of the caller's transaction.
+
+Rule: written twice is written once: a commit whose answer was lost is simply repeated.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from channeld.store.backlog import Batch
+from channeld.store.records import Airing, Ending, Outcome, Position
+from channeld.store.schema import airings, clips, events, hls, meta, positions
+
+PRUNED_ROWS = 500
+
+
+def write(connection: Connection, batch: Batch) -> None:
+    """All of it."""
+    for channel, position in batch.positions.items():
+        _write_position(connection, channel, position)
+    if batch.hls:
+        _replace(connection, hls, [asdict(item) for item in batch.hls.values()])
+    if batch.clips:
+        _replace(connection, clips, [asdict(item) for item in batch.clips.values()])
+    if batch.events:
+        _add(connection, events, [asdict(item) for item in batch.events])
+    for item in batch.airings:
+        if isinstance(item, Airing):
+            _begin(connection, item)
+        else:
+            _end(connection, item)
+
+
+def write_meta(connection: Connection, key: str, value: str) -> None:
+    """One fact about the database itself."""
+    _replace(connection, meta, [{"key": key, "value": value}])
+
+
+def prune(connection: Connection, table: Table, before_s: float) -> int:
+    """Remove the oldest PRUNED_ROWS of what is older; gives how many there were."""
+    oldest = select(table.c.id).where(table.c.at_s < before_s).order_by(table.c.at_s).limit(PRUNED_ROWS)
+    return connection.execute(delete(table).where(table.c.id.in_(oldest.scalar_subquery()))).rowcount
+
+
+def _write_position(connection: Connection, channel: str, position: Position | None) -> None:
+    if position is None:
+        connection.execute(delete(positions).where(positions.c.channel == channel))
+    else:
+        _replace(connection, positions, [{"channel": channel, **asdict(position)}])
+
+
+def _begin(connection: Connection, airing: Airing) -> None:
+    if airing.outcome is Outcome.ON_AIR:
+        # What was on air before and never said how it ended: nobody was there to hear it.
+        still_open = (airings.c.channel == airing.channel) & (airings.c.outcome == Outcome.ON_AIR) & (airings.c.id < airing.id)
+        lost = update(airings).where(still_open).values(outcome=Outcome.LOST.value, ended_at_s=None)
+        connection.execute(lost)
+    _add(connection, airings, [_row(airing)])
+
+
+def _end(connection: Connection, ending: Ending) -> None:
+    one = (airings.c.channel == ending.channel) & (airings.c.timeline == ending.timeline) & (airings.c.serial == ending.serial)
+    facts = {"outcome": ending.outcome.value, "ended_at_s": ending.ended_at_s, "frames": ending.frames, "reason": ending.reason}
+    if connection.execute(update(airings).where(one).values(facts)).rowcount == 0:
+        _add(connection, airings, [{**_row(ending), "at_s": ending.ended_at_s}])
+
+
+def _row(item: Airing | Ending) -> dict[str, Any]:
+    return {**asdict(item), "outcome": item.outcome.value}
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    # Both dialects have the same clause, yet no common name for it.
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+
+
+def _add(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    connection.execute(_insert(connection, table).on_conflict_do_nothing(), rows)
+
+
+def _replace(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    insert = _insert(connection, table)
+    keys = [column.name for column in table.primary_key]
+    values = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
+    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=values), rows)
