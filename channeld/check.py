@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import socket
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -112,6 +113,7 @@ def check(config_path: Path, *, measure: MeasureReadiness | None = None) -> Chec
     _check_folders(report, config)
     _check_listeners(report, config)
     _check_ffmpeg(report)
+    _check_keys(report, config)
     _check_targets(report, config)
     _add_places(report, config_path)
     return report
@@ -251,6 +253,15 @@ def _targets(channels: Iterable[ChannelSpec]) -> Iterator[tuple[str, RtmpSpec]]:
         for number, output in enumerate(channel.outputs):
             if isinstance(output, RtmpSpec) and output.enabled and channel.enabled:
                 yield f"channels.{channel.id}.outputs[{number}].rtmp", output
+
+
+def _check_keys(report: CheckReport, config: Config) -> None:
+    for key, output in _targets(config.channels.values()):
+        if output.key_path is not None and output.key_path.stat().st_mode & stat.S_IROTH:
+            message = f"everybody on this machine can read {output.key_path}. Protect the key: chmod 0640 {output.key_path}"
+            report.warnings.append(Finding(message, config.path, key=f"{key}.key_file"))
+        if output.ca_file is not None and (problem := _unreadable(output.ca_file)):
+            report.input_errors.append(Finding(f"{output.ca_file} {problem}. Name a readable PEM file", config.path, key=f"{key}.ca_file"))
 
 
 def _check_targets(report: CheckReport, config: Config) -> None:

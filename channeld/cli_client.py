@@ -46,6 +46,8 @@ class AdminClient:
             ) from None
         if answer.status_code in (401, 403):
             raise NotAllowed(f"{self._url} refused the token. Pass the one of <state_dir>/admin.token with --token")
+        if answer.status_code == 429:
+            raise NotAllowed(f"{self._url} had too many wrong tokens from this address. Wait {answer.headers.get('retry-after', '1')} s")
         if answer.status_code != 200:
             raise ChannelError(f"{self._url}{route} answered {answer.status_code}. See the daemon's log")
         try:

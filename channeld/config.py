@@ -47,6 +47,7 @@ _MESSAGES = {
 _STAND_INS: dict[str, Any] = {
     "outputs": {"rtmp": {"url": "rtmp://refused/output", "enabled": "false"}},
     "media_roots": ".",
+    "allowed_hosts": "localhost",
     "schemes": "https",
 }
 
@@ -182,7 +183,7 @@ def _make(found: Findings, model: ConfigModel) -> Config:
             found.absolute(model.state_dir), found.absolute(model.runtime_dir), found.absolute(model.hls_dir), model.hls_max_bytes
         ),
         hosts=model.hosts,
-        admin=AdminSpec(model.admin.listen, make_tls(found, model.admin.tls)),
+        admin=AdminSpec(model.admin.listen, make_tls(found, model.admin.tls), tuple(model.admin.allowed_hosts)),
         media=MediaSpec(model.media.listen, model.media.workers, model.media.access, make_tls(found, model.media.tls)),
         url_rules=UrlRules(tuple(model.url_allow.schemes), model.url_allow.private),
         prepare=PrepareSpec(prepare.jobs, prepare.cache_max_bytes, prepare.tolerance.min_duration, prepare.tolerance.max_errors),

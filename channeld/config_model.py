@@ -80,6 +80,9 @@ ProfileName = Annotated[
     str, AfterValidator(_matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a profile name. Use letters, digits, -, _ and ."))
 ]
 Language = Annotated[str, AfterValidator(_matching(r"[a-z]{2,3}", "a language. Write its ISO 639 code, such as eng or de"))]
+HostName = Annotated[
+    str, AfterValidator(_matching(r"[A-Za-z0-9_.-]{1,253}|[0-9A-Fa-f:.]{2,45}", "a host name or address. Write it without scheme and port"))
+]
 Scheme = Annotated[str, AfterValidator(_matching(r"[a-z][a-z0-9+.-]{0,15}", "a URL scheme. Write it in lower case, without ://"))]
 PathText = Annotated[str, AfterValidator(_path_text)]
 Width = Annotated[int, Field(ge=16, le=4096), AfterValidator(_even)]
@@ -108,6 +111,7 @@ class TlsModel(Section):
 
 class AdminModel(Section):
     listen: Address = ListenSpec("127.0.0.1", 8080)
+    allowed_hosts: list[HostName] = []
     tls: TlsModel | None = None
 
 
@@ -173,6 +177,8 @@ class RtmpModel(OutputModel):
     key_file: Annotated[PathText | None, Field(repr=False)] = None
     control: Annotated[str | None, Field(repr=False)] = None
     manifest: Annotated[str | None, Field(repr=False)] = None
+    tls_verify: bool = True
+    ca_file: PathText | None = None
 
 
 class HlsModel(OutputModel):

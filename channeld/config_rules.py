@@ -5,8 +5,10 @@ message shows a URL's secret. Environment variables count in the URLs and key fi
 Run by `config.load`.
 """
 
+import errno
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,8 @@ from channeld.config_values import ChannelSpec, HlsSpec, OutputSpec, RtmpSpec, T
 from channeld.config_yaml import KeyPath, PlacedError, Tree, key_text
 from channeld.media.profile import Profile
 
-MAX_KEY_BYTES = 4096
+MAX_KEY_BYTES = 512
+"""No platform's key is longer, and FFmpeg takes no longer one."""
 CREDENTIAL = "credential:"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PUSH_SCHEMES = ("rtmp", "rtmps")
@@ -183,16 +186,17 @@ def _output_names(found: Findings, here: KeyPath, entries: list[OutputEntry]) ->
 def _rtmp(found: Findings, place: KeyPath, name: str, model: RtmpModel) -> RtmpSpec:
     base = found.expand((*place, "url"), model.url)
     _check_url(found, (*place, "url"), base, _PUSH_SCHEMES)
-    url, shown = base, redact_url(base)
+    url, shown, key_path = base, redact_url(base), None
     if model.key_file is not None:
-        key = _stream_key(found, (*place, "key_file"), found.expand((*place, "key_file"), model.key_file))
+        key, key_path = _stream_key(found, (*place, "key_file"), found.expand((*place, "key_file"), model.key_file))
         url, shown = _with_key(base, key), _with_key(redact_url(base), MASK)
     pages = {}
     for field_name, text in (("control", model.control), ("manifest", model.manifest)):
         pages[field_name] = None if text is None else found.expand((*place, field_name), text)
         if text is not None:
             _check_url(found, (*place, field_name), pages[field_name] or "", ("http", "https"))
-    return RtmpSpec(name, model.enabled, url, shown, pages["control"], pages["manifest"])
+    ca_file = None if model.ca_file is None else found.absolute(model.ca_file)
+    return RtmpSpec(name, model.enabled, url, shown, pages["control"], pages["manifest"], key_path, model.tls_verify, ca_file)
 
 
 def _check_url(found: Findings, key: KeyPath, url: str, schemes: tuple[str, ...]) -> None:
@@ -214,21 +218,31 @@ def _with_key(url: str, key: str) -> str:
     return f"{path.rstrip('/')}/{key}" + (joint + query if query else "")
 
 
-def _stream_key(found: Findings, key: KeyPath, text: str) -> str:
+def _stream_key(found: Findings, key: KeyPath, text: str) -> tuple[str, Path | None]:
+    """The key and where it was read; the mask for one that cannot be had, and a fault."""
     path = _credential_path(found, key, text) if text.startswith(CREDENTIAL) else found.absolute(text)
     if path is None:
-        return MASK
+        return MASK, None
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_KEY_BYTES + 1)
+        raw = _read_key(path)
     except OSError as error:
         found.fault(key, f"the key cannot be read from {path}: {os.strerror(error.errno or 0)}. Make the file readable for the daemon")
-        return MASK
+        return MASK, path
     secret = raw.decode("ascii", "replace").strip()
     if not re.fullmatch(r"[!-~]+", secret) or len(raw) > MAX_KEY_BYTES:
-        found.fault(key, f"{path} does not hold a stream key. Write the key into it as one line without spaces")
-        return MASK
-    return secret.lstrip("/")
+        advice = f"Write the key into it as one line without spaces, {MAX_KEY_BYTES} characters at most"
+        found.fault(key, f"{path} does not hold a stream key. {advice}")
+        return MASK, path
+    return secret.lstrip("/"), path
+
+
+def _read_key(path: Path) -> bytes:
+    """The file's beginning, one byte more than a key may have. Raises OSError."""
+    # O_NONBLOCK: opening a FIFO under this name would wait for its writer.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return file.read(MAX_KEY_BYTES + 1)
 
 
 def _credential_path(found: Findings, key: KeyPath, text: str) -> Path | None:

@@ -132,10 +132,11 @@ class TlsSpec:
 
 @dataclass(frozen=True, slots=True)
 class AdminSpec:
-    """The listener of the admin API."""
+    """The listener of the admin API. `allowed_hosts`: names that it answers to besides its own address."""
 
     listen: ListenSpec
     tls: TlsSpec | None
+    allowed_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,11 @@ class LogSpec:
 
 @dataclass(frozen=True, slots=True)
 class RtmpSpec:
-    """A push target. `url` holds the stream key and is left out of the repr; `shown_url` is fit for people."""
+    """A push target. `url` holds the stream key and is left out of the repr; `shown_url` is fit for people.
+
+    `key_path`: where the key was read. `tls_verify`, `ca_file`: for rtmps, whether the server must prove who it is, and by which
+    authorities (None: those that this machine trusts).
+    """
 
     type: ClassVar[str] = "rtmp"
     name: str
@@ -206,6 +211,9 @@ class RtmpSpec:
     shown_url: str
     control: str | None = field(repr=False)
     manifest: str | None = field(repr=False)
+    key_path: Path | None = None
+    tls_verify: bool = True
+    ca_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

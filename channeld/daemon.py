@@ -142,7 +142,7 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
     parts.callback(_end_channels, loop, registry)
     control = DaemonControl(loop, registry, events, hosts, media)
     listen = config.admin.listen
-    app = build_app(control, token=token, allowed_hosts=[listen.host], media_base_url=media_url)
+    app = build_app(control, token=token, allowed_hosts=[listen.host, *config.admin.allowed_hosts], media_base_url=media_url)
     admin = AdminServer(app, str(listen), config.admin.tls)
     admin.start()
     parts.callback(admin.close)

@@ -130,3 +130,20 @@ def test_a_list_full_of_faults_is_told_in_short(tmp_path: Path) -> None:
     found = texts(check(path), tmp_path)
     assert "playlists/a.m3u: 450 more entries have faults" in found
     assert len(found) < 60
+
+
+def test_a_key_that_everybody_may_read_is_a_warning_and_one_that_is_protected_is_not(tmp_path: Path) -> None:
+    text = "channels: {a: {outputs: [rtmp: {url: 'rtmp://127.0.0.1:1/live2', key_file: a.key}]}}"
+    path = written(tmp_path, text, a="clip.mp4\n")
+    (tmp_path / "playlists/clip.mp4").write_bytes(b"x")
+    (tmp_path / "a.key").write_text("s3cr3t")
+    (tmp_path / "a.key").chmod(0o644)
+    (told,) = [each for each in texts(check(path), tmp_path) if "key_file" in each]
+    assert told.startswith("channeld.yaml:4:") and "chmod 0640 a.key" in told
+    (tmp_path / "a.key").chmod(0o640)
+    assert not [each for each in texts(check(path), tmp_path) if "key_file" in each]
+
+
+def test_an_authority_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    path = written(tmp_path, "channels: {a: {outputs: [rtmp: {url: 'rtmps://127.0.0.1:1/a/b', ca_file: none.pem}]}}", a="clip.mp4\n")
+    assert any("none.pem cannot be read" in each for each in texts(check(path), tmp_path))

@@ -1,5 +1,6 @@
 """The configuration: what a file means, and every fault at once with its place."""
 
+import os
 import re
 import textwrap
 from pathlib import Path
@@ -220,6 +221,26 @@ def test_a_credential_is_read_from_systemds_folder(tmp_path: Path) -> None:
     assert rtmp_of(read(text % "twitch", tmp_path, CREDENTIALS_DIRECTORY=str(tmp_path))).url == "rtmps://h/app/live_1"
     assert "LoadCredential=twitch" in only_fault(text % "twitch", tmp_path).message
     assert "credential's name" in only_fault(text % "../twitch", tmp_path, CREDENTIALS_DIRECTORY=str(tmp_path)).message
+
+
+def test_a_key_file_that_is_a_pipe_is_refused_and_holds_up_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "key")
+    error = only_fault("channels: {a: {outputs: [rtmp: {url: 'rtmp://h/a', key_file: key}]}}", tmp_path)
+    assert "cannot be read" in error.message
+
+
+def test_names_of_a_proxy_may_be_allowed_and_nothing_but_names(tmp_path: Path) -> None:
+    config = read("admin: {allowed_hosts: [tv.example.org, '192.0.2.1', 'fd00::1']}\nchannels: {a: {}}", tmp_path)
+    assert config.admin.allowed_hosts == ("tv.example.org", "192.0.2.1", "fd00::1")
+    for name in ("https://tv.example.org", "tv.example.org:443", "*", ""):
+        assert only_fault(f"admin: {{allowed_hosts: ['{name}']}}\nchannels: {{a: {{}}}}", tmp_path).key == "admin.allowed_hosts[0]"
+
+
+def test_a_push_verifies_its_server_unless_told_not_to(tmp_path: Path) -> None:
+    text = "channels: {a: {outputs: [rtmp: {url: 'rtmps://h/a/b'%s}]}}"
+    assert (rtmp_of(read(text % "", tmp_path)).tls_verify, rtmp_of(read(text % "", tmp_path)).ca_file) == (True, None)
+    assert rtmp_of(read(text % ", tls_verify: false", tmp_path)).tls_verify is False
+    assert rtmp_of(read(text % ", ca_file: own.pem", tmp_path)).ca_file == tmp_path / "own.pem"
 
 
 @pytest.mark.parametrize("content", [b"", b"two words", b"\xff\xfe", b"k" * 5000])

@@ -28,6 +28,7 @@ _MEANINGS = {
     421: "Not for this Host",
     422: "The content is invalid; `errors` or `line` say where",
     428: "If-Match is missing",
+    429: "Too many wrong tokens came from this address",
     431: "The head is too large",
     500: "The daemon failed; its log says where",
     503: "Not now",
@@ -40,7 +41,7 @@ _PROBLEM: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/compo
 def answers(*statuses: int, model: type[BaseModel] | Any = None, guarded: bool = True) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route; `model` is the body of its 2xx, `guarded` says that it wants the token."""
     described: dict[int | str, dict[str, Any]] = {}
-    for status in sorted({*statuses, *EVERYWHERE, *((401,) if guarded else ())}):
+    for status in sorted({*statuses, *EVERYWHERE, *((401, 429) if guarded else ())}):
         described[status] = {"description": _MEANINGS[status]}
         if status < 300 and model is not None:
             described[status]["model"] = model

@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from channeld.api.admin_logins import Logins
 from channeld.api.problems import SECURITY_HEADERS, Problem, problem_response
+from channeld.telemetry.log import get
 
 MAX_HEAD_BYTES = 16 * 1024
 EVENTS_PATH = "/api/v1/events"
@@ -20,6 +22,7 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 # What the media listener serves; the admin listener only says where.
 VIEWER_PATH = re.compile(r"/hls/.+|/ts/.+|/guide\.xml|/channels\.m3u|/api/v1/relay/[^/]+/(?:playlist\.m3u8|stream\.ts|segments/.+|hls/.+)")
+_log = get("api.admin")
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9_.-]{1,253}))(?::\d{1,5})?")
 
 
@@ -37,6 +40,7 @@ class Gate:
     def __init__(self, app: ASGIApp, *, token: str, allowed_hosts: Iterable[str]) -> None:
         self._app = app
         self._token = token.encode()
+        self._logins = Logins()
         self._hosts = LOOPBACK_NAMES | {_plain_host(host.strip("[]")) for host in allowed_hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,8 +86,15 @@ class Gate:
             return None
         given = headers.getlist("authorization")
         scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-        if scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode("latin-1"), self._token):
-            return None
+        if scheme.lower() == "bearer" and token.strip():
+            address = scope["client"][0] if scope.get("client") else ""
+            if wait_s := self._logins.wait_s(address):
+                detail = f"Too many wrong tokens came from your address. Try again in {wait_s} s."
+                return Problem(429, detail, headers={"Retry-After": str(wait_s)})
+            if hmac.compare_digest(token.strip().encode("latin-1"), self._token):
+                return None
+            if self._logins.failed(address):
+                _log.warning("logins_limited", address=address)
         detail = "Send `Authorization: Bearer <token>` with the token of <state_dir>/admin.token."
         return Problem(401, detail, headers={"WWW-Authenticate": 'Bearer realm="channeld"'})
 

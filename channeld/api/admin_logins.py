@@ -1,0 +1,54 @@
+"""How often an address may guess the admin token.
+
+Rule: every address has TRIES wrong tokens, given back one each second; beyond that nothing it says is compared any more, so
+that a guess costs time whether it is right or not. The table is bounded: at most MAX_ADDRESSES, the longest quiet one goes first.
+Sans-I/O; used by the admin event loop.
+"""
+
+import ipaddress
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+TRIES = 10
+SECONDS_PER_TRY = 1.0
+MAX_ADDRESSES = 1024
+# Whoever has one IPv6 address has all of its network.
+_IPV6_PREFIX = 64
+
+
+class Logins:
+    """The failed logins of the last seconds, by address."""
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_s = clock_s
+        # Address → when its tries will all be given back: each failure moves that by SECONDS_PER_TRY.
+        self._whole_at_s: OrderedDict[str, float] = OrderedDict()
+
+    def wait_s(self, address: str) -> int:
+        """Whole seconds until this address may try again; 0: now."""
+        debt_s = self._whole_at_s.get(_origin(address), 0.0) - self._clock_s()
+        return max(0, math.ceil(debt_s - (TRIES - 1) * SECONDS_PER_TRY))
+
+    def failed(self, address: str) -> bool:
+        """A wrong token came from there; True when that was the last try."""
+        origin, now = _origin(address), self._clock_s()
+        self._whole_at_s[origin] = max(now, self._whole_at_s.pop(origin, 0.0)) + SECONDS_PER_TRY
+        while len(self._whole_at_s) > MAX_ADDRESSES:
+            self._whole_at_s.popitem(last=False)
+        return self.wait_s(address) > 0
+
+    def __len__(self) -> int:
+        return len(self._whole_at_s)
+
+
+def _origin(address: str) -> str:
+    """What counts as one address: an IPv4 address, or a /64 of IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, _IPV6_PREFIX), strict=False))
+    return str(parsed)
