@@ -1,7 +1,8 @@
-"""The order of one round, and the comparison of two lists.
+"""The identity of entries, the order of one round, and the comparison of two lists.
 
-Rule: pure functions of their arguments; a shuffle is a sort by a keyed hash of the entry's id, so that any subset of a
-round comes in the same order as in the whole round, and an edit never reshuffles what it does not touch.
+Rule: pure functions of their arguments. An entry's id is a hash of what it shows, so that it outlives edits and restarts;
+a shuffle is a sort by a keyed hash of that id, so that any subset of a round comes in the same order as in the whole
+round, and an edit never reshuffles what it does not touch.
 """
 
 from bisect import bisect_left
@@ -36,6 +37,14 @@ def occurrence_keys(entries: Iterable[Entry]) -> list[Key]:
         seen[content] = occurrence + 1
         keys.append((content, occurrence))
     return keys
+
+
+def lasting_id(key: Key) -> str:
+    """The id of the entry with this key, in any list and after any restart: `e` and 64 bits in hexadecimal."""
+    (where, in_s, out_s, duration_s), occurrence = key
+    # `where` may hold anything and comes last; paths may hold bytes that are no UTF-8 as lone surrogates.
+    text = f"{occurrence}|{in_s}|{out_s}|{duration_s}|{where}"
+    return "e" + blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 
 def shuffle_rank(seed: int, round_number: int, entry_id: str) -> bytes:

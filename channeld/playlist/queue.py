@@ -5,29 +5,21 @@ over because it was not ready keeps its turn. The plan made after an entry start
 Pure: no files, threads or clocks. Not thread-safe; one thread of control owns a channel's queue.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from heapq import nsmallest
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 from channeld.playlist.course import Course
+from channeld.playlist.memory import MAX_DEPARTED, MAX_IDS, Departed, QueueMemory, read_memory, write_memory
 from channeld.playlist.model import Entry, Playlist, Readiness
-from channeld.playlist.order import Diff, Key
-from channeld.playlist.roster import Renewal, Roster
+from channeld.playlist.order import Diff
+from channeld.playlist.roster import Roster
 
 __all__ = ["Diff", "Order", "Queue"]
 
 Order = Literal["sequential", "shuffle"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Departed:
-    """An entry that an edit removed since the last start: it may be on its way to the air all the same."""
-
-    entry: Entry
-    key: Key
-    successor: str | None
-    was_owed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +43,25 @@ class Queue:
         self._insertion_count = 0
         self._owed: dict[str, None] = {}  # in the order they were passed over
         self._waiting: set[str] = set()  # found pending by a plan since they last aired or were passed over
-        self._departed: dict[str, _Departed] = {}
+        self._departed: dict[str, Departed] = {}
+        self._again: Entry | None = None  # its airing began before a restart and is to begin once more
+        self._remembered: QueueMemory | None = None  # until there is a list to find the place in
 
     def apply(self, playlist: Playlist) -> Diff:
         """Take a valid list as the newest revision. Entries keep their ids by content and occurrence."""
-        old_ids = self._roster.ids
-        lasting = {each.key: each.entry.id for each in self._departed.values()}
-        if self._course.cursor is not None and self._course.cursor_key is not None:
-            lasting[self._course.cursor_key] = self._course.cursor
-        renewal = self._roster.renew(playlist.entries, lasting)
-        if self._roster.ids is not old_ids:
-            self._remember_departed(renewal, self._course.successors(old_ids))
+        old_ids, remembered = self._roster.ids, self._remembered
+        renewal = self._roster.renew(playlist.entries)
+        if remembered is not None:
+            self._find_place(remembered)
+        elif self._roster.ids is not old_ids:
+            self._remember_departed(renewal.diff, self._course.successors(old_ids))
             self._course.renew(old_ids, renewal.diff)
         self._refresh()
-        if renewal.is_changed or self.revision == 0:
+        is_changed = renewal.is_changed if remembered is None else self._roster.digest() != remembered.digest
+        if is_changed or self.revision == 0:
             self.revision += 1
+        if self._remembered is not None:
+            self._remembered = replace(self._remembered, digest=self._roster.digest())
         return renewal.diff
 
     def plan(self, count: int, readiness: Callable[[Entry], Readiness]) -> list[Entry]:
@@ -82,6 +78,7 @@ class Queue:
                 self._waiting.discard(entry_id)
                 self._owed.pop(entry_id, None)
                 self._insertions.pop(entry_id, None)
+                self._again = None if self._again is not None and self._again.id == entry_id else self._again
         return picked
 
     def upcoming(self, count: int, is_refused: Callable[[Entry], bool] | None = None) -> list[Entry]:
@@ -115,6 +112,9 @@ class Queue:
         """
         last = None if self.current is None else self.current.id
         self._waiting.update(late)
+        if self._again is not None and self._again.id == entry_id:
+            self.current, self._again = self._again, None
+            return []
         if entry_id in self._insertions:
             self._start_insertion(entry_id)
             return []
@@ -143,14 +143,14 @@ class Queue:
         else:
             del self._insertions[entry_id]
 
-    def _start_departed(self, departed: _Departed) -> list[int]:
+    def _start_departed(self, departed: Departed) -> list[int]:
         self.current = departed.entry
         if departed.was_owed:
             return []
         successor = departed.successor
         while successor is not None and successor not in self._roster:
             successor = self._departed[successor].successor if successor in self._departed else None
-        return self._course.advance_departed(departed.entry.id, departed.key, successor)
+        return self._course.advance_departed(departed.entry.id, successor)
 
     def _pass_over(self, positions: list[int]) -> list[Entry]:
         passed = []
@@ -162,10 +162,11 @@ class Queue:
                 passed.append(self._roster.entry(position))
         return passed
 
-    def _remember_departed(self, renewal: Renewal, successors: dict[str, str | None]) -> None:
+    def _remember_departed(self, diff: Diff, successors: dict[str, tuple[str | None, int]]) -> None:
         self._departed = {entry_id: each for entry_id, each in self._departed.items() if entry_id not in self._roster}
-        for entry, key in zip(renewal.diff.removed, renewal.removed_keys, strict=True):
-            self._departed[entry.id] = _Departed(entry, key, successors.get(entry.id), entry.id in self._owed)
+        for entry in diff.removed:
+            successor, distance = successors[entry.id]
+            self._departed[entry.id] = Departed(entry, successor, entry.id in self._owed, distance)
 
     def _refresh(self) -> None:
         roster = self._roster
@@ -173,6 +174,110 @@ class Queue:
         self._waiting = {entry_id for entry_id in self._waiting if entry_id in roster or entry_id in self._insertions}
         if self.current is not None and self.current.id in roster:
             self.current = roster.entry(roster.position[self.current.id])
+        if self._again is not None and not _is_inserted(self._again):
+            self._again = roster.entry(roster.position[self._again.id]) if self._again.id in roster else None
+
+    # -- over a restart -----------------------------------------------------------------------------------------
+
+    def memory(self) -> dict[str, Any]:
+        """All that is needed to go on after a restart, as JSON-able values; cheap enough for every start of an entry."""
+        insertions = tuple(self._insertions.values())
+        if self._remembered is not None:
+            # There was no list yet to find the place in; what was put in between counts all the same.
+            known = replace(self._remembered, revision=self.revision, current=self.current)
+            return write_memory(replace(known, insertions=insertions, insertion_count=self._insertion_count))
+        departed = nsmallest(MAX_DEPARTED, self._departed.values(), key=lambda each: each.distance)
+        return write_memory(
+            QueueMemory(
+                revision=self.revision,
+                digest=self._roster.digest(),
+                current=self.current,
+                again=self._again,
+                run=None if self._run is None else (self._run.entry_id, self._run.aired),
+                insertions=insertions,
+                insertion_count=self._insertion_count,
+                owed=tuple(islice(self._owed, MAX_IDS)),
+                waiting=self._waiting_soon(),
+                departed=tuple(departed),
+                course=self._course.memory(),
+            )
+        )
+
+    def _waiting_soon(self) -> tuple[str, ...]:
+        waiting = sorted(entry_id for entry_id in self._waiting if entry_id in self._roster)
+        if len(waiting) > MAX_IDS:
+            soon = (self._roster.ids[position] for position in islice(self._course.rest(), 4 * MAX_IDS))
+            waiting = [entry_id for entry_id in soon if entry_id in self._waiting]
+        return tuple(waiting[:MAX_IDS])
+
+    def restore(self, memory: Mapping[str, Any]) -> None:
+        """Go on where the queue that wrote this was: before the first list, or right after it was applied.
+
+        What was put in between counts at once. The place is found in the first list that has an entry: after the entry that
+        began last, or if that is gone, at the first of those that followed it. Raises ValueError and is then as it was.
+        """
+        remembered = read_memory(memory)
+        is_listed, digest = self.revision > 0, self._roster.digest()
+        self.revision = remembered.revision
+        if is_listed and (digest != remembered.digest or not self.revision):
+            self.revision += 1
+        self.current = remembered.current
+        self._insertions = {entry.id: (entry, left) for entry, left in remembered.insertions}
+        self._insertion_count = remembered.insertion_count
+        self._remembered = replace(remembered, digest=digest) if is_listed else remembered
+        self._find_place(self._remembered)
+        self._refresh()
+
+    def _find_place(self, remembered: QueueMemory) -> None:
+        if not len(self._roster):
+            return
+        self._remembered = None
+        self._course.restore(remembered.course)
+        self._again = remembered.again
+        self._run = None if remembered.run is None else _Run(*remembered.run)
+        self._owed = dict.fromkeys(remembered.owed)
+        self._waiting = set(remembered.waiting)
+        self._departed = {each.entry.id: each for each in remembered.departed if each.entry.id not in self._roster}
+
+    def begin_again(self) -> Entry | None:
+        """Have the entry that began last begin once more, before anything else; its start then moves nothing.
+
+        Gives it, or None when nothing did, or the list has it no more.
+        """
+        if self._again is None and self.current is not None and (_is_inserted(self.current) or self.current.id in self._roster):
+            self._again = self.current
+        return self._again
+
+    @property
+    def is_to_begin_again(self) -> bool:
+        """`begin_again` was asked for, and the entry has not begun."""
+        return self._again is not None
+
+    def rest_of_round(self) -> list[tuple[Entry, int]]:
+        """What the list has to come in this round, each with how often in a row; nothing owed, nothing put in between."""
+        left = self._repeats_left()
+        run = [] if self._run is None or left <= 0 else [(self._roster.entry(self._roster.position[self._run.entry_id]), left)]
+        return [*run, *(self._turn(position) for position in self._course.rest() if self._roster.entry(position).fault is None)]
+
+    def jump(self, entry_id: str, times: int = 1) -> None:
+        """As if everything in this round before an entry's turn had aired, and the entry itself `times` times in a row."""
+        self._waiting.clear()
+        aired = self._run.aired if self._run is not None and self._run.entry_id == entry_id and self._repeats_left() > 0 else 0
+        self.started(entry_id)
+        self._run = _Run(entry_id, aired + times)
+
+    def turn_round(self, skipped: int = 0) -> None:
+        """As if this round had aired to its end, and `skipped` rounds after it."""
+        self._run = None
+        self._course.turn_round(skipped)
+
+    def rewind(self) -> None:
+        """As if nothing of the list had aired yet; what was put in between is still to come."""
+        self.current = self._run = self._again = None
+        self._owed.clear()
+        self._waiting.clear()
+        self._departed.clear()
+        self._course.rewind()
 
     def _repeats_left(self) -> int:
         if self._run is None or self._run.entry_id not in self._roster:
@@ -206,6 +311,8 @@ class Queue:
         return entry, entry.repeat
 
     def _turns_before_the_course(self, judge: "_Judge") -> Iterator[tuple[Entry, int]]:
+        if self._again is not None and judge.judge(self._again) is Readiness.READY:
+            yield self._again, 1
         for entry, left in self._insertions.values():
             if judge.judge(entry) is Readiness.READY:
                 yield entry, left
@@ -216,6 +323,10 @@ class Queue:
         for entry_id in self._owed:
             if judge.is_ready(positions[entry_id]):
                 yield self._turn(positions[entry_id])
+
+
+def _is_inserted(entry: Entry) -> bool:
+    return entry.id.startswith("n")
 
 
 class _Judge:

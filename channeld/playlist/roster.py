@@ -1,21 +1,21 @@
-"""The newest valid revision of a list, with ids that outlive edits.
+"""The newest valid revision of a list, with ids that outlive edits and restarts.
 
-Rule: an entry keeps its id as long as a list has its content in the same occurrence; an id is never given twice.
-Pure; owned by one Queue.
+Rule: an entry's id is made of its content and which occurrence of it in the list it is, so the same content in the same
+occurrence has the same id for ever. Pure; owned by one Queue.
 """
 
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from channeld.playlist.model import Entry
-from channeld.playlist.order import Diff, Key, moved_indices, occurrence_keys
+from channeld.playlist.order import Diff, Key, lasting_id, moved_indices, occurrence_keys
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What came of a new list; `removed_keys` beside `diff.removed`. `is_changed` is also true for a new title, repeat or fault."""
+    """What came of a new list. `is_changed` is also true for a new title, repeat or fault."""
 
     diff: Diff
-    removed_keys: tuple[Key, ...]
     is_changed: bool
 
 
@@ -27,7 +27,7 @@ class Roster:
         self.position: dict[str, int] = {}
         self._entries: list[Entry] = []
         self._keys: list[Key] = []
-        self._last_number = 0
+        self._digest: str | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -42,30 +42,29 @@ class Roster:
             entry = self._entries[position] = _renamed(entry, entry_id)
         return entry
 
-    def key(self, entry_id: str) -> Key:
-        """Content and occurrence in the newest list."""
-        return self._keys[self.position[entry_id]]
+    def digest(self) -> str:
+        """A hash of all that a revision is about: two lists that differ in it are two revisions."""
+        if self._digest is None:
+            shown = "".join(f"{entry_id}{_shown(entry)!r}" for entry_id, entry in zip(self.ids, self._entries, strict=True))
+            self._digest = blake2b(shown.encode(), digest_size=16).hexdigest()
+        return self._digest
 
-    def renew(self, entries: tuple[Entry, ...], lasting: dict[Key, str]) -> Renewal:
-        """Take a new list; `lasting` are keys no longer listed whose ids come back with them."""
+    def renew(self, entries: tuple[Entry, ...]) -> Renewal:
+        """Take a new list."""
         keys = occurrence_keys(entries)
         if keys == self._keys:
             is_changed = any(_shown(old) != _shown(new) for old, new in zip(self._entries, entries, strict=True))
             self._entries = list(entries)
-            return Renewal(Diff((), (), (), len(keys)), (), is_changed)
-        known = lasting | dict(zip(self._keys, self.ids, strict=True))
+            self._digest = None if is_changed else self._digest
+            return Renewal(Diff((), (), (), len(keys)), is_changed)
+        known = dict(zip(self._keys, self.ids, strict=True))
         listed = set(keys)
-        gone = [position for position, key in enumerate(self._keys) if key not in listed]
-        removed, removed_keys = tuple(map(self.entry, gone)), tuple(self._keys[position] for position in gone)
+        removed = tuple(self.entry(position) for position, key in enumerate(self._keys) if key not in listed)
         old_position = self.position
-        self._entries, self._keys = list(entries), keys
-        self.ids = [known.get(key) or self._new_id() for key in keys]
+        self._entries, self._keys, self._digest = list(entries), keys, None
+        self.ids = [known.get(key) or lasting_id(key) for key in keys]
         self.position = {entry_id: position for position, entry_id in enumerate(self.ids)}
-        return Renewal(self._compare(old_position, removed), removed_keys, True)
-
-    def _new_id(self) -> str:
-        self._last_number += 1
-        return f"e{self._last_number}"
+        return Renewal(self._compare(old_position, removed), True)
 
     def _compare(self, old_position: dict[str, int], removed: tuple[Entry, ...]) -> Diff:
         kept, old_order, added = [], [], []
