@@ -166,6 +166,8 @@ def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[
 def _route(registry: Registry, media: MediaHub, host: int, message: Message) -> None:
     if message.kind == "ring":
         media.ring(message.values["channel"], message.values["ring_id"], message.fds[0])
+        for fd in message.fds[1:]:
+            os.close(fd)
     elif message.kind == "stopped":
         media.forget_ring(message.values["channel"])
     registry.host_told(host, message)

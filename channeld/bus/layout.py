@@ -2,7 +2,7 @@
 
 Rule: nothing but this module knows an offset. Sans-I/O. Used by the ring's writer and by every reader.
 
-    page 0      header, native 8-byte words (one store each, so a reader never sees half of one)
+    page 0      header, native 8-byte words (one store each, so a reader never sees half of one), with the table of feeds
     page 1      description, JSON
     2 slots     state: sequence u64, length u32, bytes; the slot of sequence n is n & 1
     table       one record per slice, at sequence % slice_capacity
@@ -22,6 +22,8 @@ SLOT = struct.Struct("<QI")
 MAX_STATE_BYTES = 8192
 MAX_DESCRIPTION_BYTES = PAGE
 MAX_RING_BYTES = 1 << 32
+MAX_SLICE_BYTES = (1 << 24) - 1
+"""A feed's position keeps the offset within its slice in 24 bits."""
 FLAG_RANDOM_ACCESS = 1
 
 _SLOT_BYTES = 3 * PAGE if MAX_STATE_BYTES + SLOT.size > PAGE else PAGE
@@ -31,6 +33,8 @@ _TABLE_OFFSET = _STATE_OFFSET + 2 * _SLOT_BYTES
 # Indexes of the header's words. HEAD and TAIL change with every publish and have a cache line of their own.
 WORD_MAGIC, WORD_GENERATION, WORD_CAPACITY, WORD_SLICES, WORD_DESCRIPTION, WORD_PID = range(6)
 WORD_HEAD, WORD_TAIL, WORD_HEARTBEAT, WORD_ENDED = 16, 24, 32, 40
+WORD_FEEDS, FEED_SLOTS = 64, 16
+"""Pairs of words (name, position), one for each FIFO that is filled from the ring; see feeds."""
 
 
 class Lapped(Exception):

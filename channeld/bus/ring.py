@@ -2,11 +2,13 @@
 
 Rule: tail, data, record, state, then head; so a reader, or a successor after SIGKILL at any instruction, finds every
 slice from tail to head whole and the state that belongs to head. Sequences and positions only grow.
+A successor adopts the same memfd once the writer before it is reaped: readers notice nothing.
 Not thread-safe; used by the playout thread only. Aligned stores are seen in order on x86-64; on AArch64 the tail is
 announced a whole slice's copy before its bytes change, which is far longer than a store stays unseen.
 """
 
 import fcntl
+import json
 import mmap
 import os
 import time
@@ -16,9 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from channeld.bus.feeds import FeedTable
 from channeld.bus.layout import (
     FLAG_RANDOM_ACCESS,
     MAGIC,
+    MAX_DESCRIPTION_BYTES,
+    MAX_SLICE_BYTES,
     MAX_STATE_BYTES,
     PAGE,
     RECORD,
@@ -55,6 +60,7 @@ class RingWriter:
         self._words = self._bytes[:PAGE].cast("Q")  # native 8-byte items: CPython stores each with one move
         self._position = 0
         self._random_access: deque[tuple[int, int]] = deque()  # (dts, seq), oldest first
+        self.feeds = FeedTable(self._words)
         self.head_seq = first_seq - 1
         self.tail_seq = first_seq
 
@@ -86,6 +92,45 @@ class RingWriter:
         words[WORD_TAIL], words[WORD_HEAD], words[WORD_MAGIC] = first_seq, first_seq - 1, MAGIC
         return ring
 
+    @classmethod
+    def adopt(cls, fd: int) -> "RingWriter":
+        """Go on with a ring whose writer is dead, behind its last whole slice. Takes `fd`, a writable one, unless it raises.
+
+        Raises ValueError when it is no ring of this layout, ended, or empty; OSError when it cannot be mapped for writing.
+        """
+        layout, head = _judged(fd)
+        ring = cls(fd, layout, head + 1)
+        ring._restore(head)
+        return ring
+
+    def _restore(self, head: int) -> None:
+        """Take over what the dead writer had in memory: it may have retired slices for one that it never committed."""
+        words = self._words
+        self.tail_seq = int(words[WORD_TAIL])
+        newest = self._layout.read_record(self._bytes, head)
+        self._position = newest.position + newest.length
+        records = (self._layout.read_record(self._bytes, seq) for seq in range(self.tail_seq, head + 1))
+        self._random_access.extend((record.dts, record.seq) for record in records if record.is_random_access)
+        words[WORD_PID], words[WORD_HEARTBEAT] = os.getpid(), time.monotonic_ns()
+
+    @property
+    def ring_id(self) -> int:
+        """The generation: which of the channel's rings this is."""
+        return int(self._words[WORD_GENERATION])
+
+    def description(self) -> dict[str, Any]:
+        """What the stream is, as `create` was told."""
+        found: dict[str, Any] = json.loads(bytes(self._bytes[PAGE : PAGE + self._words[WORD_DESCRIPTION]]))
+        return found
+
+    def state(self) -> bytes:
+        """The state published with the newest slice; empty where there is none."""
+        slot = self._layout.slot_offset(self.head_seq)
+        seq, length = SLOT.unpack_from(self._bytes, slot)
+        if seq != self.head_seq or length > MAX_STATE_BYTES:
+            return b""
+        return bytes(self._bytes[slot + SLOT.size : slot + SLOT.size + length])
+
     def publish(self, data: SliceBytes, *, dts: int, duration: int, is_random_access: bool, state: bytes) -> int:
         """Append one slice with the writer's state after it; returns its sequence. dts and duration in ticks of 90 kHz.
 
@@ -94,7 +139,7 @@ class RingWriter:
         octets = memoryview(data)  # type: ignore[arg-type]  # numpy declares its buffer protocol only from 3.12
         length = octets.nbytes
         layout = self._layout
-        if not 0 < length <= layout.capacity_bytes or len(state) > MAX_STATE_BYTES:
+        if not 0 < length <= min(layout.capacity_bytes, MAX_SLICE_BYTES) or len(state) > MAX_STATE_BYTES:
             raise ValueError(f"slice of {length} bytes with {len(state)} bytes of state does not fit the ring")
         seq, position, target, words = self.head_seq + 1, self._position, self._bytes, self._words
         self._retire(seq, position + length)
@@ -172,6 +217,25 @@ class RingWriter:
         self._map.close()
         os.close(self.fd)
         self.fd = -1
+
+
+def _judged(fd: int) -> tuple[Layout, int]:
+    """The layout and the head of a ring that may be adopted; raises ValueError. Read without mapping what is not judged yet."""
+    seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+    if not seals & fcntl.F_SEAL_SHRINK or not seals & fcntl.F_SEAL_GROW:
+        raise ValueError("not a bus: not sealed against a change of size")
+    words = memoryview(os.pread(fd, PAGE, 0).ljust(PAGE, b"\0")).cast("Q")
+    if words[WORD_MAGIC] != MAGIC:
+        raise ValueError("not a bus of this layout: wrong magic")
+    layout = Layout(words[WORD_CAPACITY], words[WORD_SLICES])
+    head, tail = words[WORD_HEAD], words[WORD_TAIL]
+    if layout.total_bytes != os.fstat(fd).st_size or words[WORD_DESCRIPTION] > MAX_DESCRIPTION_BYTES:
+        raise ValueError("not a bus of this layout: sizes do not fit")
+    if words[WORD_ENDED]:
+        raise ValueError("the bus was ended: nothing follows in it")
+    if not 0 < tail <= head < tail + layout.slice_capacity:
+        raise ValueError(f"nothing to go on from: the bus holds slices {tail} to {head}")
+    return layout, head
 
 
 def forbid_new_writers(fd: int) -> None:

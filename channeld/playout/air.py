@@ -6,10 +6,11 @@ Everything here runs on the host's heap thread.
 What airs next is control's plan: sources in order, made for the airing number `after`. At a boundary the first
 source that is ready airs; those before it keep their place. A plan that comes within HOLD_S of the boundary counts
 for the one after it, if a plan for this boundary is here and ready.
+
+With each slice the state is published from which another host goes on (`resume`); it reports what it finds as `present`.
 """
 
 import itertools
-import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,28 +19,57 @@ from typing import Any
 from channeld.base.clock import NS_PER_SECOND
 from channeld.base.units import TICKS_PER_SECOND, Ticks90k
 from channeld.bus.ring import RingWriter
+from channeld.playout.beginning import Beginning, feed_from
 from channeld.playout.lookahead import LOOKAHEAD_S, ClipSource, DiskReaders, Lookahead
+from channeld.playout.resume import AirState, encode_source, encode_state
 from channeld.ts.index import Block
 from channeld.ts.splicer import ClipFeed, Slice, Splicer
 
 SLICE_S = 0.2
 HOLD_S = 0.5
 PREFETCHED = 2
-_AS_JSON = json.JSONEncoder(separators=(",", ":")).encode
-"""Made once: `json.dumps` with other than its default separators makes an encoder for each call."""
+RESUME_AHEAD_S = 2.0
+RESUME_WAIT_S = 1.0
+"""A channel that is resumed waits so long at most for so much of its clip, before it releases what is late."""
 
 Report = Callable[..., None]
 
 
+@dataclass(frozen=True, slots=True)
+class Filler:
+    """What airs when nothing else can: all of it in memory, and the path by which another host knows it again."""
+
+    path: str
+    blocks: tuple[Block, ...]
+
+
 @dataclass(slots=True)
 class OnAir:
-    """What airs now; `lookahead` None is the filler. Frames are counted from the clip's first."""
+    """What airs now; `lookahead` None is the filler. Frames are counted from the clip's first.
+
+    `as_json` is what the published state says of it; `reported` the newest serial that control was told of.
+    """
 
     serial: int
     source: ClipSource | None
     feed: ClipFeed
     lookahead: Lookahead | None
+    as_json: str = "null"
+    started_dts: int = 0
+    reported: int = 0
     cut_requested: bool = False
+
+
+@dataclass(slots=True)
+class Pace:
+    """When slices are due: the timeline's origin is released at `anchor_ns` of the monotonic clock.
+
+    What is due up to `burst_ticks` of the timeline is released at once; not before `waits_until_ns`, unless the clip is in memory.
+    """
+
+    anchor_ns: int
+    burst_ticks: int
+    waits_until_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -58,7 +88,7 @@ class Air:
         channel: str,
         splicer: Splicer,
         ring: RingWriter,
-        filler: list[Block],
+        filler: Filler,
         readers: DiskReaders,
         report: Report,
         *,
@@ -71,29 +101,65 @@ class Air:
         self._filler = filler
         self._readers = readers
         self._report = report
-        self._anchor_ns = anchor_ns
-        self._lead_ticks = round((lead_s + SLICE_S) * TICKS_PER_SECOND)
+        self._pace = Pace(anchor_ns, round((lead_s + SLICE_S) * TICKS_PER_SECOND))
         self._plan = Plan()
         self.now = OnAir(0, None, ClipFeed(), None)
         fps = splicer.stream.fps
         self._slice_frames = max(1, fps.frames_in(SLICE_S))
         self._lookahead_frames = fps.frames_in(LOOKAHEAD_S)
 
+    def resume(self, state: AirState, *, now_ns: int) -> None:
+        """Go on behind the newest slice of the ring, whose state this is; before the first release. The splicer was made with it."""
+        beginning = Beginning(state.frames, state.audio_units, may_cut=state.may_cut)
+        source, lookahead = None, None
+        if not state.is_filler:
+            source = state.source
+            lookahead = Lookahead(source, beginning)
+        if lookahead is not None:
+            feed = lookahead.feed
+        elif state.source.ts_path == self._filler.path:
+            feed = feed_from(self._filler.blocks, beginning)
+        else:  # another filler than the one that aired: it comes at the next frame
+            feed = feed_from((), beginning)
+        as_json = encode_source(source, state.source.ts_path)
+        self.now = OnAir(state.serial, source, feed, lookahead, as_json, state.started_dts, state.reported, state.cut_requested)
+        late_ticks = max(0, now_ns - self.due_ns) * TICKS_PER_SECOND // NS_PER_SECOND
+        self._pace.burst_ticks = self._elapsed + late_ticks + round((RESUME_WAIT_S + SLICE_S) * TICKS_PER_SECOND)
+        self._pace.waits_until_ns = now_ns + int(RESUME_WAIT_S * NS_PER_SECOND)
+
+    @property
+    def _elapsed(self) -> int:
+        """Ticks since the timeline began."""
+        return self._splicer.next_dts - self._splicer.state.origin
+
     @property
     def due_ns(self) -> int:
         """When the next slice is to be released, on the monotonic clock."""
-        elapsed = self._splicer.next_dts - self._splicer.state.origin
-        return self._anchor_ns + elapsed * NS_PER_SECOND // TICKS_PER_SECOND
+        return self._pace.anchor_ns + self._elapsed * NS_PER_SECOND // TICKS_PER_SECOND
 
     @property
     def is_catching_up(self) -> bool:
-        """What is released now was due before the channel began: the burst that fills readers' buffers."""
-        return self._splicer.next_dts - self._splicer.state.origin <= self._lead_ticks
+        """What is released now was due before the channel began, or went on: the burst that fills readers' buffers."""
+        return self._elapsed <= self._pace.burst_ticks
 
     @property
     def burst_frames(self) -> int:
         """Frames that are released at once when the channel begins, and one slice more."""
-        return self._splicer.stream.fps.frames_in(self._lead_ticks / TICKS_PER_SECOND)
+        return self._splicer.stream.fps.frames_in(self._pace.burst_ticks / TICKS_PER_SECOND)
+
+    def is_waiting(self, now_ns: int) -> bool:
+        """The channel is resumed, and too little of its clip is in memory yet."""
+        if now_ns >= self._pace.waits_until_ns:
+            return False
+        now = self.now
+        if now.lookahead is not None:
+            self._prefetch()
+            now.lookahead.drain()
+            is_all = now.lookahead.complete or now.lookahead.failure
+            if not is_all and now.feed.frames_ready < self._splicer.stream.fps.frames_in(RESUME_AHEAD_S):
+                return True
+        self._pace.waits_until_ns = 0
+        return False
 
     def accept_plan(self, after: int, sources: list[ClipSource], *, now_ns: int) -> bool:
         """Take a new plan at this instant of the monotonic clock; False when it is stale or too late for the coming boundary."""
@@ -104,7 +170,7 @@ class Air:
         old = list(self._plan.queue)
         queue: deque[Lookahead] = deque()
         for source in sources:
-            reused = next((item for item in old if item.source.ts_path == source.ts_path and not item.failure), None)
+            reused = next((item for item in old if item.serves(source)), None)
             if reused is not None:
                 old.remove(reused)
                 reused.source = source
@@ -144,16 +210,16 @@ class Air:
 
     def _state(self) -> bytes:
         now = self.now
-        values = {
-            "splicer": self._splicer.state.as_dict(),
-            "serial": now.serial,
-            "entry": now.source.entry if now.source else None,
-            "airing": now.source.airing if now.source else None,
-            "ts": now.source.ts_path if now.source else None,
-            "frame": now.feed.frames_sent,
-            "anchor_ns": self._anchor_ns,
-        }
-        return _AS_JSON(values).encode()
+        return encode_state(
+            self._splicer.state,
+            now.feed,
+            now.as_json,
+            serial=now.serial,
+            reported=now.reported,
+            cut=now.cut_requested,
+            started_dts=now.started_dts,
+            anchor_ns=self._pace.anchor_ns,
+        )
 
     def frames_in_memory(self) -> int:
         """Look ahead, and count what could air without the disk: frames of the planned clips, up to the first that is not ready."""
@@ -173,24 +239,19 @@ class Air:
         ended = self.now
         chosen = self._ready_source()
         if ended.source is None and chosen is None and ended.serial:
-            ended.feed = self._filler_feed()  # the filler goes round
+            ended.feed = feed_from(self._filler.blocks, Beginning())  # the filler goes round
             self._splicer.join(ended.feed)
             return
         passed_over = self._take(chosen)
-        feed = chosen.feed if chosen else self._filler_feed()
-        self.now = OnAir(ended.serial + 1, chosen.source if chosen else None, feed, chosen)
+        feed = chosen.feed if chosen else feed_from(self._filler.blocks, Beginning())
+        dts, source = self._splicer.next_dts, chosen.source if chosen else None
+        as_json = encode_source(source, self._filler.path)
+        self.now = OnAir(ended.serial + 1, source, feed, chosen, as_json, dts, ended.reported)
         if ended.serial:
             self._report_end(ended)
-        dts = self._splicer.next_dts
         skew = self._splicer.join(feed)
         self._report_start(dts, skew, passed_over)
         self._prefetch()
-
-    def _filler_feed(self) -> ClipFeed:
-        feed = ClipFeed()
-        for block in self._filler:
-            feed.append(block)
-        return feed
 
     def _take(self, chosen: Lookahead | None) -> list[str]:
         """Take the chosen source out of the plan; gives the airings that it was preferred to."""
@@ -204,7 +265,7 @@ class Air:
     def _drop_failed(self) -> None:
         for item in [item for item in self._plan.queue if item.failure]:
             self._plan.queue.remove(item)
-            self._report("failed", channel=self.channel, airing=item.source.airing, entry=item.source.entry, error=item.failure)
+            self._report("failed", channel=self.channel, **_named(item.source), error=item.failure)
 
     def _report_end(self, ended: OnAir) -> None:
         lookahead = ended.lookahead
@@ -217,26 +278,43 @@ class Air:
             "ended",
             channel=self.channel,
             serial=ended.serial,
-            airing=ended.source.airing if ended.source else None,
-            entry=ended.source.entry if ended.source else None,
+            **_named(ended.source),
             frames=ended.feed.frames_sent,
             reason=reason,
             error=lookahead.failure if lookahead else None,
         )
 
     def _report_start(self, dts: Ticks90k, skew: Ticks90k, passed_over: list[str]) -> None:
-        source = self.now.source
         self._report(
             "started",
             channel=self.channel,
             serial=self.now.serial,
-            airing=source.airing if source else None,
-            entry=source.entry if source else None,
+            **_named(self.now.source),
+            from_frame=self.now.feed.frames_sent,
             dts=dts,
-            due_ns=self._anchor_ns + (dts - self._splicer.state.origin) * NS_PER_SECOND // TICKS_PER_SECOND,
+            due_ns=self._due_ns_of(dts),
             skew=skew,
             passed_over=passed_over,
         )
+
+    def _due_ns_of(self, dts: int) -> int:
+        return self._pace.anchor_ns + (dts - self._splicer.state.origin) * NS_PER_SECOND // TICKS_PER_SECOND
+
+    def present(self) -> dict[str, Any]:
+        """Plain values for a control that does not know this channel: what it is, what airs, how far, and what is planned."""
+        now = self.now
+        return {
+            "channel": self.channel,
+            "ring_id": self.ring.ring_id,
+            "description": self.ring.description(),
+            "serial": now.serial,
+            "reported": now.reported,
+            **_named(now.source),
+            "frames": now.feed.frames_sent,
+            "dts": self._splicer.next_dts,
+            "due_ns": self._due_ns_of(now.started_dts),
+            "plan": [item.source.airing for item in self._plan.queue],
+        }
 
     def _prefetch(self) -> None:
         """Keep the playing clip ahead, and the beginnings of the next ones in memory: of more of them where clips are short."""
@@ -264,8 +342,19 @@ class Air:
             "ahead": now.feed.frames_ready,
         }
 
+    def told(self, serial: int) -> None:
+        """Control was told that this airing began. Any thread: one store."""
+        self.now.reported = serial
+
     def close(self) -> None:
         """Give back the look-aheads' files. The ring is closed by its last user, the feeder."""
         for item in [*self._plan.queue, *([self.now.lookahead] if self.now.lookahead else [])]:
             self._readers.retire(item)
         self._plan = Plan()
+
+
+def _named(source: ClipSource | None) -> dict[str, str | None]:
+    """What every report says of an airing; the filler has no names."""
+    if source is None:
+        return {"airing": None, "entry": None, "tag": None}
+    return {"airing": source.airing, "entry": source.entry, "tag": source.tag}

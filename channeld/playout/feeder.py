@@ -1,14 +1,15 @@
 """The feeder: one thread that moves bus bytes into FIFOs, and tells other readers how far the bus was written.
 
 Rule: it never blocks and never slows the bus. A full FIFO is backpressure: the feed waits for room while the ring
-holds its place, and jumps to the newest random access point when the ring is about to overtake it. Each FIFO's fd
-belongs to its feed and is closed here. DESIGN names a thread per FIFO; one thread with epoll does the same with a
-hundredth of the GIL traffic.
+holds its place, and jumps to the newest random access point when the ring is about to overtake it. How far each feed is
+stands in the ring's header, from where another host goes on. Each FIFO's fd belongs to its feed and is closed here.
+DESIGN names a thread per FIFO; one thread with epoll does the same with a hundredth of the GIL traffic.
 """
 
 import os
 import select
 import socket
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,10 +20,14 @@ import structlog
 from channeld.base.units import TICKS_PER_SECOND
 from channeld.base.worker import Worker
 from channeld.bus.attach import pack_heads
+from channeld.bus.feeds import FeedPosition
 from channeld.bus.ring import RingWriter
 from channeld.ts.packet import PACKET_BYTES
 
 BURST_S = 2
+REWIND_S = 2
+"""What a new FFmpeg gets again of what was written for the one before it: that much may have been in pipes and queues."""
+LOOK_S = 0.5
 GUARD_SLICES = 8
 """A feed this close to the ring's tail jumps: what it is about to write could change under it."""
 
@@ -37,6 +42,7 @@ class Feed:
     output: str
     ring: RingWriter
     fd: int
+    slot: int
     seq: int
     offset: int = 0
     torn: bytes = b""
@@ -59,6 +65,22 @@ def burst_start(ring: RingWriter, behind_s: float) -> int:
     return oldest if oldest is not None else ring.head_seq + 1
 
 
+def rewound_start(ring: RingWriter, last: FeedPosition | None) -> int:
+    """Where a new FFmpeg begins: REWIND_S before what the one before it was given, at a random access point, so that nothing is missed.
+
+    As for the very first one where the ring holds that no more, or never had it.
+    """
+    oldest = ring.tail_seq + GUARD_SLICES * (ring.tail_seq > 1)
+    if last is None or not oldest <= last.seq <= ring.head_seq + 1 or ring.head_seq < oldest:
+        return burst_start(ring, BURST_S)
+    limit = ring.slice(min(last.seq, ring.head_seq)).dts - REWIND_S * TICKS_PER_SECOND
+    seq = ring.random_access_at_or_before(limit)
+    if seq is not None and seq >= oldest:
+        return seq
+    kept = (seq for seq in range(oldest, last.seq) if ring.slice(seq).is_random_access)
+    return next(kept, None) or burst_start(ring, BURST_S)
+
+
 class Feeder(Worker):
     """Commands come from other threads through `post`; all state belongs to this thread."""
 
@@ -73,6 +95,7 @@ class Feeder(Worker):
         self._feeds: dict[str, dict[str, Feed]] = {}
         self._by_fd: dict[int, Feed] = {}
         self._listeners: dict[int, socket.socket] = {}
+        self.turned_ns = time.monotonic_ns()
 
     def post(self, command: Callable[[], None]) -> None:
         """Have a command run on the feeder's thread."""
@@ -89,7 +112,8 @@ class Feeder(Worker):
 
     def run(self) -> None:
         while not self.stopping.is_set():
-            for fd, _ in self._epoll.poll():
+            self.turned_ns = time.monotonic_ns()
+            for fd, _ in self._epoll.poll(LOOK_S):
                 if fd == self._wake_fd:
                     os.eventfd_read(fd)
                 elif fd in self._by_fd:
@@ -137,11 +161,19 @@ class Feeder(Worker):
         if listener is not None:
             listener.close()
 
-    def add(self, channel: str, output: str, ring: RingWriter, fd: int) -> None:
-        """Begin to fill a FIFO, with a burst of what is behind the head; `fd` is owned here. Feeder thread."""
+    def add(self, channel: str, output: str, ring: RingWriter, fd: int, *, continues: bool = False) -> None:
+        """Begin to fill a FIFO; `fd` is owned here. Feeder thread.
+
+        One that continues goes on at the byte that the feed before it ended with; a new one begins with a burst.
+        """
         self.remove(channel, output)
         os.set_blocking(fd, False)
-        feed = Feed(channel, output, ring, fd, burst_start(ring, BURST_S))
+        last = ring.feeds.get(output)
+        feed = Feed(channel, output, ring, fd, ring.feeds.slot(output), 0)
+        if continues and last is not None:
+            _go_on(feed, last)
+        else:
+            feed.seq = rewound_start(ring, last)
         self._feeds.setdefault(channel, {})[output] = feed
         self._by_fd[fd] = feed
         self._pump(feed)
@@ -182,6 +214,12 @@ class Feeder(Worker):
             self._report("feed_lost", channel=feed.channel, output=feed.output, error=str(error))
 
     def _write(self, feed: Feed) -> None:
+        try:
+            self._write_some(feed)
+        finally:
+            feed.ring.feeds.put(feed.slot, feed.seq, max(0, feed.offset - len(feed.torn)))
+
+    def _write_some(self, feed: Feed) -> None:
         if feed.torn:
             feed.torn = feed.torn[os.write(feed.fd, feed.torn) :]
             return
@@ -220,6 +258,22 @@ class Feeder(Worker):
             {"channel": feed.channel, "output": feed.output, "behind": max(0, feed.ring.head_seq - feed.seq + 1), "jumps": feed.jumps}
             for feed in list(self._by_fd.values())
         ]
+
+
+def _go_on(feed: Feed, last: FeedPosition) -> None:
+    """Set a feed to the byte behind the last one written, perhaps in the middle of a packet."""
+    ring, rest = feed.ring, -last.offset % PACKET_BYTES
+    oldest = ring.tail_seq + GUARD_SLICES * (ring.tail_seq > 1)
+    if oldest <= last.seq <= ring.head_seq + 1:
+        feed.seq, feed.offset = last.seq, last.offset
+        if rest:
+            feed.torn = b"".join(_behind(ring.views(last.seq), last.offset))[:rest]
+            feed.offset += rest
+        return
+    # The ring holds it no more: the packet that was begun is filled up, so that the reader finds the next one where it looks.
+    points = (seq for seq in range(ring.head_seq, max(oldest, 1) - 1, -1) if ring.slice(seq).is_random_access)
+    feed.seq, feed.torn, feed.jumps = next(points, ring.head_seq + 1), b"\xff" * rest, 1
+    log.warning("feed_jumped", channel=feed.channel, output=feed.output, slices=feed.seq - last.seq, jumps=feed.jumps)
 
 
 def _behind(views: tuple[memoryview, ...], offset: int) -> list[memoryview]:

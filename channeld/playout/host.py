@@ -1,6 +1,7 @@
 """A playout host: the process that keeps channels on air. `python -m channeld.playout.host --wire-fd N`.
 
-Rule: control decides, this process plays. It imports only base, telemetry, ts, bus and its own package.
+Rule: control decides, this process plays, and goes on while control is away. It imports only base, telemetry, ts, bus and its own package.
+The holder keeps control's end of the wire open, so the end of file says that nobody will ever speak to this host again.
 
 owner of | made by | closed by
 --- | --- | ---
@@ -18,32 +19,34 @@ import socket
 import sys
 import threading
 import time
-from collections import deque
 from typing import Any
 
 import structlog
 
 from channeld.base.clock import NS_PER_SECOND, SystemClock
+from channeld.base.edition import edition
 from channeld.base.errors import ChannelError
-from channeld.base.units import FrameRate, Ticks90k
 from channeld.base.wire import Message, Wire
-from channeld.base.worker import Worker
 from channeld.bus.ring import RingWriter
 from channeld.playout.air import Air
 from channeld.playout.feeder import Feeder
-from channeld.playout.lookahead import ClipSource, DiskReaders, load_whole
+from channeld.playout.lookahead import ClipSource, DiskReaders
+from channeld.playout.opening import Opening, sources_of
+from channeld.playout.reporter import Reporter
 from channeld.playout.schedule import Schedule
 from channeld.telemetry.log import configure
-from channeld.ts.splicer import DEFAULT_PCR_LEAD, Slice, Splicer, SplicerState, StreamFormat
+from channeld.ts.splicer import Slice
 
+PARTS = ("base", "telemetry", "ts", "bus", "playout")
+"""The code that a host runs: `edition(PARTS)` is what it tells as its version."""
 PROGRESS_S = 1.0
-MAX_REPORTS = 10_000
 FIRST_CLIP_WAIT_S = 1.0
 LAST_REPORTS_S = 2.0
+LEAD_S = 2.0
+LEAD_POLL_S = 0.02
+"""A lead is answered when it is reached and written, or after LEAD_S; looked at every LEAD_POLL_S."""
 NICE = -10
 """Over everything else of the daemon: control 0, egress 5, prepare 10."""
-SLICES_PER_RING_SECOND = 16
-"""Room for slices shorter than 0.2 s, as single-frame clips make them."""
 
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 """What reading a message that is not what it should be can raise; the message is dropped, the air goes on."""
@@ -51,54 +54,24 @@ MALFORMED = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, R
 log = structlog.get_logger()
 
 
-class Reporter(Worker):
-    """Sends what the threads report, so that control, frozen or slow, never makes the heap thread wait.
-
-    Keeps the newest MAX_REPORTS while control does not read.
-    """
-
-    def __init__(self, wire: Wire) -> None:
-        super().__init__("reporter")
-        self._wire = wire
-        self._reports: deque[tuple[str, dict[str, Any]]] = deque(maxlen=MAX_REPORTS)
-        self._waiting = threading.Semaphore(0)
-
-    def put(self, kind: str, values: dict[str, Any]) -> None:
-        """Queue one report; never blocks."""
-        self._reports.append((kind, values))
-        self._waiting.release()
-
-    def wake(self) -> None:
-        self._waiting.release()
-
-    def run(self) -> None:
-        while not self.stopping.is_set():
-            self._waiting.acquire()
-            while self._reports:
-                kind, values = self._reports.popleft()
-                try:
-                    self._wire.send(kind, **values)
-                except OSError:
-                    return  # control is gone; the main thread reads the same and ends the host
-                except ValueError as error:
-                    log.error("report_dropped", kind=kind, error=str(error))
-
-
 class Host:
     """Owns the heap thread, the feeder and the disk readers; speaks with control over one wire."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, *, has_test_hooks: bool = False) -> None:
         self._wire = wire
         self._clock = SystemClock()
-        self._reporter = Reporter(wire)
+        self._version = edition(PARTS)
+        self._reporter = Reporter(wire, self._sent)
         self._feeder = Feeder(self._send)
         self._readers = DiskReaders()
-        self._schedule = Schedule(self._clock, self._released, self._crashed)
-        self._rings: dict[str, tuple[int, RingWriter]] = {}
+        self._schedule = Schedule(self._clock, self._released, self._crashed, self._late)
+        self._rings: dict[str, RingWriter] = {}
+        self._lead_until_ns: int | None = None
+        self._has_test_hooks = has_test_hooks
         self._is_stopping = False
 
     def run(self) -> None:
-        """Serve until control says stop, goes away, or SIGTERM comes."""
+        """Serve until control says stop, nobody is left who could, or SIGTERM comes."""
         self._reporter.start()
         self._feeder.start()
         self._schedule.start()
@@ -111,7 +84,7 @@ class Host:
                 self._send_progress()
                 continue
             try:
-                message = self._wire.receive(wait_s)
+                message = self._wire.receive(min(wait_s, LEAD_POLL_S) if self._is_leading() else wait_s)
             except TimeoutError:
                 continue
             except MALFORMED as error:
@@ -145,6 +118,9 @@ class Host:
             "feed": self._feed,
             "unfeed": self._unfeed,
             "heads": self._heads,
+            "sync": self._sync,
+            "lead": self._lead,
+            "hang": self._hang,
         }
         if message.kind == "quit":
             self._is_stopping = True
@@ -166,26 +142,41 @@ class Host:
     def _send(self, kind: str, **values: Any) -> None:
         self._reporter.put(kind, values)
 
-    def _start(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
-        channel = str(values["channel"])
+    def _sent(self, kind: str, values: dict[str, Any]) -> None:
+        air = self._schedule.airs.get(values["channel"]) if kind == "started" else None
+        if air is not None:
+            air.told(values["serial"])
+
+    def _start(self, values: dict[str, Any], fds: tuple[int, ...]) -> None:
+        channel, is_adopting = str(values["channel"]), bool(values.get("adopt", False))
         if channel in self._rings:
             log.warning("channel_already_on_air", channel=channel)
             return
+        opening = Opening(self._clock, self._readers, self._send)
         try:
-            sources = _sources(values)
-            air, ring = self._make_air(channel, values)
+            sources = sources_of(values)
+            air = opening.adopted(channel, values, _only(fds)) if is_adopting else opening.new(channel, values)
+            self._rings[channel] = air.ring
+            if is_adopting:
+                self._send("present", **air.present())
+            else:
+                self._tell_ring(air)
+                self._load_first(air, sources)
         except (ChannelError, OSError, *MALFORMED) as error:
-            self._send("start_failed", channel=channel, error=str(error))
+            self._rings.pop(channel, None)
+            self._send("start_failed", channel=channel, adopt=is_adopting, error=str(error))
             return
-        ring_id = values["ring_id"]
-        self._rings[channel] = (ring_id, ring)
+        self._schedule.post(lambda: self._schedule.add(air))
+
+    def _tell_ring(self, air: Air) -> None:
+        """Give control the ring: a descriptor to read it, and one for the host that will go on with it."""
+        ring = air.ring
         fd = ring.open_reader_fd()
         try:
-            self._wire.send("ring", fds=(fd,), channel=channel, ring_id=ring_id)
+            values = {"channel": air.channel, "ring_id": ring.ring_id, "description": ring.description()}
+            self._reporter.put("ring", values, (fd, ring.fd))
         finally:
             os.close(fd)
-        self._load_first(air, sources)
-        self._schedule.post(lambda: self._schedule.add(air))
 
     def _load_first(self, air: Air, sources: list[ClipSource]) -> None:
         """Wait a moment for what the first burst airs: a channel whose clips are prepared begins with them, not with its filler."""
@@ -195,32 +186,50 @@ class Host:
         while sources and air.frames_in_memory() < wanted and self._clock.monotonic_ns() < deadline_ns:
             time.sleep(0.01)
 
-    def _make_air(self, channel: str, values: dict[str, Any]) -> tuple[Air, RingWriter]:
-        fps = FrameRate(*values["fps"])
-        filler = load_whole(ClipSource("filler", "filler", values["filler"]["ts"], values["filler"]["idx"]))
-        stream = StreamFormat(fps, values["composition_delay"], Ticks90k(values.get("pcr_lead", DEFAULT_PCR_LEAD)))
-        splicer = Splicer(stream, SplicerState(origin=values["origin"]))
-        seconds = values["ring_seconds"]
-        now_ns, now_s = self._clock.monotonic_ns(), self._clock.wall_s()
-        lead_s = values["start_lead_s"]
-        ring = RingWriter.create(
-            capacity_bytes=int(seconds * values["bitrate"] / 8),
-            slice_capacity=int(seconds * SLICES_PER_RING_SECOND),
-            generation=values["ring_id"],
-            description={
-                "channel": channel,
-                "fps": [fps.num, fps.den],
-                "timeline": values["timeline"],
-                "anchor_wall_s": now_s - lead_s,
-                "anchor_ticks": values["origin"],
-                "bitrate": values["bitrate"],
-            },
-        )
-        anchor_ns = now_ns - int(lead_s * NS_PER_SECOND)
-        return Air(channel, splicer, ring, filler, self._readers, self._send, anchor_ns=anchor_ns, lead_s=lead_s), ring
+    def _sync(self, _values: dict[str, Any], _: tuple[int, ...]) -> None:
+        def tell() -> None:
+            airs = list(self._schedule.airs.values())
+            for air in airs:
+                self._send("present", **air.present())
+            self._send("synced", version=self._version, channels=[air.channel for air in airs])
+
+        self._schedule.post(tell)
+
+    def _lead(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
+        lead_ns = int(float(values["seconds"]) * NS_PER_SECOND)
+        self._lead_until_ns = self._clock.monotonic_ns() + int(LEAD_S * NS_PER_SECOND)
+
+        def lead() -> None:
+            self._schedule.lead_ns = max(0, lead_ns)
+
+        self._schedule.post(lead)
+
+    def _is_leading(self) -> bool:
+        """A lead is asked for and not reached yet; tells it once it is."""
+        if self._lead_until_ns is None:
+            return False
+        is_written = self._schedule.is_ahead and not any(feed["behind"] for feed in self._feeder.figures())
+        if is_written or self._clock.monotonic_ns() >= self._lead_until_ns:
+            self._lead_until_ns = None
+            self._send("led", is_written=is_written)
+        return self._lead_until_ns is not None
+
+    def _hang(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
+        """For tests of those who watch: a thread stops turning, or a channel's code raises. Only with --test-hooks."""
+        if not self._has_test_hooks:
+            raise ValueError("test hooks are off")
+        what = str(values["what"])
+        if what == "playout":
+            self._schedule.post(_wait_for_ever)
+        elif what == "feeder":
+            self._feeder.post(_wait_for_ever)
+        elif what == "main":
+            _wait_for_ever()
+        else:
+            self._schedule.tell(str(values["channel"]), _raise)
 
     def _plan(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
-        after, sources = int(values["after"]), _sources(values)
+        after, sources = int(values["after"]), sources_of(values)
         self._schedule.tell(str(values["channel"]), lambda air: air.accept_plan(after, sources, now_ns=self._clock.monotonic_ns()))
 
     def _skip(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
@@ -228,10 +237,9 @@ class Host:
 
     def _stop(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
         channel = str(values["channel"])
-        held = self._rings.pop(channel, None)
-        if held is None:
+        ring = self._rings.pop(channel, None)
+        if ring is None:
             return
-        ring = held[1]
 
         def stop() -> None:
             air = self._schedule.remove(channel)
@@ -247,12 +255,12 @@ class Host:
 
     def _feed(self, values: dict[str, Any], fds: tuple[int, ...]) -> None:
         channel, output, fd = str(values["channel"]), str(values["output"]), _only(fds)
-        held = self._rings.get(channel)
-        if held is None:
+        ring, continues = self._rings.get(channel), bool(values.get("continues", False))
+        if ring is None:
             os.close(fd)
             self._send("feed_lost", channel=channel, output=output, error="the channel is not on air")
             return
-        self._feeder.post(lambda: self._feeder.add(channel, output, held[1], fd))
+        self._feeder.post(lambda: self._feeder.add(channel, output, ring, fd, continues=continues))
 
     def _unfeed(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
         channel, output = str(values["channel"]), str(values["output"])
@@ -263,9 +271,11 @@ class Host:
         self._feeder.post(lambda: self._feeder.add_listener(worker, listener))
 
     def _released(self, air: Air, piece: Slice) -> None:
-        held = self._rings.get(air.channel)
-        if held is not None:
-            self._feeder.published(air.channel, held[0], air.ring.head_seq)
+        if air.channel in self._rings:
+            self._feeder.published(air.channel, air.ring.ring_id, air.ring.head_seq)
+
+    def _late(self, air: Air, late_s: float) -> None:
+        self._send("late", channel=air.channel, seconds=round(late_s, 3))
 
     def _crashed(self, air: Air, trace: str) -> None:
         air.close()
@@ -274,15 +284,17 @@ class Host:
     def _send_progress(self) -> None:
         airs = list(self._schedule.airs.values())
         figures = self._schedule.lateness.total.figures()
-        self._send(
-            "progress",
-            turned_ns=self._schedule.turned_ns,
-            channels={air.channel: air.progress() for air in airs},
-            lateness_ms=self._schedule.lateness.percentiles_ms(),
-            lateness_counts=figures.counts,
-            lateness_sum_s=figures.sum_s,
-            feeds=self._feeder.figures(),
-        )
+        values = {
+            "turned_ns": self._schedule.turned_ns,
+            "feeder_turned_ns": self._feeder.turned_ns,
+            "reporter_turned_ns": self._reporter.turned_ns,
+            "channels": {air.channel: air.progress() for air in airs},
+            "lateness_ms": self._schedule.lateness.percentiles_ms(),
+            "lateness_counts": figures.counts,
+            "lateness_sum_s": figures.sum_s,
+            "feeds": self._feeder.figures(),
+        }
+        self._reporter.put("progress", values, newest_only=True)
 
 
 def raise_priority() -> None:
@@ -299,8 +311,12 @@ def _close_all(fds: tuple[int, ...]) -> None:
         os.close(fd)
 
 
-def _sources(values: dict[str, Any]) -> list[ClipSource]:
-    return [ClipSource.from_message(entry) for entry in values["sources"]]
+def _wait_for_ever() -> None:
+    threading.Event().wait()
+
+
+def _raise(air: Air) -> None:
+    raise RuntimeError(f"channel {air.channel} was told to raise")
 
 
 def _only(fds: tuple[int, ...]) -> int:
@@ -315,12 +331,13 @@ def main() -> int:
     parser.add_argument("--wire-fd", type=int, required=True)
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--log-format", default="auto")
+    parser.add_argument("--test-hooks", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     configure(arguments.log_level, arguments.log_format)
     raise_priority()
     # The heap thread must not wait long for threads that compute: default is 5 ms.
     sys.setswitchinterval(0.001)
-    host = Host(Wire(socket.socket(fileno=arguments.wire_fd)))
+    host = Host(Wire(socket.socket(fileno=arguments.wire_fd)), has_test_hooks=arguments.test_hooks)
     signal.signal(signal.SIGTERM, lambda *_: host.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is control's to handle; it then says quit
     host.run()

@@ -6,6 +6,7 @@ One reader thread per folder of prepared clips, so that a disk that stalls holds
 descriptors belong to the reader thread that fills it and are closed by it.
 """
 
+import json
 import os
 import queue
 import threading
@@ -17,10 +18,14 @@ import structlog
 
 from channeld.base.errors import StreamError
 from channeld.base.worker import Worker
+from channeld.playout.beginning import Beginning, at_random_access
 from channeld.ts.index import Block, BlockRecord, ClipHeader, IndexParser
 from channeld.ts.splicer import ClipFeed
 
 LOOKAHEAD_S = 8.0
+MAX_TAG_BYTES = 2048
+MAX_SOURCE_BYTES = 7 * 1024
+"""A source as JSON: it stands in the state that is published with each slice, which may have 8 KiB."""
 _INDEX_CHUNK_BYTES = 64 * 1024
 
 log = structlog.get_logger()
@@ -28,25 +33,36 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ClipSource:
-    """A prepared clip as control names it. `airing` tells one planned airing from another of the same entry."""
+    """A prepared clip as control names it. `airing` tells one planned airing from another of the same entry.
+
+    `tag` is control's own, given back with all that is told of this airing. It begins at the random access point at or before `from_frame`.
+    """
 
     airing: str
     entry: str
     ts_path: str
     idx_path: str
+    tag: str = ""
+    from_frame: int = 0
 
     @classmethod
     def from_message(cls, values: dict[str, Any]) -> "ClipSource":
-        """From the plain values of a `plan` message."""
-        return cls(str(values["airing"]), str(values["entry"]), str(values["ts"]), str(values["idx"]))
+        """From the plain values of a message. Raises ValueError when they would not fit beside the stream."""
+        names = (str(values["airing"]), str(values["entry"]), str(values["ts"]), str(values["idx"]), str(values.get("tag", "")))
+        if len(names[-1].encode()) > MAX_TAG_BYTES or len(json.dumps(names)) > MAX_SOURCE_BYTES:
+            raise ValueError(f"source {names[0][:80]} is too long: its tag may have {MAX_TAG_BYTES} bytes, all of it {MAX_SOURCE_BYTES}")
+        return cls(*names, from_frame=max(0, int(values.get("from_frame", 0))))
 
 
 class Lookahead:
     """One clip being read. The reader thread calls `read_block`; the heap thread reads `feed` after `drain`."""
 
-    def __init__(self, source: ClipSource) -> None:
+    def __init__(self, source: ClipSource, beginning: Beginning | None = None) -> None:
         self.source = source
+        self._beginning = Beginning() if beginning is None and not source.from_frame else beginning
         self.feed = ClipFeed()
+        if self._beginning is not None:
+            self._beginning.tell(self.feed)
         self.header: ClipHeader | None = None
         self.failure: str | None = None
         self.complete = False
@@ -60,6 +76,8 @@ class Lookahead:
     def drain(self) -> None:
         """Hand the blocks that arrived to the feed. Heap thread."""
         while self._arrived:
+            if self._beginning is not None and self.feed.is_fresh:
+                self._beginning.tell(self.feed)
             self.feed.append(self._arrived.popleft())
 
     def take_arrived(self) -> list[Block]:
@@ -77,6 +95,11 @@ class Lookahead:
     def is_spent(self) -> bool:
         """Everything the clip has was aired."""
         return self.complete and not self._arrived and self.feed.frames_ready == 0
+
+    def serves(self, source: ClipSource) -> bool:
+        """What was read so far is what another plan asks for, too."""
+        mine = self.source
+        return mine.ts_path == source.ts_path and mine.from_frame == source.from_frame and not self.failure
 
     def wants_more(self, frames: int) -> bool:
         """Fewer than `frames` are in memory and the file may have more."""
@@ -96,16 +119,40 @@ class Lookahead:
         if self._files is None:
             self._files = self._open()
         ts_fd, idx_fd = self._files
-        while not self._records and self._parser.totals is None:
-            payload = os.read(idx_fd, _INDEX_CHUNK_BYTES)
-            if not payload:
-                return
-            self._records.extend(self._parser.feed(payload))
-        self.header = self._parser.header
-        if self._records:
+        beginning = self._beginning or self._seek(idx_fd)
+        if beginning is None:
+            return
+        while self._records or self._read_index(idx_fd):
             record = self._records.popleft()
-            self._arrived.append(record.with_packets(os.pread(ts_fd, record.ts_length, record.ts_offset)))
+            if not beginning.leaves_out(record):
+                block = record.with_packets(os.pread(ts_fd, record.ts_length, record.ts_offset))
+                self._arrived.append(beginning.trim(block))
+                break
         self.complete = self._parser.totals is not None and not self._records
+
+    def _read_index(self, idx_fd: int) -> bool:
+        """Read on in the index until it names more blocks; False when it has no more yet, or is at its end."""
+        while not self._records and self._read_records(idx_fd):
+            continue
+        return bool(self._records)
+
+    def _read_records(self, idx_fd: int) -> bool:
+        payload = b"" if self._parser.totals is not None else os.read(idx_fd, _INDEX_CHUNK_BYTES)
+        self._records.extend(self._parser.feed(payload))
+        self.header = self._parser.header
+        return bool(payload)
+
+    def _seek(self, idx_fd: int) -> Beginning | None:
+        """Find the random access point that the source asks for; None while a growing clip does not reach that far."""
+        frame = self.source.from_frame
+        while sum(len(record.video) for record in self._records) <= frame:
+            if not self._read_records(idx_fd):
+                break
+        is_there = self._parser.totals is not None or sum(len(record.video) for record in self._records) > frame
+        if self.header is None or not self._records or not is_there:
+            return None
+        self._beginning = at_random_access(self._records, frame, self.header.fps)
+        return self._beginning
 
     def _open(self) -> tuple[int, int]:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -5,6 +5,7 @@ told; the others see nothing. The thread touches memory only, and shares its int
 """
 
 import heapq
+import itertools
 import queue
 import time
 import traceback
@@ -19,6 +20,11 @@ from channeld.ts.splicer import Slice
 
 LATENESS_SAMPLES = 16384
 MAX_WAIT_S = 0.5
+LOOK_AGAIN_S = 0.02
+"""How soon a resumed channel whose clip is not in memory is looked at again."""
+LATE_S = 1.0
+LATE_TOLD_S = 10.0
+"""A release later than LATE_S is told, at most once per LATE_TOLD_S for a channel."""
 
 
 class RecentLateness:
@@ -42,6 +48,20 @@ class RecentLateness:
         return dict(zip(("p50", "p99", "max"), (round(value / 1e6, 3) for value in at), strict=True))
 
 
+class LateAlarm:
+    """Which late releases are worth telling. Heap thread."""
+
+    def __init__(self) -> None:
+        self._told_ns: dict[str, int] = {}
+
+    def rings(self, channel: str, late_ns: int, now_ns: int) -> bool:
+        """This one is to be told."""
+        if late_ns < LATE_S * NS_PER_SECOND or now_ns - self._told_ns.get(channel, -(1 << 62)) < LATE_TOLD_S * NS_PER_SECOND:
+            return False
+        self._told_ns[channel] = now_ns
+        return True
+
+
 class Schedule(Worker):
     """The heap thread. Others reach the channels only through `post`."""
 
@@ -50,17 +70,22 @@ class Schedule(Worker):
         clock: Clock,
         on_released: Callable[[Air, Slice], None],
         on_crashed: Callable[[Air, str], None],
+        on_late: Callable[[Air, float], None] = lambda air, late_s: None,
     ) -> None:
         super().__init__("playout")
         self._clock = clock
         self._on_released = on_released
         self._on_crashed = on_crashed
+        self._on_late = on_late
+        self._alarm = LateAlarm()
         self._heap: list[tuple[int, int, Air]] = []
-        self._count = 0
+        self._count = itertools.count()
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.lateness = RecentLateness()
         self.turned_ns = time.monotonic_ns()
         self.airs: dict[str, Air] = {}
+        self.lead_ns = 0
+        """So much earlier than due is every slice released; set before a planned restart."""
 
     def post(self, command: Callable[[], None]) -> None:
         """Have a command run between two releases."""
@@ -86,7 +111,7 @@ class Schedule(Worker):
     def add(self, air: Air) -> None:
         """Put a channel on air. Heap thread."""
         self.airs[air.channel] = air
-        self._push(air)
+        self._push(air, air.due_ns)
 
     def remove(self, channel: str) -> Air | None:
         """Take a channel off the air. Heap thread."""
@@ -95,9 +120,14 @@ class Schedule(Worker):
         heapq.heapify(self._heap)
         return air
 
-    def _push(self, air: Air) -> None:
-        self._count += 1  # ties are broken by age, never by comparing channels
-        heapq.heappush(self._heap, (air.due_ns, self._count, air))
+    def _push(self, air: Air, due_ns: int) -> None:
+        heapq.heappush(self._heap, (due_ns, next(self._count), air))  # ties are broken by age, never by comparing channels
+
+    @property
+    def is_ahead(self) -> bool:
+        """Everything that the lead asks for is released. Any thread."""
+        ahead_ns = self._clock.monotonic_ns() + self.lead_ns
+        return all(air.due_ns > ahead_ns for air in list(self.airs.values()))
 
     def run(self) -> None:
         while not self.stopping.is_set():
@@ -116,11 +146,12 @@ class Schedule(Worker):
         if not self._heap:
             return MAX_WAIT_S
         due_ns, _, air = self._heap[0]
-        early_ns = due_ns - self._clock.monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
+        early_ns = due_ns - self.lead_ns - now_ns
         if early_ns > 0:
             return min(MAX_WAIT_S, early_ns / NS_PER_SECOND)
         heapq.heappop(self._heap)
-        self._release(air, -early_ns)
+        self._release(air, now_ns)
         return 0.0
 
     def _crash(self, air: Air) -> None:
@@ -128,13 +159,19 @@ class Schedule(Worker):
         self.remove(air.channel)
         self._on_crashed(air, traceback.format_exc(limit=8))
 
-    def _release(self, air: Air, late_ns: int) -> None:
+    def _release(self, air: Air, now_ns: int) -> None:
         try:
+            if air.is_waiting(now_ns):
+                self._push(air, now_ns + self.lead_ns + int(LOOK_AGAIN_S * NS_PER_SECOND))
+                return
+            late_ns = now_ns - air.due_ns
             piece = air.release()
-            self._push(air)
+            self._push(air, air.due_ns)
         except Exception:  # noqa: BLE001  # channels fail alone: whatever is wrong with one, the others go on; it is told with its traceback
             self._crash(air)
             return
         if not air.is_catching_up:
             self.lateness.record(late_ns)
+            if self._alarm.rings(air.channel, late_ns, now_ns):
+                self._on_late(air, late_ns / NS_PER_SECOND)
         self._on_released(air, piece)

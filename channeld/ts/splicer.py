@@ -81,7 +81,10 @@ class Slice:
 
 
 class ClipFeed:
-    """A clip on its way to air: its blocks in memory and how far it was sent. Blocks come in order from a look-ahead."""
+    """A clip on its way to air: its blocks in memory and how far it was sent. Blocks come in order from a look-ahead.
+
+    `frames_sent` and `audio_sent` count from the clip's first, sent or left out.
+    """
 
     def __init__(self) -> None:
         self._blocks: deque[Block] = deque()
@@ -89,13 +92,23 @@ class ClipFeed:
         self._video_at = 0
         self._audio_at = 0
         self.frames_sent = 0
+        self.audio_sent = 0
         self.frames_ready = 0
         self.may_cut = True
-        self.joined = False
+
+    @property
+    def is_fresh(self) -> bool:
+        """No block came yet, and nothing was left out."""
+        return not (self.frames_sent or self.frames_ready or self.audio_sent)
+
+    def begin_at(self, frames: int, audio_units: int, *, may_cut: bool = True) -> None:
+        """Say, before the first block, that blocks come without so many pictures and audio units of the clip's beginning."""
+        self.frames_sent, self.audio_sent, self.may_cut = frames, audio_units, may_cut
 
     def append(self, block: Block) -> None:
-        """Take the next block."""
-        self._blocks.append(block)
+        """Take the next block; the first of a clip that goes on may hold audio alone."""
+        if len(block.video):
+            self._blocks.append(block)
         self._audio_blocks.append(block)
         self.frames_ready += len(block.video)
 
@@ -142,6 +155,7 @@ class ClipFeed:
         while count and self._audio_blocks:
             step = min(count, len(self._audio_blocks[0].audio) - self._audio_at)
             self._audio_at += step
+            self.audio_sent += step
             count -= step
             if self._audio_at == len(self._audio_blocks[0].audio):
                 self._audio_blocks.popleft()
@@ -237,7 +251,6 @@ class Splicer:
         wanted = grid - presented - clip.audio_offset
         first = max(0, (wanted + AAC_FRAME_TICKS // 2) // AAC_FRAME_TICKS)
         clip.skip_audio(first)
-        clip.joined = True
         return Ticks90k(wanted - first * AAC_FRAME_TICKS)
 
     def next_slice(self, clip: ClipFeed, limit: int, *, up_to_cut: bool = False) -> Slice | None:

@@ -69,7 +69,8 @@ class HostProcess:
         try:
             return RingReader(message.fds[0])
         finally:
-            os.close(message.fds[0])
+            for fd in message.fds:
+                os.close(fd)
 
     def await_message(self, kind: str, **wanted: Any) -> Message:
         """The next message of a kind with these values; others are kept for later."""

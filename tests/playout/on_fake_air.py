@@ -13,7 +13,7 @@ from prepared import PreparedShelf, blocks_of, stream_format
 from channeld.base.clock import FakeClock
 from channeld.bus.ring import RingWriter
 from channeld.media.clip import PreparedClip
-from channeld.playout.air import Air
+from channeld.playout.air import Air, Filler
 from channeld.playout.lookahead import ClipSource, DiskReaders, Lookahead
 from channeld.playout.schedule import Schedule
 from channeld.ts.splicer import Slice, Splicer
@@ -25,6 +25,12 @@ FRAME_NS = 40_000_000
 def source_of(clip: PreparedClip, airing: str) -> ClipSource:
     """A clip as control names it in a plan."""
     return ClipSource(airing, f"entry-{airing}", str(clip.ts_path).removesuffix(".part"), str(clip.idx_path).removesuffix(".part"))
+
+
+def filler_of(prepared: PreparedShelf) -> Filler:
+    """The built-in card in memory."""
+    clip = prepared.filler()
+    return Filler(str(clip.ts_path), tuple(blocks_of(clip)))
 
 
 def small_ring() -> RingWriter:
@@ -61,7 +67,7 @@ class Channel:
         self.crashes: list[str] = []
         self.schedule = Schedule(self.clock, self._released, lambda air, trace: self.crashes.append(trace))
         self.ring = small_ring()
-        filler = blocks_of(prepared.filler())
+        filler = filler_of(prepared)
         splicer = Splicer(stream_format())
         now_ns = self.clock.monotonic_ns()
         self.air = Air(name, splicer, self.ring, filler, self.readers, self._report, anchor_ns=now_ns)

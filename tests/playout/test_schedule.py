@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from on_fake_air import Channel, small_ring
-from prepared import PreparedShelf, blocks_of, stream_format
+from on_fake_air import Channel, filler_of, small_ring
+from prepared import PreparedShelf, stream_format
 
 from channeld.bus.ring import RingWriter
 from channeld.playout.air import Air
@@ -22,7 +22,7 @@ def other(channel: Channel, prepared: PreparedShelf) -> Iterator[Air]:
         "other",
         Splicer(stream_format()),
         ring,
-        blocks_of(prepared.filler()),
+        filler_of(prepared),
         channel.readers,
         channel._report,
         anchor_ns=BEGIN_NS + 30_000_000,
@@ -64,9 +64,7 @@ def test_lateness_keeps_the_latest_samples() -> None:
 def test_a_channel_that_raises_is_taken_off_and_the_others_stay(channel: Channel, prepared: PreparedShelf) -> None:
     """A ring that is too small for its slices: publishing raises."""
     tiny = RingWriter.create(capacity_bytes=4096, slice_capacity=16, generation=2, description={})
-    broken = Air(
-        "broken", Splicer(stream_format()), tiny, blocks_of(prepared.filler()), channel.readers, channel._report, anchor_ns=BEGIN_NS
-    )
+    broken = Air("broken", Splicer(stream_format()), tiny, filler_of(prepared), channel.readers, channel._report, anchor_ns=BEGIN_NS)
     channel.schedule.add(broken)
     channel.run(2.0)
     assert len(channel.crashes) == 1 and "does not fit the ring" in channel.crashes[0]

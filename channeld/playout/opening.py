@@ -1,0 +1,105 @@
+"""How a channel comes on air: with a new ring and timeline, or in the ring of a host that died, with its next frame.
+
+Rule: a ring is adopted only when its writer is dead (control has it from the holder, which reaped the writer), and is left as it
+is when it cannot be gone on with. Used by the host's main thread.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from channeld.base.clock import NS_PER_SECOND, Clock
+from channeld.base.units import FrameRate, Ticks90k
+from channeld.bus.ring import RingWriter
+from channeld.playout.air import Air, Filler, Report
+from channeld.playout.lookahead import ClipSource, DiskReaders, load_whole
+from channeld.playout.resume import AirState, decode_state
+from channeld.ts.splicer import DEFAULT_PCR_LEAD, Splicer, SplicerState, StreamFormat
+
+SLICES_PER_RING_SECOND = 16
+"""Room for slices shorter than 0.2 s, as single-frame clips make them."""
+MAX_LATE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Makes airs that share a clock, disk readers, and somebody to report to."""
+
+    clock: Clock
+    readers: DiskReaders
+    report: Report
+
+    def new(self, channel: str, values: dict[str, Any]) -> Air:
+        """A new ring, as a `start` message asks for it. Raises OSError, ChannelError, or what a malformed message raises."""
+        fps, lead_s, seconds = FrameRate(*values["fps"]), values["start_lead_s"], values["ring_seconds"]
+        filler = _filler(values)
+        stream = StreamFormat(fps, values["composition_delay"], Ticks90k(values.get("pcr_lead", DEFAULT_PCR_LEAD)))
+        splicer = Splicer(stream, SplicerState(origin=values["origin"]))
+        now_ns, now_s = self.clock.monotonic_ns(), self.clock.wall_s()
+        ring = RingWriter.create(
+            capacity_bytes=int(seconds * values["bitrate"] / 8),
+            slice_capacity=int(seconds * SLICES_PER_RING_SECOND),
+            generation=values["ring_id"],
+            description={
+                "channel": channel,
+                "fps": [fps.num, fps.den],
+                "composition_delay": stream.composition_delay,
+                "pcr_lead": stream.pcr_lead,
+                "timeline": values["timeline"],
+                "anchor_wall_s": now_s - lead_s,
+                "anchor_ticks": values["origin"],
+                "bitrate": values["bitrate"],
+                "fingerprint": str(values.get("fingerprint", "")),
+            },
+        )
+        anchor_ns = now_ns - int(lead_s * NS_PER_SECOND)
+        return Air(channel, splicer, ring, filler, self.readers, self.report, anchor_ns=anchor_ns, lead_s=lead_s)
+
+    def adopted(self, channel: str, values: dict[str, Any], ring_fd: int) -> Air:
+        """A dead host's ring, gone on with; `ring_fd` stays the caller's. Raises like `new`; ValueError also when it is not to be."""
+        filler, fd = _filler(values), os.dup(ring_fd)
+        try:
+            ring = RingWriter.adopt(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        try:
+            air, state = self._resumed(channel, values, ring, filler)
+            air.accept_plan(state.serial, _coming(values, state), now_ns=self.clock.monotonic_ns())
+        except BaseException:
+            ring.close()
+            raise
+        return air
+
+    def _resumed(self, channel: str, values: dict[str, Any], ring: RingWriter, filler: Filler) -> tuple[Air, AirState]:
+        description, state = ring.description(), decode_state(ring.state())
+        for name, wanted in (("channel", channel), ("fingerprint", values.get("fingerprint", description.get("fingerprint")))):
+            if description.get(name) != wanted:
+                raise ValueError(f"the ring is not of this channel as it is now: its {name} is {description.get(name)!r}, not {wanted!r}")
+        stream = StreamFormat(FrameRate(*description["fps"]), description["composition_delay"], Ticks90k(description["pcr_lead"]))
+        air = Air(channel, Splicer(stream, state.splicer), ring, filler, self.readers, self.report, anchor_ns=state.anchor_ns)
+        now_ns, max_late_s = self.clock.monotonic_ns(), float(values.get("max_late_s", MAX_LATE_S))
+        late_s = (now_ns - air.due_ns) / NS_PER_SECOND
+        if late_s > max_late_s:
+            raise ValueError(f"the ring ended {late_s:.1f} s ago, more than the {max_late_s:g} s that are caught up with")
+        air.resume(state, now_ns=now_ns)
+        return air, state
+
+
+def sources_of(values: dict[str, Any]) -> list[ClipSource]:
+    """What a message plans."""
+    return [ClipSource.from_message(entry) for entry in values["sources"]]
+
+
+def _coming(values: dict[str, Any], state: AirState) -> list[ClipSource]:
+    """What is planned behind the airing that goes on, though control may not have heard yet that it began."""
+    sources = sources_of(values)
+    if int(values.get("after", state.serial)) == state.serial:
+        return sources
+    names = [source.airing for source in sources]
+    return sources[names.index(state.source.airing) + 1 :] if state.source.airing in names else []
+
+
+def _filler(values: dict[str, Any]) -> Filler:
+    source = ClipSource("filler", "filler", str(values["filler"]["ts"]), str(values["filler"]["idx"]))
+    return Filler(source.ts_path, tuple(load_whole(source)))
