@@ -5,13 +5,9 @@ does not read. A child that ends is told once, by `on_gone`; it is dead by then.
 The process belongs to the holder; the wire and both threads belong to the Link and end with `close`.
 """
 
-import contextlib
-import os
-import queue
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -21,65 +17,12 @@ from channeld.base.wire import Message, Wire, socket_pair
 from channeld.base.worker import Worker
 from channeld.process.child import ChildSpec, python_environment
 from channeld.process.holding import HeldProcess, Holding
+from channeld.process.outbox import Outbox
 
 _LOOK_S = 2.0
 """How often a closing link looks after its child; usually the end of the wire tells it at once."""
 
 log = structlog.get_logger()
-
-
-MAX_WAITING = 10_000
-"""Messages that wait for a child before it counts as gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Letter:
-    kind: str
-    fds: tuple[int, ...]
-    values: dict[str, Any]
-
-
-class _Outbox(Worker):
-    """Sends what is left here, in order. Owns duplicates of descriptors until they are sent."""
-
-    def __init__(self, name: str, wire: Wire) -> None:
-        super().__init__(f"outbox:{name}")
-        self._wire = wire
-        self._letters: queue.SimpleQueue[_Letter | None] = queue.SimpleQueue()
-        self._is_broken = False
-
-    def put(self, kind: str, fds: tuple[int, ...], values: dict[str, Any]) -> bool:
-        """Leave a message; False when the child is gone or has long stopped reading. Any thread; never waits."""
-        if self._is_broken or self.stopping.is_set() or self._letters.qsize() >= MAX_WAITING:
-            return False
-        self._letters.put(_Letter(kind, tuple(map(os.dup, fds)), values))
-        return True
-
-    def wake(self) -> None:
-        self._letters.put(None)
-
-    def run(self) -> None:
-        while not self.stopping.is_set():
-            letter = self._letters.get()
-            if letter is not None:
-                self._deliver(letter)
-        with contextlib.suppress(queue.Empty):
-            while True:
-                left = self._letters.get_nowait()
-                for fd in left.fds if left else ():
-                    os.close(fd)
-
-    def _deliver(self, letter: _Letter) -> None:
-        try:
-            if not self._is_broken:
-                self._wire.send(letter.kind, letter.fds, **letter.values)
-        except OSError:
-            self._is_broken = True  # the reading thread sees the same and tells it
-        except ValueError as error:
-            log.error("message_not_sent", kind=letter.kind, error=str(error))
-        finally:
-            for fd in letter.fds:
-                os.close(fd)
 
 
 class Link(Worker):
@@ -104,7 +47,7 @@ class Link(Worker):
         self._closing = threading.Event()
         ours, theirs = socket_pair()
         self._wire = Wire(ours)
-        self._outbox = _Outbox(name, self._wire)
+        self._outbox = Outbox(name, self._wire)
         argv = (sys.executable, "-m", module, "--wire-fd", "0", *arguments)
         spec = ChildSpec(name, argv, env=python_environment(), stdin=theirs.fileno())
         try:
