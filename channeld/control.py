@@ -29,6 +29,7 @@ from channeld.telemetry.metrics import Metrics
 
 MEDIA_TYPES = {".m3u": "audio/x-mpegurl", ".m3u8": "audio/x-mpegurl", ".yaml": "application/yaml", ".yml": "application/yaml"}
 STALLED_S = 5.0
+TURN_S = 1.0
 
 
 class DaemonControl:
@@ -62,6 +63,10 @@ class DaemonControl:
             part["ok"] = idle_s is not None and idle_s < STALLED_S
             part["idle_s"] = round(idle_s, 2) if idle_s is not None else None
         return Health(all(part["ok"] for part in parts.values()), parts)
+
+    def is_turning(self) -> bool:
+        """Control itself does its work: asked now, not looked up, so that one that hangs is known within TURN_S."""
+        return self._loop.answers(TURN_S)
 
     def readiness(self) -> Readiness:
         return Readiness(*self._loop.call(self._registry.readiness))

@@ -14,6 +14,7 @@ order | part | why there
 """
 
 import contextlib
+import faulthandler
 import fcntl
 import os
 import signal
@@ -62,6 +63,7 @@ def run(config_path: Path) -> int:
     """Run the daemon until SIGTERM or SIGINT. Raises ChannelError when it cannot start."""
     config = load(config_path)
     configure(config.log.level.value, config.log.format.value)
+    faulthandler.enable()  # the watchdog's SIGABRT has every thread tell where it stands
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: _ask_to_stop(stopping, number, frame))
@@ -71,7 +73,7 @@ def run(config_path: Path) -> int:
         notifier.notify("READY=1")
         log.info("daemon_started", version=__version__, channels=len(config.channels), admin=daemon.admin_url, media=daemon.media_url)
         while not stopping.wait(WATCH_S):
-            if daemon.control.health().ok:
+            if daemon.control.is_turning():
                 notifier.notify("WATCHDOG=1")
         notifier.notify("STOPPING=1")
         log.info("daemon_stopping")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,3 +166,12 @@ def test_events_are_heard_by_whoever_listens(control: DaemonControl) -> None:
         event = listener.events.get(10)
     assert event is not None and event["revision"] == 2
     listener.close()
+
+
+def test_a_loop_that_hangs_is_known_and_one_that_turns_again_too(control: DaemonControl, station: Station) -> None:
+    assert control.is_turning()
+    release = threading.Event()
+    station.loop.post(lambda: release.wait(30) and None)
+    assert not control.is_turning()
+    release.set()
+    until(control.is_turning, "the loop to turn again")

@@ -1,17 +1,25 @@
 """The daemon as systemd sees it: told when it is ready, fed while it turns, gone with all its children."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 import pytest
 from clips import numbered_clip
 from station import until
+
+WATCHDOG_S = 5.0
+"""WatchdogSec of the unit."""
 
 CONFIG = """
 state_dir: state
@@ -30,7 +38,8 @@ channels:
 class Daemon:
     """`channeld run` with a socket where systemd would listen."""
 
-    def __init__(self, folder: Path, notices: Path) -> None:
+    def __init__(self, folder: Path, notices: Path, admin_port: int = 0) -> None:
+        self.admin_port = admin_port
         self._log = (folder / "log").open("ab")
         self._inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._inbox.bind(str(notices))
@@ -49,6 +58,17 @@ class Daemon:
         except BlockingIOError:
             return notice in self.notices
 
+    def hears(self, notice: str) -> bool:
+        """It is told anew, since the last look."""
+        before = len(self.notices)
+        self.told("")
+        return notice in self.notices[before:]
+
+    def health(self) -> dict[str, Any]:
+        """What /healthz says."""
+        answer: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.admin_port}/healthz", timeout=10, trust_env=False).json()
+        return answer
+
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
@@ -62,16 +82,27 @@ class Daemon:
 
 @pytest.fixture
 def start(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Callable[[], Daemon]]:
-    (tmp_path / "channeld.yaml").write_text(CONFIG.format(admin=free_port(), media=free_port()))
+    admin = free_port()
+    (tmp_path / "channeld.yaml").write_text(CONFIG.format(admin=admin, media=free_port()))
     running: list[Daemon] = []
 
     def run() -> Daemon:
-        running.append(Daemon(tmp_path, tmp_path / f"notify{len(running)}"))
+        running.append(Daemon(tmp_path, tmp_path / f"notify{len(running)}", admin))
         return running[-1]
 
     yield run
     for daemon in running:
         daemon.close()
+
+
+def heard_within(daemon: Daemon, wait_s: float) -> bool:
+    """The watchdog was fed within that time."""
+    deadline = time.monotonic() + wait_s
+    while time.monotonic() < deadline:
+        if daemon.hears("WATCHDOG=1"):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -91,27 +122,47 @@ def test_systemd_is_told_ready_fed_and_told_the_end(start: Callable[[], Daemon],
     assert gone(children)
 
 
-def test_a_frozen_host_is_not_fed_and_feeding_goes_on_when_it_turns_again(start: Callable[[], Daemon], tmp_path: Path) -> None:
+def test_the_watchdog_is_fed_twice_within_its_time_and_not_by_a_frozen_control(start: Callable[[], Daemon], tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("")
+    daemon = start()
+    until(lambda: daemon.told("READY=1"), "READY")
+    meals: list[float] = []
+    while len(meals) < 4:
+        until(lambda: daemon.hears("WATCHDOG=1"), "WATCHDOG")
+        meals.append(time.monotonic())
+    assert max(after - before for before, after in pairwise(meals)) <= WATCHDOG_S / 2
+    daemon.process.send_signal(signal.SIGSTOP)
+    until(lambda: psutil.Process(daemon.process.pid).status() == psutil.STATUS_STOPPED, "the stop")
+    daemon.told("")
+    assert not heard_within(daemon, WATCHDOG_S / 2)
+    daemon.process.send_signal(signal.SIGCONT)
+    until(lambda: daemon.hears("WATCHDOG=1"), "a meal")
+
+
+def test_the_watchdogs_abort_has_every_thread_tell_where_it_stands(start: Callable[[], Daemon], tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("")
+    daemon = start()
+    until(lambda: daemon.told("READY=1"), "READY")
+    children = daemon.children()
+    daemon.process.send_signal(signal.SIGABRT)
+    assert daemon.process.wait(10) == -signal.SIGABRT
+    said = daemon.log.read_text()
+    assert "most recent call first" in said and "channel/loop.py" in said
+    until(lambda: gone(children), "the end of all children")
+
+
+def test_a_frozen_host_shows_in_health_and_costs_control_no_meal(start: Callable[[], Daemon], tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("")
     daemon = start()
     until(lambda: daemon.told("WATCHDOG=1"), "WATCHDOG")
     (host,) = [child for child in daemon.children() if "channeld.playout.host" in child.cmdline()]
+    assert daemon.health()["ok"]
     host.suspend()
-
-    def is_hungry() -> bool:
-        """Five looks of the daemon's, a second each, went by without a meal."""
-        daemon.told("")
-        before = len(daemon.notices)
-        try:
-            until(lambda: daemon.told("") or len(daemon.notices) > before, "a meal", timeout_s=4)
-        except AssertionError:
-            return True
-        return False
-
-    until(is_hungry, "hunger")
-    host.resume()
-    before = len(daemon.notices)
-    until(lambda: daemon.told("") or len(daemon.notices) > before, "a meal")
+    until(lambda: not daemon.health()["parts"]["host:0"]["ok"], "the host's ill health")
+    until(lambda: daemon.hears("WATCHDOG=1"), "a meal all the same")
+    with contextlib.suppress(psutil.NoSuchProcess):
+        host.resume()
+    until(lambda: daemon.health()["ok"], "health again")
 
 
 def test_a_daemon_stopped_while_it_prepares_leaves_no_child(start: Callable[[], Daemon], tmp_path: Path) -> None:

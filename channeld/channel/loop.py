@@ -53,6 +53,14 @@ class ControlLoop(Worker):
         self.post(run)
         return answer.result(timeout_s)
 
+    def answers(self, timeout_s: float) -> bool:
+        """The loop takes up a task within that time. Any thread but the loop's."""
+        try:
+            self.call(lambda: None, timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
     def wake(self) -> None:
         self._inbox.put(None)
 

@@ -65,7 +65,47 @@ def test_the_daemon_tells_that_it_is_ready_and_alive_and_is_always_brought_back(
     service = service_section(repository, "channeld.service")
     wanted = {"Type": "notify", "NotifyAccess": "main", "Restart": "always", "KillMode": "mixed", "OOMPolicy": "continue"}
     assert {key: service.get(key) for key in wanted} == wanted
-    assert 5 <= int(service["WatchdogSec"]) <= 60
+    assert int(service["WatchdogSec"]) == 5
+    assert int(service["TimeoutAbortSec"]) <= 2
+
+
+DROP_INS = {"media": 15, "push": 15, "gpu": 17}
+"""The exposure that each leaves, in tenths."""
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", DROP_INS)
+def test_a_drop_in_is_taken_without_fault_and_costs_little(repository: Path, tmp_path: Path, name: str) -> None:
+    """Each is put where it belongs, beside a copy of the unit."""
+    unit = tmp_path / "channeld.service"
+    unit.write_text((repository / "systemd" / unit.name).read_text().replace("=/usr/bin/channeld ", "=/bin/true "))
+    folder = tmp_path / "channeld.service.d"
+    folder.mkdir()
+    (folder / f"{name}.conf").write_text((repository / "systemd" / "drop-ins" / f"{name}.conf").read_text())
+    judged = subprocess.run([str(ANALYZE), "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60)
+    assert [line for line in judged.stderr.splitlines() if "channeld" in line] == []
+    command = [str(ANALYZE), "security", "--offline=yes", "--no-pager", f"--threshold={DROP_INS[name]}", str(unit)]
+    judged = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert judged.returncode == 0, judged.stdout[-2000:]
+
+
+@needs_systemd
+def test_what_a_drop_in_opens_is_what_it_says(repository: Path, tmp_path: Path) -> None:
+    """So that the test above is known to look at the drop-ins at all."""
+    text = (repository / "systemd" / "drop-ins" / "gpu.conf").read_text()
+    assert {"DeviceAllow=char-drm rw", "PrivateDevices=no", "MemoryDenyWriteExecute=no"} <= set(text.splitlines())
+    unit = tmp_path / "channeld.service"
+    unit.write_text((repository / "systemd" / unit.name).read_text())
+    (tmp_path / "channeld.service.d").mkdir()
+    (tmp_path / "channeld.service.d" / "gpu.conf").write_text(text)
+    command = [str(ANALYZE), "security", "--offline=yes", "--no-pager", str(unit)]
+    judged = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert "char-drm:rw" in judged.stdout
+
+
+def test_secrets_in_arguments_are_hidden_from_other_users_of_the_machine(repository: Path) -> None:
+    for name in UNITS:
+        assert service_section(repository, name)["ProtectProc"] == "invisible"
 
 
 def test_the_folders_are_those_of_the_default_configuration(repository: Path) -> None:
