@@ -19,8 +19,9 @@ from channeld import __version__
 from channeld.base.errors import ChannelError, ConfigError, MediaError, PlaylistError, ProbeError
 from channeld.check import check as check_configuration
 from channeld.check_stock import measure_once
-from channeld.cli_client import AdminClient, DaemonUnreachable, NotAllowed, connect
+from channeld.cli_client import AdminClient, DaemonUnreachable, NotAllowed, Rejected, connect
 from channeld.cli_prepare import Preparation, wanted_clips, writing
+from channeld.cli_reload import reload_configuration, show_reload
 from channeld.cli_render import console, show_check, show_error, show_note, show_probe, status_table
 from channeld.config import default_path, load
 from channeld.media.facts import choose_audio
@@ -33,6 +34,7 @@ REFRESH_S = 1.0
 _EXIT_CODES: tuple[tuple[type[ChannelError], int], ...] = (
     (DaemonUnreachable, UNREACHABLE),
     (NotAllowed, NOT_ALLOWED),
+    (Rejected, BAD_INPUT),
     (ConfigError, BAD_INPUT),
     (PlaylistError, BAD_INPUT),
     (MediaError, BAD_INPUT),
@@ -186,6 +188,17 @@ def _watch(client: AdminClient, *, as_json: bool) -> int:
                 live.update(status_table(_channels(client)), refresh=True)
     except KeyboardInterrupt:
         return OK
+
+
+@_verb
+def reload(config: ConfigOption = None, url: UrlOption = None, token: TokenOption = None, as_json: JsonOption = False) -> int:
+    """Have the daemon take its configuration anew. A faulty one changes nothing; what is not touched stays on air."""
+    answer = reload_configuration(connect(config, url, token))
+    if as_json:
+        _write_json(answer)
+    else:
+        show_reload(answer)
+    return OK
 
 
 @_verb

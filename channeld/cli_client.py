@@ -25,6 +25,27 @@ class NotAllowed(ChannelError):
     """The daemon or the system refused: another token or user is needed."""
 
 
+class Rejected(ChannelError):
+    """The daemon found what it was given invalid; `faults` names every fault."""
+
+    def __init__(self, problem: dict[str, Any]) -> None:
+        self.faults: list[dict[str, Any]] = problem.get("errors") or []
+        super().__init__("\n".join(map(_fault_text, self.faults)) or str(problem.get("detail", "refused")))
+
+
+def _fault_text(fault: dict[str, Any]) -> str:
+    place = ":".join(str(fault[part]) for part in ("file", "line", "column") if fault.get(part) is not None)
+    return ": ".join(part for part in (place, fault.get("key"), str(fault.get("message", ""))) if part)
+
+
+def _problem(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 class AdminClient:
     """Talks to one daemon's admin API."""
 
@@ -34,10 +55,17 @@ class AdminClient:
 
     def get(self, route: str) -> Any:
         """The decoded answer of a GET. Raises DaemonUnreachable, NotAllowed, ChannelError."""
+        return self._ask("GET", route)
+
+    def post(self, route: str) -> Any:
+        """The decoded answer of a POST without a body. Raises the same, and Rejected where the daemon says what is wrong."""
+        return self._ask("POST", route)
+
+    def _ask(self, method: str, route: str) -> Any:
         try:
             headers = {"Authorization": f"Bearer {self._token}"}
             # trust_env off: a proxy of the environment must not see the token, nor stand between us and this machine.
-            answer = httpx.get(self._url + route, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+            answer = httpx.request(method, self._url + route, headers=headers, timeout=TIMEOUT_S, trust_env=False)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise ChannelError(f"{self._url} is not an address. Write --url http://host:port") from None
         except httpx.TransportError as error:
@@ -48,7 +76,9 @@ class AdminClient:
             raise NotAllowed(f"{self._url} refused the token. Pass the one of <state_dir>/admin.token with --token")
         if answer.status_code == 429:
             raise NotAllowed(f"{self._url} had too many wrong tokens from this address. Wait {answer.headers.get('retry-after', '1')} s")
-        if answer.status_code != 200:
+        if answer.status_code == 422:
+            raise Rejected(_problem(answer))
+        if answer.status_code not in (200, 202):
             raise ChannelError(f"{self._url}{route} answered {answer.status_code}. See the daemon's log")
         try:
             return answer.json()

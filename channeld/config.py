@@ -18,7 +18,7 @@ from channeld.base.errors import ConfigError
 from channeld.base.redact import redact_text
 from channeld.config_model import ConfigModel, key_patterns, section_at
 from channeld.config_rules import Findings, make_channels, make_profiles, make_tls
-from channeld.config_values import AdminSpec, Config, FolderSpec, LogSpec, MediaSpec, PrepareSpec, RelaySpec, UrlRules
+from channeld.config_values import AdminSpec, Config, DiskSpec, FolderSpec, LogSpec, MediaSpec, PrepareSpec, RelaySpec, UrlRules
 from channeld.config_yaml import MAX_BYTES, KeyPath, PlacedError, key_text, parse
 
 DEFAULT_PATHS = (Path("channeld.yaml"), Path("/etc/channeld/channeld.yaml"))
@@ -194,10 +194,12 @@ def _make(found: Findings, model: ConfigModel) -> Config:
             relay.default_timeout_seconds,
             None if relay.temp_directory is None else found.absolute(relay.temp_directory),
         ),
-        log=LogSpec(model.log.level, model.log.format),
+        log=LogSpec(model.log.level, model.log.format, None if model.log.file is None else found.absolute(model.log.file)),
         default_profile=model.defaults.profile,
         profiles=make_profiles(found, model),
         channels=make_channels(found, model),
+        disk=DiskSpec(model.disk.low, model.disk.critical),
+        reload_on_change=model.reload_on_change,
     )
 
 

@@ -149,6 +149,12 @@ class RelayModel(Section):
 class LogModel(Section):
     level: LogLevel = LogLevel.INFO
     format: LogFormat = LogFormat.AUTO
+    file: PathText | None = None
+
+
+class DiskModel(Section):
+    low: Bytes | None = None
+    critical: Bytes | None = None
 
 
 class ProfileModel(Section):
@@ -247,6 +253,8 @@ class ConfigModel(Section):
     prepare: PrepareModel = PrepareModel()
     relay: RelayModel = RelayModel()
     log: LogModel = LogModel()
+    disk: DiskModel = DiskModel()
+    reload_on_change: bool = False
     profiles: dict[ProfileName, ProfileModel] = {}
     defaults: DefaultsModel = DefaultsModel()
     channels: dict[ChannelId, ChannelModel]

@@ -190,10 +190,19 @@ class RelaySpec:
 
 @dataclass(frozen=True, slots=True)
 class LogSpec:
-    """What is logged, and how it looks."""
+    """What is logged, how it looks, and where it goes; `file` None is stderr."""
 
     level: LogLevel
     format: LogFormat
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpec:
+    """How little room may be left before it is told (`low`) and before preparing stops (`critical`). None: the built-in rule."""
+
+    low: ByteLimit | None = None
+    critical: ByteLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +283,8 @@ class Config:
     default_profile: str
     profiles: dict[str, Profile]
     channels: dict[str, ChannelSpec]
+    disk: DiskSpec = DiskSpec()
+    reload_on_change: bool = False
 
     def profile(self, name: str) -> Profile:
         """A profile by its name. Raises ConfigError for an unknown one."""

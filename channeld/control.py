@@ -14,14 +14,18 @@ from typing import Any
 
 import yaml
 
+from channeld import __version__
 from channeld.api.control import Health, Invalid, PlaylistDocument, Readiness, Refused, Stale, Trigger, UnknownChannel
 from channeld.base.clock import NS_PER_SECOND, iso_utc
+from channeld.base.drafts import draft_prefix
 from channeld.base.errors import PlaylistError
+from channeld.channel.alarms import Alarms
 from channeld.channel.events import EventLog, Listener
 from channeld.channel.hub import HostHub, MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.registry import Registry
 from channeld.channel.supervisor import Supervisor
+from channeld.daemon_reload import Reloader
 from channeld.playlist.model import Entry, Playlist
 from channeld.playlist.parse import load, parse
 from channeld.telemetry.lateness import LatenessFigures
@@ -35,12 +39,23 @@ TURN_S = 1.0
 class DaemonControl:
     """Answers for a running daemon. Any thread but the control loop's."""
 
-    def __init__(self, loop: ControlLoop, registry: Registry, events: EventLog, hosts: HostHub, media: MediaHub) -> None:
+    def __init__(
+        self,
+        loop: ControlLoop,
+        registry: Registry,
+        events: EventLog,
+        hosts: HostHub,
+        media: MediaHub,
+        reloader: Reloader,
+        alarms: Alarms,
+    ) -> None:
         self._loop = loop
         self._registry = registry
         self._events = events
         self._hosts = hosts
         self._media = media
+        self._reloader = reloader
+        self._alarms = alarms
         self._metrics = Metrics()
 
     # -- questions ----------------------------------------------------------------------------------------------
@@ -75,8 +90,21 @@ class DaemonControl:
         self._loop.call(self._measure)
         return self._metrics.render()
 
+    def status(self) -> dict[str, Any]:
+        reloader = self._reloader
+        return {
+            "version": __version__,
+            "config": str(reloader.config.path),
+            "config_error": reloader.error,
+            "needs_restart": list(reloader.needs_restart),
+            "alarms": self._alarms.standing(),
+        }
+
     def _measure(self) -> None:
         metrics = self._metrics
+        metrics.keep_channels(self._registry.channels)
+        metrics.set_config_ok(self._reloader.error is None)
+        metrics.set_alarms(self._alarms.standing())
         for host, told in self._registry.hosts.items():
             metrics.set_release_lateness(str(host), LatenessFigures(tuple(told["lateness_counts"]), told["lateness_sum_s"]))
         for name, supervisor in self._registry.channels.items():
@@ -99,6 +127,9 @@ class DaemonControl:
         if channel is not None:
             self._find(channel)
         return self._events.as_run(channel, limit)
+
+    def reload(self) -> dict[str, Any]:
+        return self._reloader.reload()
 
     # -- orders -------------------------------------------------------------------------------------------------
 
@@ -229,7 +260,7 @@ def _replace(path: Path, content: bytes) -> None:
     """Write the file whole: temporary name, fsync, rename; through a link to its target. Raises Refused (507 on a full disk)."""
     target = path.resolve()
     try:
-        fd, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        fd, temporary = tempfile.mkstemp(prefix=draft_prefix(target.name), dir=target.parent)
         try:
             with os.fdopen(fd, "wb") as file:
                 file.write(content)
@@ -237,9 +268,19 @@ def _replace(path: Path, content: bytes) -> None:
                 os.fsync(file.fileno())
             Path(temporary).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o644)
             Path(temporary).replace(target)
+            _sync_folder(target.parent)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
-        status = 507 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 500
+        status = 507 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) else 500
         raise Refused(status, "Not written", f"{path.name}: {error.strerror}; the playlist is as it was") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    # A rename is on disk only when its directory is (fsync(2)).
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -34,21 +34,22 @@ from channeld.api.token import ensure_token
 from channeld.base.clock import SystemClock
 from channeld.base.errors import ChannelError
 from channeld.base.wire import Message
+from channeld.channel.alarms import Alarms
 from channeld.channel.clips import Clips
 from channeld.channel.events import EventLog
-from channeld.channel.hub import HostHub, MediaHub, MediaListener
+from channeld.channel.hub import HostHub, MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.means import Means
 from channeld.channel.registry import Registry
-from channeld.channel.settings import ChannelSettings, RtmpTarget, ServedTarget, Target
 from channeld.config import load
-from channeld.config_values import Access, ChannelSpec, Config, HlsSpec, OutputSpec, RtmpSpec
+from channeld.config_values import Config
 from channeld.control import DaemonControl
+from channeld.daemon_reload import Reloader
+from channeld.daemon_settings import channel_settings, fetch_rules, host_arguments, media_listener, media_url, tolerance
+from channeld.daemon_take import Taker
+from channeld.daemon_watch import ConfigWatch
 from channeld.media.cache import ClipCache
-from channeld.media.pinned import FetchRules
 from channeld.media.tools import Tools, find_tools
-from channeld.media.verdict import Tolerance
-from channeld.playlist.locate import PathRules
 from channeld.process.holder import Holder
 from channeld.store.store import Store
 from channeld.telemetry.log import configure
@@ -62,13 +63,15 @@ log = structlog.get_logger()
 def run(config_path: Path) -> int:
     """Run the daemon until SIGTERM or SIGINT. Raises ChannelError when it cannot start."""
     config = load(config_path)
-    configure(config.log.level.value, config.log.format.value)
+    configure(config.log.level.value, config.log.format.value, file=config.log.file)
     faulthandler.enable()  # the watchdog's SIGABRT has every thread tell where it stands
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: _ask_to_stop(stopping, number, frame))
     with contextlib.ExitStack() as parts:
         daemon = _start(config, parts)
+        signal.signal(signal.SIGHUP, lambda number, frame: daemon.watch.ask())
+        parts.callback(signal.signal, signal.SIGHUP, signal.SIG_IGN)
         notifier = sdnotify.SystemdNotifier()
         notifier.notify("READY=1")
         log.info("daemon_started", version=__version__, channels=len(config.channels), admin=daemon.admin_url, media=daemon.media_url)
@@ -88,8 +91,9 @@ def _ask_to_stop(stopping: threading.Event, _number: int, _frame: FrameType | No
 class _Daemon:
     """What `run` needs of the running parts."""
 
-    def __init__(self, control: DaemonControl, admin_url: str, media_url: str) -> None:
+    def __init__(self, control: DaemonControl, watch: ConfigWatch, admin_url: str, media_url: str) -> None:
         self.control = control
+        self.watch = watch
         self.admin_url = admin_url
         self.media_url = media_url
 
@@ -104,6 +108,7 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
     store.open()
     events = EventLog()
     store.start(events.publish)
+    alarms = Alarms(events.publish)
     holder = Holder()
     parts.callback(holder.close)
     loop = ControlLoop()
@@ -115,12 +120,12 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
         config.hosts,
         loop=loop,
         holder=holder,
-        arguments=("--log-level", config.log.level.value, "--log-format", config.log.format.value),
+        arguments=host_arguments(config),
         on_told=lambda host, message: _route(registry, media, host, message),
         on_lost=lambda host, reason: _lose(registry, media, hosts, host, reason),
         on_started=lambda host: media.host_started(host),
     )
-    media = MediaHub(_media_listener(config, token), loop=loop, holder=holder, hosts=hosts, level=config.log.level.value)
+    media = MediaHub(media_listener(config, token), loop=loop, holder=holder, hosts=hosts, level=config.log.level.value)
     means = Means(
         loop=loop,
         host=hosts,
@@ -132,8 +137,7 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
         clock=SystemClock(),
         publish=events.publish,
     )
-    media_url = _media_url(config)
-    registry = Registry([_settings(config, spec, media_url) for spec in config.channels.values()], means)
+    registry = Registry([channel_settings(config, spec) for spec in config.channels.values()], means)
     clips.start()
     parts.callback(clips.close)
     loop.call(hosts.start)
@@ -142,14 +146,23 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
     parts.callback(media.close)
     registry.start()
     parts.callback(_end_channels, loop, registry)
-    control = DaemonControl(loop, registry, events, hosts, media)
+    taker = Taker(loop=loop, hosts=hosts, media=media, clips=clips, token=token)
+    reloader = Reloader(config, channels=registry, taker=taker, publish=events.publish)
+    control = DaemonControl(loop, registry, events, hosts, media, reloader, alarms)
     listen = config.admin.listen
-    app = build_app(control, token=token, allowed_hosts=[listen.host, *config.admin.allowed_hosts], media_base_url=media_url)
+    app = build_app(control, token=token, allowed_hosts=[listen.host, *config.admin.allowed_hosts], media_base_url=media_url(config))
     admin = AdminServer(app, str(listen), config.admin.tls)
     admin.start()
     parts.callback(admin.close)
     scheme = "https" if config.admin.tls is not None else "http"
-    return _Daemon(control, f"{scheme}://{listen.host}:{admin.port}", media_url)
+    return _Daemon(control, _watch_config(parts, reloader), f"{scheme}://{listen.host}:{admin.port}", media_url(config))
+
+
+def _watch_config(parts: contextlib.ExitStack, reloader: Reloader) -> ConfigWatch:
+    watch = ConfigWatch(reloader)
+    watch.start()
+    parts.callback(watch.close)
+    return watch
 
 
 def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[[str], None]) -> Clips:
@@ -159,8 +172,8 @@ def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[
         loop,
         tools=tools,
         jobs=config.prepare.jobs,
-        tolerance=Tolerance(config.prepare.min_duration_ratio, config.prepare.max_error_ratio),
-        urls=FetchRules(config.url_rules.schemes, config.url_rules.private),
+        tolerance=tolerance(config),
+        urls=fetch_rules(config),
         on_change=on_change,
     )
 
@@ -217,46 +230,3 @@ def _only_one(state_dir: Path) -> Iterator[None]:
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         yield
-
-
-def _media_listener(config: Config, token: str) -> MediaListener:
-    media, folders = config.media, config.folders
-    return MediaListener(
-        listen=str(media.listen),
-        workers=media.workers,
-        hls_dir=str(folders.hls),
-        hls_max_bytes=folders.hls_limit.on(folders.hls),
-        access=media.access.value,
-        token=token if media.access is Access.TOKEN else None,
-        tls={"cert": str(media.tls.cert), "key": str(media.tls.key)} if media.tls is not None else None,
-    )
-
-
-def _media_url(config: Config) -> str:
-    scheme = "https" if config.media.tls is not None else "http"
-    return f"{scheme}://{config.media.listen}"
-
-
-def _settings(config: Config, spec: ChannelSpec, media_url: str) -> ChannelSettings:
-    return ChannelSettings(
-        id=spec.id,
-        name=spec.name,
-        playlist=spec.playlist,
-        profile=config.profile(spec.profile),
-        rules=PathRules(spec.media_roots, config.url_rules.schemes, config.url_rules.private),
-        order=spec.order.value,
-        shuffle_seed=spec.shuffle_seed if spec.shuffle_seed is not None else int.from_bytes(os.urandom(4)),
-        filler=spec.filler,
-        origin_ticks=spec.timeline_start,
-        targets=tuple(_target(spec.id, output, media_url) for output in spec.outputs),
-        enabled=spec.enabled,
-    )
-
-
-def _target(channel: str, output: OutputSpec, media_url: str) -> Target:
-    if isinstance(output, RtmpSpec):
-        return RtmpTarget(output.name, output.url, output.shown_url, output.enabled)
-    if isinstance(output, HlsSpec):
-        url = f"{media_url}/hls/{channel}/index.m3u8"
-        return ServedTarget(output.name, "hls", url, output.enabled, output.segment_s, output.window)
-    return ServedTarget(output.name, "ts", f"{media_url}/ts/{channel}", output.enabled)

@@ -10,11 +10,20 @@ import pytest
 from station import Station, settings, until
 
 from channeld.api.control import Invalid, Refused, Stale, UnknownChannel
+from channeld.channel.alarms import Alarms
+from channeld.config import parse_config
 from channeld.control import STALLED_S, DaemonControl
+from channeld.daemon_reload import Reloader
+from channeld.daemon_take import Taker
 
 
 def control_of(station: Station) -> DaemonControl:
-    return DaemonControl(station.loop, station.registry, station.events, station.hosts, station.media)
+    config = parse_config(b"channels: {}", Path("channeld.yaml"))
+    taker = Taker(loop=station.loop, hosts=station.hosts, media=station.media, clips=station.clips, token="a token of tests")
+    reloader = Reloader(config, channels=station.registry, taker=taker, publish=station.events.publish)
+    return DaemonControl(
+        station.loop, station.registry, station.events, station.hosts, station.media, reloader, Alarms(station.events.publish)
+    )
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from channeld import __version__
 from channeld.api.admin_body import Linger, read_json
 from channeld.api.admin_calls import Calls
+from channeld.api.admin_daemon import daemon_routes
 from channeld.api.admin_docs import answers, body_of, complete, plain_answer
 from channeld.api.admin_events import HEARTBEAT_S, EventStreams, last_event_id
 from channeld.api.admin_gate import EVENTS_PATH, VIEWER_PATH, Gate, host_of
@@ -42,6 +43,7 @@ def build_app(
     app = _bare_app(calls, streams)
     routers = (
         _watch_routes(control, calls),
+        daemon_routes(control, calls),
         _channel_routes(control, calls),
         playlist_routes(control, calls),
         _event_routes(control, calls, streams),

@@ -119,6 +119,63 @@ class ChannelModel(BaseModel):
     prepared: PreparedModel
 
 
+class ReloadModel(BaseModel):
+    """What a new configuration changed. `changed`: keys by channel; `restarted`: channels that go off the air and on again;
+
+    `daemon`: other keys that were taken; `needs_restart`: keys that keep their old values until the daemon starts again.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "added": ["live3"],
+                "removed": [],
+                "changed": {"live1": ["outputs.youtube"], "live2": ["profile"]},
+                "restarted": ["live2"],
+                "daemon": ["log"],
+                "needs_restart": ["admin.listen"],
+            }
+        }
+    )
+    added: list[str]
+    removed: list[str]
+    changed: dict[str, list[str]]
+    restarted: list[str]
+    daemon: list[str]
+    needs_restart: list[str]
+
+
+class ConfigErrorModel(BaseModel):
+    """Why the newest configuration was refused."""
+
+    file: str | None
+    line: int | None
+    message: str
+
+
+class StatusModel(BaseModel):
+    """The daemon. `config_error`: null while the newest configuration is in use; `alarms`: what is wrong just now."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "version": "0.1.0",
+                "config": "/etc/channeld/channeld.yaml",
+                "config_error": None,
+                "needs_restart": [],
+                "alarms": [
+                    {"alarm": "disk", "subject": "hls", "since": "2026-11-21T10:00:00.000Z", "message": "3 MiB are free", "level": "low"}
+                ],
+            }
+        }
+    )
+    version: str
+    config: str
+    config_error: ConfigErrorModel | None
+    needs_restart: list[str]
+    alarms: list[dict[str, Any]]
+
+
 class HealthModel(BaseModel):
     """Whether the control loop and every playout host turn."""
 

@@ -44,6 +44,19 @@ class Invalid(ChannelError):
         self.message, self.line = message, line
 
 
+class ConfigRefused(ChannelError):
+    """The new configuration is invalid: the running one stays. Each fault has `file`, `line`, `column`, `key` and `message`."""
+
+    def __init__(self, faults: list[dict[str, Any]]) -> None:
+        super().__init__("; ".join(_fault_text(fault) for fault in faults))
+        self.faults = faults
+
+
+def _fault_text(fault: dict[str, Any]) -> str:
+    place = ":".join(str(fault[part]) for part in ("file", "line", "column") if fault.get(part) is not None)
+    return ": ".join(part for part in (place, fault.get("key"), str(fault["message"])) if part)
+
+
 @dataclass(frozen=True, slots=True)
 class Trigger:
     """What a trigger led to. `effective_at`: ISO 8601 in UTC; `changed` is False when it was so already."""
@@ -121,6 +134,14 @@ class Control(Protocol):
 
     def write_playlist(self, channel: str, *, text: str | None, entries: list[dict[str, Any]] | None, if_match: int) -> Trigger:
         """Replace the file by text or entries. Raises UnknownChannel, Stale, Invalid, Refused (507 on a full disk)."""
+        ...
+
+    def reload(self) -> dict[str, Any]:
+        """Take the configuration file as it is now; gives what changed. Raises ConfigRefused."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """The daemon itself: its configuration, what is wrong just now."""
         ...
 
     def health(self) -> Health:

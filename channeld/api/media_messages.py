@@ -24,6 +24,15 @@ class Configuration:
     hls_max_bytes: int | None
     token: str | None
     tls: tuple[Path, Path] | None
+    log_level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """The channel has no HLS any more: its files go after so many seconds."""
+
+    channel: str
+    keep_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,16 @@ def read_configuration(values: dict[str, Any]) -> Configuration:
         hls_max_bytes=None if cap is None else _of(values, "hls_max_bytes", int),
         token=_of(values, "token", str) if access == "token" else None,
         tls=None if tls is None else (Path(_of(tls, "cert", str)), Path(_of(tls, "key", str))),
+        log_level=str(values.get("log_level", "info")),
     )
+
+
+def read_cleaning(values: dict[str, Any]) -> Cleaning:
+    """Read `clean`. Raises ValueError."""
+    channel, keep_s = _of(values, "channel", str), values.get("keep_s")
+    if CHANNEL_ID.fullmatch(channel) is None or not isinstance(keep_s, int | float) or not 0 <= keep_s <= 1e6:
+        raise ValueError(f"not a channel to clean, or not seconds: {channel!r}, {keep_s!r}")
+    return Cleaning(channel, float(keep_s))
 
 
 def read_channel(values: dict[str, Any]) -> ChannelOrder:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from channeld.api.media_messages import HlsOrder
+from channeld.api.media_messages import Cleaning, HlsOrder
 from channeld.base.clock import NS_PER_SECOND, Clock
 from channeld.base.worker import Worker
 from channeld.bus.reader import Lapped, RingReader
@@ -130,12 +130,12 @@ class PackagingThread(Worker):
         super().__init__("packager:media")
         self._store, self._report, self._clock = store, report, clock
         self._lock = threading.Lock()  # guards _orders and _moved only
-        self._orders: deque[Attach | Remove] = deque()
+        self._orders: deque[Attach | Remove | Cleaning] = deque()
         self._moved: set[str] = set()
         self._wanted = threading.Event()
         self._jobs: dict[str, Job] = {}
 
-    def order(self, order: Attach | Remove) -> None:
+    def order(self, order: Attach | Remove | Cleaning) -> None:
         """Leave an order; orders are followed in their order."""
         with self._lock:
             self._orders.append(order)
@@ -176,9 +176,12 @@ class PackagingThread(Worker):
         for job in self._jobs.values():
             job.close()
 
-    def _follow(self, order: Attach | Remove) -> None:
+    def _follow(self, order: Attach | Remove | Cleaning) -> None:
         job = self._jobs.get(order.channel)
-        if isinstance(order, Remove):
+        if isinstance(order, Cleaning):
+            if job is None:
+                self._store.clean_channel(order.channel, keep_s=order.keep_s)
+        elif isinstance(order, Remove):
             if job is not None:
                 self._jobs.pop(order.channel).close()
                 self._store.forget_channel(order.channel)

@@ -27,7 +27,7 @@ import uvloop
 
 from channeld.api.media_app import Access, MediaRoutes
 from channeld.api.media_files import Folder
-from channeld.api.media_messages import ChannelOrder, Configuration, read_channel, read_configuration
+from channeld.api.media_messages import ChannelOrder, Configuration, read_channel, read_cleaning, read_configuration
 from channeld.api.media_packaging import Attach, PackagingThread, Remove
 from channeld.api.media_reports import Reporter
 from channeld.api.media_server import MediaServer, listen, server_config
@@ -106,6 +106,7 @@ class MediaWorker:
             "heads": self._attach_heads,
             "channel": self._attach_channel,
             "remove": lambda message: self._remove(str(message.values.get("channel"))),
+            "clean": self._clean,
             "stop": lambda _: self._stopping.set(),
         }
 
@@ -185,6 +186,7 @@ class MediaWorker:
     def _configure(self, message: Message) -> None:
         try:
             wanted = read_configuration(message.values)
+            log.set_level(wanted.log_level)
             if self._origin is not None:
                 self._origin.change(wanted)
                 return
@@ -252,7 +254,10 @@ class MediaWorker:
             self._origin.packaging.order(Attach(order.channel, order.hls, RingReader(message.fds[0])))
         elif previous is not None and previous.hls is not None:
             self._origin.packaging.order(Remove(order.channel))
-        self._attach_feed(order, reader)
+        if previous is not None and previous.ring_id == order.ring_id and previous.ts is not None and order.ts is not None:
+            reader.close()  # other outputs changed; viewers of this one read on
+        else:
+            self._attach_feed(order, reader)
 
     def _attach_feed(self, order: ChannelOrder, reader: RingReader) -> None:
         if order.ts is None:
@@ -266,6 +271,10 @@ class MediaWorker:
         feed = self._feeds.pop(channel, None)
         if feed is not None:
             feed.close()
+
+    def _clean(self, message: Message) -> None:
+        if self._origin is not None:
+            self._origin.packaging.order(read_cleaning(message.values))
 
     def _remove(self, channel: str) -> None:
         order = self._orders.pop(channel, None)

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from channeld.api.control import Invalid, Refused, Stale, UnknownChannel
+from channeld.api.control import ConfigRefused, Invalid, Refused, Stale, UnknownChannel
 from channeld.base.errors import ChannelError
 from channeld.telemetry.log import get
 
@@ -111,6 +111,11 @@ def _from_invalid(error: Any) -> Problem:
     return Problem(422, error.message, title="Invalid playlist", line=error.line)
 
 
+def _from_config(error: Any) -> Problem:
+    detail = f"{error}. The running configuration stays."
+    return Problem(422, detail, title="Invalid configuration", errors=error.faults)
+
+
 def _from_validation(error: Any) -> Problem:
     faults = [{"at": ".".join(map(str, fault["loc"])), "message": fault["msg"]} for fault in error.errors()[:20]]
     if any(fault["at"] == "path.channel" for fault in faults):
@@ -133,6 +138,7 @@ _TRANSLATIONS: Mapping[type[Exception], Callable[[Any], Problem]] = {
     Refused: _from_refusal,
     Stale: _from_stale,
     Invalid: _from_invalid,
+    ConfigRefused: _from_config,
     RequestValidationError: _from_validation,
     HTTPException: _from_http,
 }

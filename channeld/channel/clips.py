@@ -107,6 +107,11 @@ class Clips:
         self._files.start()
         self._fillers.start()
 
+    def change(self, *, jobs: int | None, tolerance: Tolerance, urls: FetchRules, max_bytes: int) -> None:
+        """Prepare by other rules from the next clip on. Any thread but the loop's: surplus jobs are waited for."""
+        self._cache.max_bytes = max_bytes
+        self._library.change(jobs=jobs, tolerance=tolerance, rules=urls)
+
     def close(self) -> None:
         """End all preparing."""
         self._fillers.stopping.set()

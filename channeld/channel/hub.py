@@ -105,6 +105,12 @@ class HostHub:
         self._on_lost(number, reason)
         self._loop.later(self._patience[number].wait_s(), lambda: self._start_one(number))
 
+    def change(self, *arguments: str, level: str) -> None:
+        """Have every host log from another level on, and those that start later begin with other arguments."""
+        self._arguments = arguments
+        for link in self._links.values():
+            link.send("log", level=level)
+
     def host_of(self, channel: str) -> int:
         """Which host a channel lives on."""
         return zlib.crc32(channel.encode()) % self.count
@@ -161,6 +167,7 @@ class MediaHub:
         self._rings: dict[str, tuple[int, int]] = {}
         self._served: dict[str, Sequence[ServedTarget]] = {}
         self._states: dict[tuple[str, str], dict[str, Any]] = {}
+        self._leaving: dict[str, float] = {}
         self._is_closing = False
         self.port: int | None = None
         self.problem: str | None = None
@@ -189,6 +196,15 @@ class MediaHub:
         self._links[number] = link
         self._patience[number].started()
         link.start()
+        self._configure(link)
+        for host in self._hosts_in_use():
+            self._join_heads(number, host)
+        for channel in self._served:
+            self._order(channel, number)
+        for channel, keep_s in self._leaving.items():
+            link.send("clean", channel=channel, keep_s=keep_s)
+
+    def _configure(self, link: Link) -> None:
         values = self._listener
         link.send(
             "configure",
@@ -199,11 +215,14 @@ class MediaHub:
             token=values.token,
             tls=values.tls,
             reuse_port=values.workers > 1,
+            log_level=self._level,
         )
-        for host in self._hosts_in_use():
-            self._join_heads(number, host)
-        for channel in self._served:
-            self._order(channel, number)
+
+    def change(self, listener: MediaListener, level: str) -> None:
+        """Have every worker take another access, token, cap, certificate or log level; the rest must be as it was."""
+        self._listener, self._level = listener, level
+        for link in self._links.values():
+            self._configure(link)
 
     def _hosts_in_use(self) -> set[int]:
         """Hosts of channels that are served: a worker is not woken for what it need not know."""
@@ -272,9 +291,14 @@ class MediaHub:
     def serve(self, channel: str, targets: Sequence[ServedTarget]) -> None:
         host = self._hosts.host_of(channel)
         is_host_new = host not in self._hosts_in_use()
+        before = list(self._served.get(channel, ()))
         self._served[channel] = targets
+        self._leaving.pop(channel, None)
+        for gone in before:
+            if gone not in targets:
+                self._states.pop((channel, gone.name), None)
         for target in targets:
-            self._states[(channel, target.name)] = _fresh("starting")
+            self._states.setdefault((channel, target.name), _fresh("starting"))
         for number in self._links:
             if is_host_new:
                 self._join_heads(number, host)
@@ -301,6 +325,11 @@ class MediaHub:
             del self._states[key]
         for link in list(self._links.values()):
             link.send("remove", channel=channel)
+
+    def clean(self, channel: str, *, keep_s: float) -> None:
+        self._leaving[channel] = keep_s
+        for link in list(self._links.values()):
+            link.send("clean", channel=channel, keep_s=keep_s)
 
     def state(self, channel: str, output: str) -> dict[str, Any]:
         return dict(self._states.get((channel, output), _fresh("stopped")))

@@ -4,6 +4,7 @@ Rule: an answer to an earlier attempt means nothing to a later one. Control loop
 """
 
 from channeld.base.clock import NS_PER_SECOND, Clock
+from channeld.channel.settings import ChannelSettings
 from channeld.process.backoff import Backoff
 
 
@@ -18,6 +19,8 @@ class Life:
         self.attempt = 0
         self.has_air = False
         self.restart_wanted = False
+        self.successor: ChannelSettings | None = None
+        """Settings that count once all of the present air is gone."""
 
     def begin(self) -> int:
         """A new attempt; gives its number."""

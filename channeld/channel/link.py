@@ -18,6 +18,7 @@ from channeld.base.worker import Worker
 from channeld.process.child import ChildSpec, python_environment
 from channeld.process.holding import HeldProcess, Holding
 from channeld.process.outbox import Outbox
+from channeld.telemetry.log import relay
 
 _LOOK_S = 2.0
 """How often a closing link looks after its child; usually the end of the wire tells it at once."""
@@ -69,7 +70,7 @@ class Link(Worker):
 
     def _tell(self, line: str) -> None:
         # A child's own log lines are already formatted and redacted.
-        sys.stderr.write(line + "\n")
+        relay(line)
 
     def run(self) -> None:
         while True:

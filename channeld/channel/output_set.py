@@ -6,7 +6,7 @@ thread of this module; pushes are opened again only when those before them, with
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -28,23 +28,38 @@ class OutputSet:
         self._means = means
         self._on_change = on_change
         self._pushes: dict[str, PushOutput] = {}
-        self._closer: threading.Thread | None = None
-        self._is_open_wanted = False
+        self._closing: dict[str, str] = {}  # URL of each push that is ending, by name
+        self._is_open = False
 
     def open(self) -> None:
-        """Start every enabled output; pushes as soon as those before them are closed."""
-        served = [target for target in self._targets if isinstance(target, ServedTarget) and target.enabled]
-        if served:
+        """Start every enabled output; a push as soon as the one before it is closed."""
+        if served := _served(self._targets):
             self._means.media.serve(self._channel, served)
-        self._is_open_wanted = True
+        self._is_open = True
+        self._open_pushes()
+
+    def change(self, targets: tuple[Target, ...]) -> None:
+        """Have other targets: outputs that stay as they are notice nothing."""
+        before, self._targets = self._targets, targets
+        if _hls_of(before) is not None and _hls_of(targets) is None:
+            self._means.media.clean(self._channel, keep_s=window_s(before))
+        if not self._is_open:
+            return
+        if (served := _served(targets)) != _served(before):
+            if served:
+                self._means.media.serve(self._channel, served)
+            else:
+                self._means.media.withdraw(self._channel)
+        wanted = _pushed(targets)
+        self._close([name for name in self._pushes if wanted.get(name) != _pushed(before).get(name)], _pushed(before))
         self._open_pushes()
 
     def _open_pushes(self) -> None:
-        if self._closer is not None or not self._is_open_wanted:
+        if not self._is_open:
             return
-        self._is_open_wanted = False
-        for target in self._targets:
-            if isinstance(target, RtmpTarget) and target.enabled:
+        for target in _pushed(self._targets).values():
+            # Neither FIFO nor stream name may have two owners.
+            if target.name not in self._pushes and target.name not in self._closing and target.url not in self._closing.values():
                 self._open_push(target)
 
     def _open_push(self, target: RtmpTarget) -> None:
@@ -73,14 +88,17 @@ class OutputSet:
 
     def close_soon(self) -> None:
         """End every output; the pushes by a thread, as their children may take seconds to end."""
-        self._is_open_wanted = False
+        self._is_open = False
         self._means.media.withdraw(self._channel)
-        pushes, self._pushes = list(self._pushes.values()), {}
-        if pushes:
-            self._closer = threading.Thread(target=self._close, args=(pushes,), name=f"closer:{self._channel}")
-            self._closer.start()
+        self._close(list(self._pushes), _pushed(self._targets))
 
-    def _close(self, pushes: list[PushOutput]) -> None:
+    def _close(self, names: list[str], targets: dict[str, RtmpTarget]) -> None:
+        pushes = [self._pushes.pop(name) for name in names]
+        if pushes:
+            self._closing |= {name: targets[name].url for name in names}
+            threading.Thread(target=self._end, args=(names, pushes), name=f"closer:{self._channel}").start()
+
+    def _end(self, names: list[str], pushes: list[PushOutput]) -> None:
         """Closer's thread."""
         for push in pushes:
             push.stopping.set()
@@ -90,16 +108,17 @@ class OutputSet:
                 push.close()
             except RuntimeError as error:  # its thread hangs in the kernel: the other outputs are closed all the same
                 log.error("push_not_closed", channel=self._channel, error=str(error))
-        self._means.loop.post(self._closed)
+        self._means.loop.post(lambda: self._closed(names))
 
-    def _closed(self) -> None:
-        self._closer = None
+    def _closed(self, names: list[str]) -> None:
+        for name in names:
+            del self._closing[name]
         self._open_pushes()
 
     @property
     def is_closed(self) -> bool:
         """No push runs, not even one that is ending."""
-        return self._closer is None and not self._pushes
+        return not self._closing and not self._pushes
 
     def describe(self) -> list[dict[str, Any]]:
         """CONTRACT's `outputs`."""
@@ -127,3 +146,21 @@ class OutputSet:
 
 def _idle(enabled: bool) -> dict[str, Any]:
     return {"state": "stopped" if enabled else "disabled", "since": None, "restarts": 0, "last_error": None}
+
+
+def _served(targets: Sequence[Target]) -> list[ServedTarget]:
+    return [target for target in targets if isinstance(target, ServedTarget) and target.enabled]
+
+
+def _pushed(targets: Sequence[Target]) -> dict[str, RtmpTarget]:
+    return {target.name: target for target in targets if isinstance(target, RtmpTarget) and target.enabled}
+
+
+def _hls_of(targets: Sequence[Target]) -> ServedTarget | None:
+    return next((target for target in _served(targets) if target.type == "hls"), None)
+
+
+def window_s(targets: Sequence[Target]) -> float:
+    """How long viewers may ask for what was just listed: a segment stays for its duration and one window."""
+    hls = _hls_of(targets)
+    return 0.0 if hls is None else hls.segment_s * (hls.window + 1)

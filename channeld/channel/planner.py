@@ -23,13 +23,20 @@ class Planner:
         self._means = means
         self.rundown = Rundown(
             Queue(settings.order, settings.shuffle_seed),
-            lambda entry: means.preparer.look_up(settings.id, settings.profile, entry),
+            lambda entry: means.preparer.look_up(settings.id, self._settings.profile, entry),
         )
         self.filler: PreparedClip | None = None
         self._is_wanting = False
         self._has_air = False
         self._sent: tuple[int, list[dict[str, str]]] | None = None
         self._due: set[Callable[[], None]] = set()
+
+    def change(self, settings: ChannelSettings) -> None:
+        """The channel has other settings; a new order counts from the next boundary on."""
+        before, self._settings = self._settings, settings
+        if (before.order, before.shuffle_seed) != (settings.order, settings.shuffle_seed):
+            self.rundown.queue.reorder(settings.order, settings.shuffle_seed)
+            self.tell_all()
 
     def begin(self) -> None:
         """The channel is on its way: its clips are wanted."""

@@ -25,6 +25,10 @@ class MediaPort(Protocol):
         """Serve the channel no more."""
         ...
 
+    def clean(self, channel: str, *, keep_s: float) -> None:
+        """Remove the files of a channel that has HLS no more, after the seconds for which viewers may still want them."""
+        ...
+
     def state(self, channel: str, output: str) -> dict[str, Any]:
         """What is known of an output."""
         ...

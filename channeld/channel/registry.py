@@ -16,6 +16,7 @@ from channeld.base.errors import PlaylistError
 from channeld.base.wire import Message
 from channeld.base.worker import Worker
 from channeld.channel.means import Means
+from channeld.channel.output_set import window_s
 from channeld.channel.settings import ChannelSettings
 from channeld.channel.state import State
 from channeld.channel.supervisor import Supervisor
@@ -24,6 +25,7 @@ from channeld.playlist.settled import load_settled
 from channeld.playlist.watch import ChangeKind, PlaylistWatch, Watcher
 
 LOOK_AGAIN_S = 10.0
+LEAVE_POLL_S = 0.1
 MAX_REREAD = 5_000
 """Entries of a list that is read again and again while files of it are missing; a longer one waits for an edit."""
 
@@ -33,35 +35,35 @@ log = structlog.get_logger()
 class _Loader(Worker):
     """Reads and parses playlists, one at a time; a channel asked for twice is read once."""
 
-    def __init__(self, on_loaded: Callable[[ChannelSettings], None]) -> None:
+    def __init__(self, load: Callable[[str], None]) -> None:
         super().__init__("playlists:loader")
-        self._load = on_loaded
-        self._asked: queue.SimpleQueue[ChannelSettings | None] = queue.SimpleQueue()
+        self._load = load
+        self._asked: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._pending: set[str] = set()
         self._lock = threading.Lock()  # guards _pending
 
-    def ask(self, settings: ChannelSettings) -> None:
+    def ask(self, channel: str) -> None:
         """Have a channel's playlist read. Any thread."""
         with self._lock:
-            if settings.id in self._pending:
+            if channel in self._pending:
                 return
-            self._pending.add(settings.id)
-        self._asked.put(settings)
+            self._pending.add(channel)
+        self._asked.put(channel)
 
     def wake(self) -> None:
         self._asked.put(None)
 
     def run(self) -> None:
         while not self.stopping.is_set():
-            settings = self._asked.get()
-            if settings is None:
+            channel = self._asked.get()
+            if channel is None:
                 continue
             with self._lock:
-                self._pending.discard(settings.id)
+                self._pending.discard(channel)
             try:
-                self._load(settings)
+                self._load(channel)
             except Exception:  # a mistake in reading one list must not end the reading of all; it is logged with its traceback
-                log.exception("playlist_not_read", channel=settings.id)
+                log.exception("playlist_not_read", channel=channel)
 
 
 class Registry:
@@ -72,6 +74,8 @@ class Registry:
         self.channels: dict[str, Supervisor] = {item.id: Supervisor(item, means) for item in settings}
         self._loader = _Loader(self._load)
         self._watcher = Watcher()
+        self._watches: dict[str, PlaylistWatch] = {}  # of the thread that starts or reloads
+        self._leaving: set[str] = set()
         self.hosts: dict[int, dict[str, Any]] = {}
         """Last progress message of each host."""
 
@@ -80,10 +84,80 @@ class Registry:
         self._loader.start()
         self._watcher.start()
         for supervisor in self.channels.values():
-            settings = supervisor.settings
-            self._watcher.add(PlaylistWatch(settings.playlist, lambda kind, settings=settings: self._playlist_changed(settings, kind)))  # type: ignore[misc]
-            self._loader.ask(settings)
+            self._watch(supervisor.settings)
         self._means.loop.post(self._start_enabled)
+
+    def _watch(self, settings: ChannelSettings) -> None:
+        """Watch a channel's list, in place of the one before, and read it. Any thread but the loop's."""
+        before = self._watches.get(settings.id)
+        if before is None or before.path != settings.playlist:
+            self._unwatch(settings.id)
+            watch = PlaylistWatch(settings.playlist, lambda kind: self._playlist_changed(settings.id, kind))
+            self._watches[settings.id] = watch
+            self._watcher.add(watch)
+        self._loader.ask(settings.id)
+
+    def _unwatch(self, channel: str) -> None:
+        watch = self._watches.pop(channel, None)
+        if watch is not None:
+            self._watcher.remove(watch)
+
+    def renew(self, wanted: Iterable[ChannelSettings]) -> list[str]:
+        """Have just these channels: others leave, new ones come, changed ones change. Gives those that restart.
+
+        Any thread but the loop's, one at a time.
+        """
+        settings = {item.id: item for item in wanted}
+        changed = [item for item in settings.values() if item.id in self._leaving or not self._is_as(item)]
+        for channel in self._watches.keys() - settings.keys():
+            self._unwatch(channel)
+        restarting = self._means.loop.call(lambda: self._renew(settings, changed))
+        for item in changed:
+            self._watch(item)
+        return restarting
+
+    def present(self) -> dict[str, ChannelSettings]:
+        """The settings of every channel. Any thread."""
+        return {name: supervisor.settings for name, supervisor in self.channels.items()}
+
+    def _is_as(self, item: ChannelSettings) -> bool:
+        return item.id in self.channels and self.channels[item.id].settings == item
+
+    def _renew(self, settings: dict[str, ChannelSettings], changed: list[ChannelSettings]) -> list[str]:
+        coming_back = self._leaving & settings.keys()
+        self._leaving -= coming_back
+        for channel in self.channels.keys() - settings.keys() - self._leaving:
+            self._leaving.add(channel)
+            self._leave(channel)
+        return [item.id for item in changed if self._take(item, is_new=item.id in coming_back or item.id not in self.channels)]
+
+    def _take(self, item: ChannelSettings, *, is_new: bool) -> bool:
+        """Give a channel its settings, made where there is none; True when it restarts."""
+        if item.id not in self.channels:
+            self.channels = {**self.channels, item.id: Supervisor(item, self._means)}
+        supervisor = self.channels[item.id]
+        was_enabled = supervisor.settings.enabled and not is_new
+        restarts = supervisor.change(item)
+        if item.enabled and not was_enabled:
+            supervisor.start()
+        elif was_enabled and not item.enabled:
+            supervisor.stop()
+        return restarts
+
+    def _leave(self, channel: str) -> None:
+        """Forget a channel that is configured no more, once nothing of it is left."""
+        if channel not in self._leaving:
+            return
+        supervisor = self.channels[channel]
+        supervisor.stop()
+        if not supervisor.is_over:
+            self._means.loop.later(LEAVE_POLL_S, lambda: self._leave(channel))
+            return
+        self._leaving.discard(channel)
+        self._means.media.clean(channel, keep_s=window_s(supervisor.settings.targets))
+        self.channels = {name: each for name, each in self.channels.items() if name != channel}
+        log.info("channel_removed", channel=channel)
+        self._means.publish("channel_removed", channel=channel)
 
     def _start_enabled(self) -> None:
         for supervisor in self.channels.values():
@@ -91,18 +165,20 @@ class Registry:
                 supervisor.start()
         self._means.loop.later(LOOK_AGAIN_S, self._look_again)
 
-    def _playlist_changed(self, settings: ChannelSettings, kind: ChangeKind) -> None:
-        log.debug("playlist_changed", channel=settings.id, kind=kind.value)
-        self._loader.ask(settings)
+    def _playlist_changed(self, channel: str, kind: ChangeKind) -> None:
+        log.debug("playlist_changed", channel=channel, kind=kind.value)
+        self._loader.ask(channel)
 
     def reload(self, channel: str) -> None:
         """Read a channel's playlist again. Any thread."""
-        self._loader.ask(self.channels[channel].settings)
+        self._loader.ask(channel)
 
-    def _load(self, settings: ChannelSettings) -> None:
+    def _load(self, channel: str) -> None:
         """Loader's thread."""
-        supervisor = self.channels[settings.id]
-        reading = supervisor.readings.take()
+        supervisor = self.channels.get(channel)
+        if supervisor is None:
+            return  # removed meanwhile
+        settings, reading = supervisor.settings, supervisor.readings.take()
         began = time.monotonic()
         try:
             playlist = load_settled(settings.playlist, settings.rules)
@@ -124,12 +200,13 @@ class Registry:
             supervisor.look_again()
             playlist = supervisor.rundown.playlist
             if playlist is not None and len(playlist.entries) <= MAX_REREAD and any(entry.fault for entry in playlist.entries):
-                self._loader.ask(supervisor.settings)
+                self._loader.ask(supervisor.settings.id)
         self._means.loop.later(LOOK_AGAIN_S, self._look_again)
 
     def clips_changed(self, channel: str) -> None:
         """The clips of a channel stand otherwise: it plans again."""
-        self.channels[channel].clips_changed()
+        if channel in self.channels:
+            self.channels[channel].clips_changed()
 
     def host_told(self, host: int, message: Message) -> None:
         """One message of a playout host."""
@@ -148,7 +225,8 @@ class Registry:
         """A host ended: the channels that lived on it begin anew."""
         self.hosts.pop(host, None)
         for channel in channels:
-            self.channels[channel].host_lost(reason)
+            if channel in self.channels:
+                self.channels[channel].host_lost(reason)
 
     def readiness(self) -> tuple[bool, dict[str, str]]:
         """Whether viewers of at least one enabled channel see something, and each channel's state."""

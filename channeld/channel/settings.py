@@ -48,3 +48,8 @@ class ChannelSettings:
     targets: tuple[Target, ...] = ()
     enabled: bool = True
     origin_ticks: int = 90_000
+
+
+def needs_restart(before: ChannelSettings, after: ChannelSettings) -> bool:
+    """What is on air cannot become this: another house format, filler or origin of the timeline begins anew."""
+    return (before.profile, before.filler, before.origin_ticks) != (after.profile, after.filler, after.origin_ticks)

@@ -25,7 +25,7 @@ from channeld.channel.means import Means
 from channeld.channel.output_set import OutputSet
 from channeld.channel.planner import Planner
 from channeld.channel.rundown import Rundown
-from channeld.channel.settings import ChannelSettings
+from channeld.channel.settings import ChannelSettings, needs_restart
 from channeld.channel.state import Action, Event, State, step
 from channeld.channel.view import View
 from channeld.media.clip import PreparedClip
@@ -92,6 +92,23 @@ class Supervisor:
     def skip(self) -> bool:
         """End the playing clip at its next legal cut; False when the channel is not on air."""
         return self.state in (State.ON_AIR, State.FILLER) and self._means.host.send("skip", channel=self.settings.id)
+
+    def change(self, settings: ChannelSettings) -> bool:
+        """Take other settings: at once where the air can go on, else behind a restart of the channel (then True)."""
+        if self.state is State.STOPPED or not needs_restart(self.settings, settings):
+            self._life.successor = None
+            self._take(settings)
+            return False
+        self._life.successor = settings
+        if self.state is not State.STOPPING:
+            self.restart()
+        return True
+
+    def _take(self, settings: ChannelSettings) -> None:
+        self.settings = settings
+        self._planner.change(settings)
+        self._view.change(settings)
+        self._outputs.change(settings.targets)
 
     def _happen(self, event: Event) -> bool:
         found = step(self.state, event)
@@ -184,6 +201,9 @@ class Supervisor:
     def _end(self) -> None:
         self._planner.end()
         self.progress = {}
+        if self._life.successor is not None:
+            settings, self._life.successor = self._life.successor, None
+            self._take(settings)
         if self._life.restart_wanted:
             self._life.restart_wanted = False
             self._happen(Event.START)

@@ -24,6 +24,10 @@ class View:
         self._prepared: tuple[int, dict[str, Any]] | None = None
         self._skipped: tuple[Playlist | None, dict[Content, str], list[dict[str, Any]]] = (None, {}, [])
 
+    def change(self, settings: ChannelSettings) -> None:
+        """The channel has other settings."""
+        self._settings = settings
+
     def programme(self, *, is_on_air: bool) -> dict[str, Any]:
         """What airs, what comes, what is skipped and how much is prepared."""
         clock = self._means.clock

@@ -101,8 +101,12 @@ class ClipCache:
 
     @property
     def max_bytes(self) -> int:
-        """The cap."""
+        """The cap; another one counts from the next clip on."""
         return self._max_bytes
+
+    @max_bytes.setter
+    def max_bytes(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
 
     def pin(self, key: str) -> None:
         """Keep a clip while it airs or is about to; pins count."""

@@ -67,6 +67,15 @@ class Fetcher:
         tls = tls or ssl.create_default_context()
         self._client = PinnedClient(rules, net or Net(), tls, answer_s=self._limits.answer_s, read_s=self._limits.stall_s)
 
+    @property
+    def rules(self) -> FetchRules:
+        """What may be fetched; may be set at any time and counts from the next hop on."""
+        return self._client.rules
+
+    @rules.setter
+    def rules(self, rules: FetchRules) -> None:
+        self._client.rules = rules
+
     def look(self, url: str, should_stop: Stop) -> str:
         """The content's identity, as the server tells it. Raises FetchError, FetchStopped."""
         return _run(self._look(url), should_stop)

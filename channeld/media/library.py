@@ -13,6 +13,7 @@ orders; all work is done in threads of the library, and `on_change` is called fr
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from channeld.base.worker import Worker
@@ -53,12 +54,12 @@ class ClipLibrary:
     ) -> None:
         self._cache = cache
         self._fetcher = fetcher or Fetcher(FetchRules(), downloads_of(cache))
-        kit = Kit(cache, tools or find_tools(), tolerance or Tolerance())
+        self._kit = Kit(cache, tools or find_tools(), tolerance or Tolerance())
         self._board = Board(on_change, jobs or default_jobs())
-        prepare_workers = [PrepareWorker(self._board, kit, number) for number in range(self._board.jobs)]
+        prepare_workers = [PrepareWorker(self._board, self._kit, number) for number in range(self._board.jobs)]
         urls = (self._board, cache, self._fetcher)
         # Closed in this order: the downloads are removed when nobody reads them any more.
-        self._workers: list[Worker] = [LookupWorker(self._board, kit), UrlLooker(*urls), *prepare_workers, Downloader(*urls)]
+        self._workers: list[Worker] = [LookupWorker(self._board, self._kit), UrlLooker(*urls), *prepare_workers, Downloader(*urls)]
 
     def start(self) -> None:
         """Start the threads. What dead runs left in the cache is removed first."""
@@ -75,6 +76,25 @@ class ClipLibrary:
             worker.close()
         self._cache.fingerprints.save()
         self._cache.urls.save()
+
+    def change(self, *, jobs: int | None, tolerance: Tolerance, rules: FetchRules) -> None:
+        """Prepare with another number of jobs or other rules from the next clip on; surplus jobs leave their clips to others."""
+        count = jobs or default_jobs()
+        self._kit = replace(self._kit, tolerance=tolerance)
+        self._fetcher.rules = rules
+        working = [worker for worker in self._workers if isinstance(worker, PrepareWorker)]
+        for worker in working:
+            worker.kit = self._kit
+        surplus = working[count:]
+        for worker in surplus:
+            worker.stopping.set()
+        fresh = [PrepareWorker(self._board, self._kit, number) for number in range(len(working), count)]
+        self._workers = [*self._workers[:2], *working[:count], *fresh, self._workers[-1]]
+        self._board.jobs = count
+        for worker in fresh:
+            worker.start()
+        for worker in surplus:
+            worker.close()
 
     def request(self, entry: str, request: PrepareRequest, *, needed_in_s: float) -> None:
         """Want an entry's clip in so many seconds. Asking again looks the file up again."""

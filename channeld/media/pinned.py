@@ -57,7 +57,7 @@ class PinnedClient:
     """Asks for URLs, following redirects. `answer_s`: longest wait for a hop's answer to begin; `read_s`: longest silence in its body."""
 
     def __init__(self, rules: FetchRules, net: Net, tls: ssl.SSLContext, *, answer_s: float, read_s: float) -> None:
-        self._rules = rules
+        self.rules = rules
         self._net = net
         self._tls = tls
         self._answer_s = answer_s
@@ -81,7 +81,7 @@ class PinnedClient:
         raise FetchError(f"more than {MAX_REDIRECTS} redirects")
 
     async def _hop(self, hop: contextlib.AsyncExitStack, method: str, url: httpx.URL) -> httpx.Response:
-        if url.scheme not in ("http", "https") or url.scheme not in self._rules.schemes:
+        if url.scheme not in ("http", "https") or url.scheme not in self.rules.schemes:
             raise FetchError(f"scheme {url.scheme or '(none)'} is refused")
         addresses = await self._judged(url.raw_host.decode("ascii"))
         for address in addresses[:-1]:
@@ -99,7 +99,7 @@ class PinnedClient:
         if not addresses:
             raise FetchError(f"{host} has no address")
         refused = next((address for address in addresses if not self._net.is_public(address)), None)
-        if refused is not None and not self._rules.private:
+        if refused is not None and not self.rules.private:
             raise FetchError(
                 f"{host} leads to the private address {refused}. To allow it, add to the configuration: url_allow: {{private: true}}"
             )

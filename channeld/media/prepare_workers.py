@@ -95,7 +95,7 @@ class PrepareWorker(Worker):
 
     def __init__(self, board: Board, kit: Kit, number: int) -> None:
         super().__init__(f"prepare:{number}")
-        self._board, self._kit = board, kit
+        self._board, self.kit = board, kit
 
     def wake(self) -> None:
         self._board.wake()
@@ -115,7 +115,7 @@ class PrepareWorker(Worker):
                 board.done(taken.key)
 
     def _prepare(self, key: str, request: PrepareRequest, airs_in_s: float, preempted: threading.Event) -> None:
-        board, kit = self._board, self._kit
+        board, kit = self._board, self.kit
         try:
             request = learn(board, kit, key, request)
             if not self._evict(board.bytes_of(key, request), airs_in_s):
@@ -145,7 +145,7 @@ class PrepareWorker(Worker):
         self._board.tell(key, pending(reason), not_before=time.monotonic() + RETRY_S)
 
     def _evict(self, needed_bytes: int, airs_in_s: float | None) -> bool:
-        given_up = self._kit.cache.evict(needed_bytes, self._board.next_airing, airs_in_s=airs_in_s)
+        given_up = self.kit.cache.evict(needed_bytes, self._board.next_airing, airs_in_s=airs_in_s)
         for key in given_up or ():
             self._later(key, "gave way to clips that air sooner")
         return given_up is not None
@@ -153,5 +153,5 @@ class PrepareWorker(Worker):
     def _finish(self, key: str, clip: PreparedClip) -> None:
         self._board.tell(key, ready(clip))
         self._evict(0, None)
-        self._kit.cache.fingerprints.save()
-        self._kit.cache.urls.save()
+        self.kit.cache.fingerprints.save()
+        self.kit.cache.urls.save()

@@ -5,6 +5,7 @@ or earlier when the cap or a full disk asks for it, the oldest first. What a man
 Not thread-safe; used by the packager thread only. No fsync: after a power loss the timeline is another one anyway.
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -37,6 +38,7 @@ class SegmentStore:
         self._clock = clock
         self._sizes: dict[Path, int] = {}
         self._removed: list[_Removed] = []  # in the order in which they were removed
+        self._leaving: dict[Path, int] = {}  # folders to remove, with the moment (monotonic) from which on
         self._total_bytes = 0
 
     @property
@@ -54,6 +56,7 @@ class SegmentStore:
         if CHANNEL_ID.fullmatch(channel) is None:
             raise ValueError(f"not a channel id: {channel!r}")
         folder = self._hls_dir / channel
+        self._leaving.pop(folder, None)
         folder.mkdir(parents=True, exist_ok=True)
         found: dict[int, int] = {}
         for path in folder.iterdir():
@@ -71,6 +74,22 @@ class SegmentStore:
         waiting = {removed.path for removed in self._removed}
         for path in sorted(path for path in self._sizes if path.parent == folder and path not in waiting):
             self._removed.append(_Removed(path, 1 << 63))
+
+    def clean_channel(self, channel: str, *, keep_s: float) -> None:
+        """The channel has no HLS any more: its files go in so many seconds, unless it is opened before; files of others stay."""
+        folder = self._hls_dir / channel
+        if folder.is_dir() and not folder.is_symlink():
+            self._leaving[folder] = self._clock.monotonic_ns() + int(keep_s * NS_PER_SECOND)
+
+    def _remove_folder(self, folder: Path) -> None:
+        for path in folder.iterdir():
+            if SEGMENT_NAME.fullmatch(path.name) is not None:
+                self._delete(path)
+            elif path.name == MANIFEST_NAME or path.name.endswith(".tmp"):
+                path.unlink(missing_ok=True)
+        self._removed = [removed for removed in self._removed if removed.path.parent != folder]
+        with contextlib.suppress(OSError):  # somebody keeps files of his own there
+            folder.rmdir()
 
     def read_manifest(self, channel: str) -> bytes | None:
         """The manifest's bytes, bounded; None where there is none."""
@@ -97,13 +116,14 @@ class SegmentStore:
         self._removed.append(_Removed(self._hls_dir / channel / segment_name(sequence), expires_ns))
 
     def purge(self) -> None:
-        """Delete the removed segments whose time is over."""
+        """Delete the removed segments, and folders, whose time is over. Raises OSError; the rest is tried again next time."""
         now_ns = self._clock.monotonic_ns()
-        expired = [removed for removed in self._removed if removed.expires_ns <= now_ns]
-        if expired:
-            self._removed = [removed for removed in self._removed if removed.expires_ns > now_ns]
-        for removed in expired:
+        for removed in [removed for removed in self._removed if removed.expires_ns <= now_ns]:
             self._delete(removed.path)
+            self._removed.remove(removed)
+        for folder in [folder for folder, due_ns in self._leaving.items() if due_ns <= now_ns]:
+            self._remove_folder(folder)
+            del self._leaving[folder]
 
     def _note(self, path: Path, size: int) -> None:
         # A name that waited for deletion and is written anew is a listed segment again.

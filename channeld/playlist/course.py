@@ -36,6 +36,15 @@ class Course:
         self._late: dict[str, None] = {}  # came into this shuffled round after it began: not where their rank would be
         self._tags: RoundTags | None = None
 
+    def reorder(self, *, is_shuffled: bool, seed: int) -> None:
+        """Go on in another order: shuffled, with a new round; sequential, behind the cursor (from the start where that is not listed)."""
+        self._is_shuffled, self._seed, self._coming = is_shuffled, seed, None
+        count = len(self._roster)
+        self._order = list(range(count)) if is_shuffled else range(count)
+        self._next = count
+        if not is_shuffled:
+            self._next = 0 if self.cursor is None or self.cursor not in self._roster else self._roster.position[self.cursor] + 1
+
     def rest(self) -> Iterator[int]:
         """What is still to come of this round."""
         return islice(iter(self._order), self._next, None) if self._is_shuffled else iter(self._order[self._next :])

@@ -47,6 +47,10 @@ class Queue:
         self._again: Entry | None = None  # its airing began before a restart and is to begin once more
         self._remembered: QueueMemory | None = None  # until there is a list to find the place in
 
+    def reorder(self, order: Order, seed: int) -> None:
+        """Air the list in another order from now on; what was put in between or passed over keeps its turn."""
+        self._course.reorder(is_shuffled=order == "shuffle", seed=seed)
+
     def apply(self, playlist: Playlist) -> Diff:
         """Take a valid list as the newest revision. Entries keep their ids by content and occurrence."""
         old_ids, remembered = self._roster.ids, self._remembered

@@ -34,7 +34,7 @@ from channeld.playout.lookahead import ClipSource, DiskReaders
 from channeld.playout.opening import Opening, sources_of
 from channeld.playout.reporter import Reporter
 from channeld.playout.schedule import Schedule
-from channeld.telemetry.log import configure
+from channeld.telemetry.log import configure, set_level
 from channeld.ts.splicer import Slice
 
 PARTS = ("base", "telemetry", "ts", "bus", "playout")
@@ -121,6 +121,7 @@ class Host:
             "sync": self._sync,
             "lead": self._lead,
             "hang": self._hang,
+            "log": _set_log_level,
         }
         if message.kind == "quit":
             self._is_stopping = True
@@ -304,6 +305,10 @@ def raise_priority() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, NICE)
     except PermissionError:
         log.info("priority_not_raised", nice=os.getpriority(os.PRIO_PROCESS, 0), wanted=NICE)
+
+
+def _set_log_level(values: dict[str, Any], _: tuple[int, ...]) -> None:
+    set_level(values["level"])
 
 
 def _close_all(fds: tuple[int, ...]) -> None:

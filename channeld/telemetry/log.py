@@ -8,13 +8,16 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from channeld.base.clock import NS_PER_SECOND, Clock, SystemClock
+from channeld.base.errors import ConfigError
 from channeld.base.redact import MASK, redact_text
+from channeld.telemetry.log_file import LogFile
 
 Format = Literal["auto", "console", "json"]
 Logger = structlog.stdlib.BoundLogger
@@ -43,20 +46,29 @@ def redact_event(_logger: WrappedLogger | None, _method: str, event: EventDict) 
     return cast(EventDict, _clean(event))
 
 
-def _renderer(chosen: Format, stream: TextIO) -> Processor:
-    on_terminal = stream.isatty()
+def _destination(stream: TextIO, file: Path | None) -> tuple[logging.Handler, bool]:
+    """Where lines go, and whether people read them there."""
+    if file is None:
+        return logging.StreamHandler(stream), stream.isatty()
+    try:
+        return LogFile(file), False
+    except OSError as error:
+        raise ConfigError(f"log.file: {file} cannot be written: {error.strerror}. Make its folder, owned by the daemon's user") from None
+
+
+def _renderer(chosen: Format, on_terminal: bool) -> Processor:
     if chosen == "json" or (chosen == "auto" and not on_terminal):
         return structlog.processors.JSONRenderer(ensure_ascii=False)
     # Plain tracebacks only: the rich ones print local variables, among them stream keys.
     return structlog.dev.ConsoleRenderer(colors=on_terminal, exception_formatter=structlog.dev.plain_traceback)
 
 
-def configure(level: str = "info", format: Format = "auto", *, stream: TextIO | None = None) -> None:
-    """Send all logs of this process to `stream` (stderr). `auto` is console on a terminal, else one JSON object per line.
+def configure(level: str = "info", format: Format = "auto", *, stream: TextIO | None = None, file: Path | None = None) -> None:
+    """Send all logs of this process to `file`, else `stream` (stderr). `auto` is console on a terminal, else one JSON object per line.
 
-    May be called again (reload); raises ValueError for an unknown level.
+    May be called again (reload); raises ValueError for an unknown level, ConfigError for a file that cannot be written.
     """
-    target = sys.stderr if stream is None else stream
+    handler, on_terminal = _destination(sys.stderr if stream is None else stream, file)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -66,25 +78,41 @@ def configure(level: str = "info", format: Format = "auto", *, stream: TextIO | 
     ]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact_event, _renderer(format, target)],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact_event, _renderer(format, on_terminal)],
     )
-    handler = logging.StreamHandler(target)
     handler.setFormatter(formatter)
     root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    before, root.handlers[:] = list(root.handlers), [handler]
+    for each in before:
+        if isinstance(each, LogFile):
+            each.close()
     for name in _FOREIGN:
         foreign = logging.getLogger(name)
         foreign.handlers.clear()
         foreign.propagate = True
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    set_level(level)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def relay(line: str) -> None:
+    """Write a line that a child formatted and redacted already, to where this process's own lines go."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LogFile):
+            handler.write_line(line)
+            return
+    sys.stderr.write(line + "\n")
+
+
+def set_level(level: str) -> None:
+    """The least level that is logged from now on. Raises ValueError for an unknown one."""
+    logging.getLogger().setLevel(level.upper())
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 def get(name: str) -> Logger:

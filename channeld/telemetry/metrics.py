@@ -6,7 +6,7 @@ Made by the daemon; safe to use from any thread.
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,8 +47,12 @@ PREPARE_SPEED = MetricSpec("channeld_prepare_speed_ratio", "gauge", "Media secon
 PREPARE_CLIPS = MetricSpec("channeld_prepare_clips", "counter", "Clips conformed or refused.", ("result",))
 HLS_SEQUENCE = MetricSpec("channeld_hls_media_sequence", "gauge", "Media sequence number of the manifest.", ("channel", "output"))
 
+CONFIG_OK = MetricSpec("channeld_config_ok", "gauge", "1 while the newest configuration is in use, 0 while it is refused.")
+ALARM = MetricSpec("channeld_alarm", "gauge", "1 for each alarm that stands.", ("alarm", "subject", "level"))
+
 METRICS = (
     *(CHANNELS, CHANNEL_STATE, OUTPUT_STATE, OUTPUT_RESTARTS, LATENESS, UNDERRUNS, PASSED_OVER, BUS_HEAD),
+    *(CONFIG_OK, ALARM),
     *(PREPARE_SECONDS, PREPARED_MEDIA_SECONDS, PREPARE_SPEED, PREPARE_CLIPS, HLS_SEQUENCE),
 )
 
@@ -108,6 +112,23 @@ class Metrics(Collector):
     def add_refused(self) -> None:
         """Count one clip that could not be conformed."""
         self._add(PREPARE_CLIPS, ("refused",), 1)
+
+    def set_config_ok(self, is_ok: bool) -> None:
+        """Record whether the newest configuration is in use."""
+        self._set(CONFIG_OK, (), float(is_ok))
+
+    def set_alarms(self, alarms: Iterable[Mapping[str, str]]) -> None:
+        """Record the alarms that stand, each with `alarm`, `subject` and `level`; others stand no more."""
+        with self._lock:
+            self._values[ALARM] = {(each["alarm"], each["subject"], each["level"]): 1.0 for each in alarms}
+
+    def keep_channels(self, channels: Container[str]) -> None:
+        """Drop every figure of channels that are not among these."""
+        with self._lock:
+            known = {labels[0] for labels in self._values[CHANNEL_STATE]}
+        for channel in known:
+            if channel not in channels:
+                self.forget_channel(channel)
 
     def forget_channel(self, channel: str) -> None:
         """Drop every figure of a channel that is no longer configured."""

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from channeld.api.admin_app import build_app
-from channeld.api.control import Health, Invalid, PlaylistDocument, Readiness, Refused, Stale, Trigger, UnknownChannel
+from channeld.api.control import ConfigRefused, Health, Invalid, PlaylistDocument, Readiness, Refused, Stale, Trigger, UnknownChannel
 from channeld.api.server import AdminServer
 from channeld.config_values import TlsSpec
 
@@ -55,6 +55,7 @@ class MemoryControl:
         self.subscribers: list[MemoryEvents] = []
         self.past: list[dict[str, Any]] = []
         self.healthy = self.ready = True
+        self.config_faults: list[dict[str, Any]] = []
 
     def channels(self) -> list[dict[str, Any]]:
         return [found for channel in self.states if (found := self.channel(channel))]
@@ -94,6 +95,14 @@ class MemoryControl:
             self.texts[channel] = text if text is not None else "".join(f"{entry.get('path')}\n" for entry in entries or ())
             self.revisions[channel] += 1
             return Trigger(self.revisions[channel], AT, True)
+
+    def reload(self) -> dict[str, Any]:
+        if self.config_faults:
+            raise ConfigRefused(self.config_faults)
+        return {"added": [], "removed": [], "changed": {"live1": ["name"]}, "restarted": [], "daemon": [], "needs_restart": []}
+
+    def status(self) -> dict[str, Any]:
+        return {"version": "0", "config": "channeld.yaml", "config_error": None, "needs_restart": [], "alarms": []}
 
     def health(self) -> Health:
         return Health(self.healthy, {"control": "ok" if self.healthy else "stuck"})

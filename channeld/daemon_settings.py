@@ -1,0 +1,75 @@
+"""From the configuration to what each part is told: plain values, made at start and at reload.
+
+Rule: parts below the configuration's floor never see it. Pure, but for a seed drawn for a channel that names none.
+"""
+
+import os
+
+from channeld.channel.hub import MediaListener
+from channeld.channel.settings import ChannelSettings, RtmpTarget, ServedTarget, Target
+from channeld.config_values import Access, ChannelSpec, Config, HlsSpec, OutputSpec, RtmpSpec
+from channeld.media.pinned import FetchRules
+from channeld.media.verdict import Tolerance
+from channeld.playlist.locate import PathRules
+
+
+def fetch_rules(config: Config) -> FetchRules:
+    """Which URLs may be fetched."""
+    return FetchRules(config.url_rules.schemes, config.url_rules.private)
+
+
+def host_arguments(config: Config) -> tuple[str, ...]:
+    """What a playout host is started with."""
+    return "--log-level", config.log.level.value, "--log-format", config.log.format.value
+
+
+def tolerance(config: Config) -> Tolerance:
+    """What damage a clip may have."""
+    return Tolerance(config.prepare.min_duration_ratio, config.prepare.max_error_ratio)
+
+
+def media_listener(config: Config, token: str) -> MediaListener:
+    """How media workers listen."""
+    media, folders = config.media, config.folders
+    return MediaListener(
+        listen=str(media.listen),
+        workers=media.workers,
+        hls_dir=str(folders.hls),
+        hls_max_bytes=folders.hls_limit.on(folders.hls),
+        access=media.access.value,
+        token=token if media.access is Access.TOKEN else None,
+        tls={"cert": str(media.tls.cert), "key": str(media.tls.key)} if media.tls is not None else None,
+    )
+
+
+def media_url(config: Config) -> str:
+    """Where viewers go, without a final slash."""
+    scheme = "https" if config.media.tls is not None else "http"
+    return f"{scheme}://{config.media.listen}"
+
+
+def channel_settings(config: Config, spec: ChannelSpec, before: ChannelSettings | None = None) -> ChannelSettings:
+    """One channel's settings; `before`, its present ones, give the seed where the configuration names none."""
+    drawn = before.shuffle_seed if before is not None else int.from_bytes(os.urandom(4))
+    return ChannelSettings(
+        id=spec.id,
+        name=spec.name,
+        playlist=spec.playlist,
+        profile=config.profile(spec.profile),
+        rules=PathRules(spec.media_roots, config.url_rules.schemes, config.url_rules.private),
+        order=spec.order.value,
+        shuffle_seed=spec.shuffle_seed if spec.shuffle_seed is not None else drawn,
+        filler=spec.filler,
+        origin_ticks=spec.timeline_start,
+        targets=tuple(_target(spec.id, output, media_url(config)) for output in spec.outputs),
+        enabled=spec.enabled,
+    )
+
+
+def _target(channel: str, output: OutputSpec, base: str) -> Target:
+    if isinstance(output, RtmpSpec):
+        return RtmpTarget(output.name, output.url, output.shown_url, output.enabled)
+    if isinstance(output, HlsSpec):
+        url = f"{base}/hls/{channel}/index.m3u8"
+        return ServedTarget(output.name, "hls", url, output.enabled, output.segment_s, output.window)
+    return ServedTarget(output.name, "ts", f"{base}/ts/{channel}", output.enabled)
