@@ -21,7 +21,7 @@ from channeld.base.units import TICKS_PER_SECOND, Ticks90k
 from channeld.bus.ring import RingWriter
 from channeld.playout.beginning import Beginning, feed_from
 from channeld.playout.lookahead import LOOKAHEAD_S, ClipSource, DiskReaders, Lookahead
-from channeld.playout.resume import AirState, encode_source, encode_state
+from channeld.playout.resume import AirState, encode_source, encode_state, last_presented
 from channeld.ts.index import Block
 from channeld.ts.splicer import ClipFeed, Slice, Splicer
 
@@ -237,6 +237,9 @@ class Air:
     def _change(self) -> None:
         """Leave what airs and join what comes: the first ready source, else the filler."""
         ended = self.now
+        if not ended.feed.may_cut:
+            # Only a resumed clip that is gone ends here: pictures were sent ahead of their display, and what follows comes behind them.
+            self._splicer.leave_out_until(last_presented(self.ring))
         chosen = self._ready_source()
         if ended.source is None and chosen is None and ended.serial:
             ended.feed = feed_from(self._filler.blocks, Beginning())  # the filler goes round

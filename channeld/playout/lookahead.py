@@ -125,9 +125,10 @@ class Lookahead:
         while self._records or self._read_index(idx_fd):
             record = self._records.popleft()
             if not beginning.leaves_out(record):
-                block = record.with_packets(os.pread(ts_fd, record.ts_length, record.ts_offset))
-                self._arrived.append(beginning.trim(block))
-                break
+                block = beginning.trim(record.with_packets(os.pread(ts_fd, record.ts_length, record.ts_offset)))
+                self._arrived.append(block)
+                if len(block.video):  # else it has only audio for the pictures of the next one
+                    break
         self.complete = self._parser.totals is not None and not self._records
 
     def _read_index(self, idx_fd: int) -> bool:

@@ -8,10 +8,18 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
+from channeld.base.units import Ticks90k
+from channeld.bus.ring import RingWriter
 from channeld.playout.lookahead import ClipSource
+from channeld.ts import packet as tsp
 from channeld.ts.splicer import ClipFeed, SplicerState
+from channeld.ts.timeline import read_timestamps, unwrap
 
 VERSION = 1
+PTS_AT = 9
+"""Where a PES header has its PTS (2.4.3.6)."""
 _AS_JSON = json.JSONEncoder(separators=(",", ":")).encode
 """Made once: `json.dumps` with other than its default separators makes an encoder for each call."""
 _NAMES = tuple(each.name for each in fields(SplicerState))
@@ -84,3 +92,18 @@ def decode_state(text: bytes) -> AirState:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the state beside the stream cannot be read: {error}") from error
+
+
+def last_presented(ring: RingWriter) -> Ticks90k | None:
+    """The latest PTS of a picture in the newest GOP of the ring; None where it holds no whole GOP's beginning."""
+    latest = None
+    for seq in range(ring.head_seq, ring.tail_seq - 1, -1):
+        record = ring.slice(seq)
+        packets = tsp.as_packets(b"".join(ring.views(seq)))
+        rows = np.flatnonzero((tsp.pids(packets) == tsp.VIDEO_PID) & tsp.starts_unit(packets))
+        stamps = read_timestamps(packets, rows, tsp.payload_offsets(packets[rows]) + PTS_AT)
+        found = [unwrap(int(stamp), near=Ticks90k(record.dts)) for stamp in stamps]
+        latest = max([*found, latest] if latest is not None else found, default=None)
+        if record.is_random_access:
+            return latest
+    return None

@@ -240,6 +240,19 @@ class Splicer:
         units: Ints = (elapsed + AAC_FRAME_TICKS // 2) // AAC_FRAME_TICKS
         return units
 
+    def leave_out_until(self, presented: Ticks90k | None) -> int:
+        """Leave frames of the timeline empty, picture and sound, until the next picture is presented behind a tick; gives how many.
+
+        For a clip that breaks off where it may not be cut; the timeline itself goes on.
+        """
+        state, left = self.state, 0
+        while presented is not None and self._dts(state.frames + left + self.stream.composition_delay) <= presented:
+            left += 1
+        if left:
+            state.frames += left
+            state.audio_units = max(state.audio_units, int(self._audio_units_until(np.array([state.frames]))[0]))
+        return left
+
     def join(self, clip: ClipFeed) -> Ticks90k:
         """Put a clip's first picture behind the last one sent; gives the A/V error of the join, in ticks (audio late is positive)."""
         state = self.state

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from channeld.bus.layout import MAX_STATE_BYTES, Lapped
+from channeld.bus.feeds import FeedPosition
+from channeld.bus.layout import FEED_SLOTS, MAX_STATE_BYTES, Lapped
 from channeld.bus.reader import RingReader
 from channeld.bus.ring import RingWriter, forbid_new_writers
 
@@ -224,6 +225,87 @@ def test_a_writer_killed_at_any_moment_leaves_slices_and_state_consistent() -> N
         expect_consistent(reader)
         reader.close()
         ring.close()
+
+
+def test_a_writer_killed_at_any_moment_is_succeeded_in_the_same_memory() -> None:
+    """Thirty writers in turn, each killed in the middle of publishing; one reader follows them all and notices nothing."""
+    chance = random.Random(21)
+    ring = make()
+    reader = reader_of(ring)
+    fill_from_body(ring)
+    for _ in range(30):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                publish_for_ever(RingWriter.adopt(os.dup(ring.fd)))
+            finally:
+                os._exit(1)
+        wait_for_head(reader, reader.head_seq + chance.randrange(1, 400))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        expect_consistent(reader)
+        assert reader.writer_pid == pid
+    reader.close()
+    ring.close()
+
+
+def fill_from_body(ring: RingWriter) -> None:
+    """The first slice as `publish_for_ever` makes it."""
+    ring.publish(body(1), dts=1, duration=1, is_random_access=False, state=(1).to_bytes(8, "little") * 2)
+
+
+def test_a_successor_knows_all_that_its_predecessor_kept_in_memory(ring: RingWriter) -> None:
+    for number in range(1, 31):
+        fill(ring, 9_999, key=number % 10 == 1, state=b"state %d" % number)
+    successor = RingWriter.adopt(os.dup(ring.fd))
+    assert (successor.head_seq, successor.tail_seq, successor.ring_id) == (30, ring.tail_seq, 3)
+    assert (successor.state(), successor.description()) == (b"state 30", {"channel": "one"})
+    assert [successor.random_access_at_or_before(at) for at in (2099, 2100)] == [ring.random_access_at_or_before(at) for at in (2099, 2100)]
+    successor.close()
+
+
+def test_only_a_ring_with_something_to_go_on_from_is_adopted(ring: RingWriter) -> None:
+    def refused(fd: int, why: str) -> None:
+        with pytest.raises(ValueError, match=why):
+            RingWriter.adopt(fd)
+        os.fstat(fd)  # still the caller's
+
+    other = os.memfd_create("other", os.MFD_ALLOW_SEALING)
+    os.ftruncate(other, 1 << 16)
+    refused(other, "sealed")
+    fcntl.fcntl(other, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    refused(other, "magic")
+    os.close(other)
+    refused(ring.fd, "nothing to go on from")
+    fill(ring, 188)
+    reader_fd = ring.open_reader_fd()
+    with pytest.raises(PermissionError):
+        RingWriter.adopt(reader_fd)
+    os.close(reader_fd)
+    ring.mark_ended()
+    refused(ring.fd, "ended")
+
+
+def test_feed_positions_are_kept_by_name_and_by_successors(ring: RingWriter) -> None:
+    fill(ring, 188)
+    assert ring.feeds.get("rtmp") is None
+    slot = ring.feeds.slot("rtmp")
+    assert ring.feeds.get("rtmp") is None, "a slot without a position yet"
+    ring.feeds.put(slot, 1 << 39, (1 << 24) - 1)
+    successor = RingWriter.adopt(os.dup(ring.fd))
+    assert successor.feeds.get("rtmp") == FeedPosition(1 << 39, (1 << 24) - 1)
+    assert successor.feeds.slot("rtmp") == slot
+    successor.close()
+
+
+def test_the_feed_that_is_furthest_behind_makes_room_for_a_new_one(ring: RingWriter) -> None:
+    for number in range(FEED_SLOTS):
+        ring.feeds.put(ring.feeds.slot(f"output {number}"), 100 + number, 0)
+    ring.feeds.put(ring.feeds.slot("output 5"), 7, 0)
+    ring.feeds.put(ring.feeds.slot("one more"), 200, 188)
+    assert ring.feeds.get("output 5") is None
+    assert ring.feeds.get("one more") == FeedPosition(200, 188)
+    assert all(ring.feeds.get(f"output {number}") for number in range(FEED_SLOTS) if number != 5)
 
 
 def test_a_reader_in_another_process_never_accepts_a_torn_slice_or_state() -> None:
