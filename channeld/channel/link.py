@@ -15,7 +15,8 @@ import structlog
 from channeld.base.errors import SpawnError
 from channeld.base.wire import Message, Wire, socket_pair
 from channeld.base.worker import Worker
-from channeld.process.child import ChildSpec, python_environment
+from channeld.process.child import ChildSpec
+from channeld.process.confine import python_environment
 from channeld.process.holding import HeldProcess, Holding
 from channeld.process.outbox import Outbox
 from channeld.telemetry.log import relay

@@ -8,25 +8,23 @@ Used by one thread at a time, which reads both pipes and reaps the child.
 import contextlib
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Generator
-from functools import cache
 
 from channeld.base.errors import ChildExited, ChildStalled, ProcessError, SpawnError
+from channeld.process.confine import Limits, clean_environment, confined
 
 CHUNK_BYTES = 256 * 1024
 MAX_LINE_BYTES = 4096
 TAIL_LINES = 12
 POLL_S = 0.2
-ADDRESS_SPACE_BYTES = 8 << 30
-CPU_S = 48 * 3600
 WRITTEN_FILE_BYTES = 64 * 1024
-
-ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
+# A film of 8K decodes in less; nothing but stdout is ever written, so that a file is at most what a library keeps for itself.
+LIMITS = Limits(address_space_bytes=8 << 30, file_size_bytes=WRITTEN_FILE_BYTES, processes=8192, open_files=256, cpu_s=48 * 3600)
+NICE = 10
 
 Stop = Callable[[], bool]
 LineSink = Callable[[str], None]
@@ -43,26 +41,6 @@ def never() -> bool:
 
 def ignore_line(line: str) -> None:
     """Where nobody wants the stderr."""
-
-
-@cache
-def _confinement() -> tuple[str, ...]:
-    """Command prefix that confines; what is not installed is left out."""
-    wanted = (
-        ("setpriv", "--pdeathsig", "KILL"),
-        ("prlimit", f"--as={ADDRESS_SPACE_BYTES}", f"--cpu={CPU_S}", f"--fsize={WRITTEN_FILE_BYTES}", "--core=0", "--nproc=8192"),
-        ("nice", "-n", "10"),
-        ("ionice", "-c", "2", "-n", "7"),
-    )
-    prefix: list[str] = []
-    for binary, *options in wanted:
-        path = shutil.which(binary)
-        if path is None:
-            continue
-        prefix += [path, *options]
-        if binary in ("setpriv", "prlimit"):
-            prefix.append("--")
-    return tuple(prefix)
 
 
 class _Lines:
@@ -127,11 +105,12 @@ def _spawn(argv: list[str]) -> "subprocess.Popen[bytes]":
     try:
         # setpriv's death signal follows the thread that spawns: whoever reads the child stays its owner.
         return subprocess.Popen(
-            [*_confinement(), *argv],
+            confined(argv, limits=LIMITS, nice=NICE, yields_disk=True),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=ENVIRONMENT,
+            env={**clean_environment(), "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"},
+            cwd="/",
             start_new_session=True,
             bufsize=0,
         )

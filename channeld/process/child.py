@@ -9,18 +9,18 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TypeVar
 
 import psutil
 
 from channeld.base.errors import ProcessError, SpawnError
 from channeld.base.redact import redact_text
+from channeld.process.confine import Limits as Limits
+from channeld.process.confine import clean_environment, confined
 from channeld.telemetry import log
 
 LINE_BYTES = 1024
@@ -31,31 +31,6 @@ _log = log.get("process")
 T = TypeVar("T")
 OnLine = Callable[[str], None]
 OnExit = Callable[[int], None]
-
-
-def clean_environment() -> dict[str, str]:
-    """What a child sees of our environment: PATH, a fixed language, the time zone."""
-    env = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
-    if "TZ" in os.environ:
-        env["TZ"] = os.environ["TZ"]
-    return env
-
-
-def python_environment() -> dict[str, str]:
-    """A clean environment, with what Python needs to find this package where it is not installed."""
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    return {**clean_environment(), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Resource limits of a child; None leaves ours. Bytes, counts and seconds of CPU (setrlimit(2))."""
-
-    address_space_bytes: int | None = None
-    file_size_bytes: int | None = None
-    processes: int | None = None
-    open_files: int | None = None
-    cpu_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,41 +75,12 @@ def usage_of(pid: int) -> Usage | None:
         return None
 
 
-_PRLIMIT_OPTIONS = (
-    ("address_space_bytes", "--as"),
-    ("file_size_bytes", "--fsize"),
-    ("processes", "--nproc"),
-    ("open_files", "--nofile"),
-    ("cpu_s", "--cpu"),
-)
-
-
-@cache
-def _tool(name: str) -> str | None:
-    """Path of a small helper of util-linux or coreutils; told once when it is missing."""
-    path = shutil.which(name)
-    if path is None:
-        _log.warning("tool_missed", tool=name, consequence="children start without what it sets")
-    return path
-
-
 def command_line(spec: ChildSpec) -> list[str]:
-    """The argument list with its wrappers: death signal, limits, niceness. Raises SpawnError when the program is missing.
-
-    The wrappers replace themselves (execve), so that the pid is the program's and the death signal stays set (prctl(2)).
-    """
+    """The confined argument list. Raises SpawnError when the program is missing."""
     program = shutil.which(spec.argv[0], path=spec.env.get("PATH"))
     if program is None:
         raise SpawnError(f"{spec.name}: {spec.argv[0]} is not installed or not executable")
-    line = [program, *spec.argv[1:]]
-    if spec.nice and (nice := _tool("nice")):
-        line = [nice, "-n", str(spec.nice), *line]
-    limits = [f"{option}={getattr(spec.limits, name)}" for name, option in _PRLIMIT_OPTIONS if getattr(spec.limits, name) is not None]
-    if limits and (prlimit := _tool("prlimit")):
-        line = [prlimit, *limits, *line]
-    if spec.pdeathsig and (setpriv := _tool("setpriv")):
-        line = [setpriv, "--pdeathsig", "KILL", *line]
-    return line
+    return confined((program, *spec.argv[1:]), limits=spec.limits, nice=spec.nice, dies_with_owner=spec.pdeathsig)
 
 
 class StderrTail:

@@ -27,7 +27,8 @@ from typing import Any
 from channeld.base.errors import ProcessError, SpawnError
 from channeld.base.wire import Message, Wire
 from channeld.base.worker import Worker
-from channeld.process.child import ChildSpec, OnExit, OnLine, python_environment
+from channeld.process.child import ChildSpec, OnExit, OnLine
+from channeld.process.confine import python_environment
 from channeld.process.hold_messages import PROTOCOL, spec_values
 from channeld.process.hold_socket import connect as connect_socket
 from channeld.process.holding import Held, HeldChild, HeldExit

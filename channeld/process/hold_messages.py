@@ -20,7 +20,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from channeld.process.child import ChildSpec, Limits
+from channeld.process.child import ChildSpec
+from channeld.process.confine import Limits
 from channeld.process.holding import HeldChild, HeldExit
 
 PROTOCOL = 1

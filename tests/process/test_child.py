@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from channeld.base.errors import SpawnError
-from channeld.process.child import LINE_BYTES, TAIL_BYTES, Child, ChildSpec, Limits, StderrTail, clean_environment
+from channeld.process.child import LINE_BYTES, TAIL_BYTES, Child, ChildSpec, Limits, StderrTail
+from channeld.process.confine import clean_environment
 from channeld.process.holder import Holder
 
 Until = Callable[[Callable[[], object]], None]
