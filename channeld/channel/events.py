@@ -1,7 +1,7 @@
 """What happened, for those who listen, and what aired, for those who ask.
 
-Rule: publishing never blocks; a listener that does not read loses its oldest events, nobody else's.
-Safe from any thread.
+Rule: publishing never blocks; a listener that does not read loses its oldest events, nobody else's. Ids go on over restarts, so that
+a listener that comes again gets what it missed; events are read from memory, whatever becomes of the database. Safe from any thread.
 """
 
 import itertools
@@ -9,14 +9,23 @@ import queue
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+import structlog
+
 from channeld.base.clock import iso_utc
+from channeld.base.errors import StoreError
+from channeld.channel.as_run import KEPT_AIRINGS, AsRun
+from channeld.store.records import Airing, EventRecord, Outcome
+from channeld.store.store import AiringFilter, Store
 
 KEPT_EVENTS = 2_000
-KEPT_AIRINGS = 5_000
 QUEUED_EVENTS = 1_000
 MAX_LISTENERS = 600
+
+log = structlog.get_logger()
 
 
 class Listener:
@@ -24,7 +33,7 @@ class Listener:
 
     def __init__(self, log: "EventLog", backlog: list[dict[str, Any]]) -> None:
         self._log = log
-        self._queue: queue.Queue[dict[str, Any]] = queue.Queue(QUEUED_EVENTS)
+        self._queue: queue.Queue[dict[str, Any]] = queue.Queue(QUEUED_EVENTS + len(backlog))
         for event in backlog:
             self.put(event)
 
@@ -63,39 +72,42 @@ class Listener:
 class EventLog:
     """The newest events and airings, and who listens."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store | None = None) -> None:
+        self._store = store
+        past = _Past.of(store) if store is not None else _Past()
         self._lock = threading.Lock()  # guards all below; never held over anything slow
-        self._count = itertools.count(1)
-        self._events: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
-        self._airings: deque[dict[str, Any]] = deque(maxlen=KEPT_AIRINGS)
+        self._count = itertools.count(past.event_id + 1)
+        self._events: deque[dict[str, Any]] = deque((record.event for record in past.events), KEPT_EVENTS)
         self._listeners: list[Listener] = []
+        self.airings = AsRun(store, past.airing_id + 1, past.airings)
 
     def publish(self, kind: str, **values: Any) -> None:
         """Tell everybody."""
+        now_s = time.time()
         with self._lock:
-            event = {"id": next(self._count), "kind": kind, "at": iso_utc(time.time()), **values}
+            event = {"id": next(self._count), "kind": kind, "at": iso_utc(now_s), **values}
             self._events.append(event)
-            self._note_airing(kind, values)
+            if self._store is not None:
+                self._store.add_event(EventRecord(event["id"], now_s, event))
+            self.airings.note(kind, event)
             listeners = list(self._listeners)
         for listener in listeners:
             listener.put(event)
 
-    def _note_airing(self, kind: str, values: dict[str, Any]) -> None:
-        if kind == "entry_started":
-            base = {key: values[key] for key in ("channel", "serial", "entry", "title", "path")}
-            self._airings.append({**base, "started_at": values["at"], "frames": None, "ended": None, "error": None})
-        elif kind == "entry_ended":
-            for airing in reversed(self._airings):
-                if airing["channel"] == values["channel"] and airing["serial"] == values["serial"]:
-                    airing.update(frames=values["frames"], ended=values["reason"], error=values["error"])
-                    return
+    def remembered(self) -> tuple[list[EventRecord], list[Airing]]:
+        """The newest events and lines of as-run, for a database that was made anew."""
+        with self._lock:
+            events = [EventRecord(event["id"], datetime.fromisoformat(event["at"]).timestamp(), event) for event in self._events]
+        return events, self.airings.remembered()
 
     def subscribe(self, last_id: int | None) -> Listener | None:
         """Listen: events after `last_id` as far as they are kept, then new ones. None when too many listen."""
         with self._lock:
             if len(self._listeners) >= MAX_LISTENERS:
                 return None
-            backlog = [event for event in self._events if event["id"] > last_id] if last_id is not None else []
+            # An id that was never given is one of a database that was lost: all that is kept may be news.
+            is_known = last_id is not None and bool(self._events) and last_id <= self._events[-1]["id"]
+            backlog = [event for event in self._events if not is_known or event["id"] > (last_id or 0)] if last_id is not None else []
             listener = Listener(self, backlog)
             self._listeners.append(listener)
             return listener
@@ -108,6 +120,26 @@ class EventLog:
 
     def as_run(self, channel: str | None, limit: int) -> list[dict[str, Any]]:
         """The newest airings, newest first."""
-        with self._lock:
-            found = (dict(airing) for airing in reversed(self._airings) if channel in (None, airing["channel"]))
-            return list(itertools.islice(found, limit))
+        return self.airings.lines(AiringFilter(channel), limit).rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What an earlier process left."""
+
+    event_id: int = 0
+    airing_id: int = 0
+    events: list[EventRecord] = field(default_factory=list)
+    airings: list[Airing] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, store: Store) -> "_Past":
+        try:
+            event_id, airing_id = store.newest_ids()
+            everything = AiringFilter(outcomes=tuple(Outcome))
+            return cls(event_id, airing_id, store.newest_events(KEPT_EVENTS), store.airings(everything, KEPT_AIRINGS)[::-1])
+        except StoreError as error:
+            # Greater than every id that counts from 1, so that it need not be known which were given.
+            first = time.time_ns() // 1_000_000
+            log.error("history_not_read", error=str(error), consequence=f"ids go on from {first}")
+            return cls(first, first)

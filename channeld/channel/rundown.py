@@ -137,6 +137,14 @@ class Rundown:
         planned = self.now.planned
         return None if planned is None else max(0.0, self._airing_length_s(planned) - self._elapsed_s(now_ns))
 
+    def due_wall_s(self) -> float | None:
+        """When the playing clip ends, by the wall clock as it began; None while the filler airs."""
+        return None if self.now.planned is None else self.now.started_wall_s + self._airing_length_s(self.now.planned)
+
+    def why_pending(self, entry: Entry) -> str | None:
+        """What keeps an entry from being ready, where that is known."""
+        return self._look_up(entry).reason
+
     def _elapsed_s(self, now_ns: int) -> float:
         return max(0.0, (now_ns - self.now.started_ns) / NS_PER_SECOND)
 

@@ -17,9 +17,10 @@ from typing import Any
 
 import structlog
 
-from channeld.base.clock import NS_PER_SECOND, iso_utc
+from channeld.base.clock import iso_utc
 from channeld.base.errors import PlaylistError
 from channeld.base.redact import redact_text
+from channeld.channel.airings import Airings
 from channeld.channel.life import Life
 from channeld.channel.means import Means
 from channeld.channel.output_set import OutputSet
@@ -52,10 +53,10 @@ class Supervisor:
         self.state = State.STOPPED
         self.edit_error: dict[str, Any] | None = None
         self.last_error: str | None = None
-        self.counts = {"underruns": 0, "passed_over": 0}
         self.progress: dict[str, Any] = {}
         self._life = Life(means.clock)
         self._planner = Planner(settings, means)
+        self._airings = Airings(settings, means, self._planner.rundown)
         self._view = View(settings, means, self._planner.rundown)
         self._outputs = OutputSet(settings, means, on_change=lambda state: means.loop.post(lambda: self._output_changed(state)))
         self.readings = Readings()
@@ -64,6 +65,11 @@ class Supervisor:
     def rundown(self) -> Rundown:
         """The queue, and what airs."""
         return self._planner.rundown
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often clips broke off, and entries were passed over."""
+        return self._airings.counts
 
     @property
     def is_over(self) -> bool:
@@ -91,7 +97,10 @@ class Supervisor:
 
     def skip(self) -> bool:
         """End the playing clip at its next legal cut; False when the channel is not on air."""
-        return self.state in (State.ON_AIR, State.FILLER) and self._means.host.send("skip", channel=self.settings.id)
+        if self.state not in (State.ON_AIR, State.FILLER) or not self._means.host.send("skip", channel=self.settings.id):
+            return False
+        self._airings.cut_by("skip")
+        return True
 
     def change(self, settings: ChannelSettings) -> bool:
         """Take other settings: at once where the air can go on, else behind a restart of the channel (then True)."""
@@ -256,7 +265,7 @@ class Supervisor:
     def host_told(self, kind: str, values: dict[str, Any]) -> None:
         """One message of the host about this channel."""
         handlers: dict[str, Callable[[dict[str, Any]], None]] = {
-            "ring": lambda _: self._air_opened(),
+            "ring": self._air_opened,
             "started": self._started,
             "ended": self._ended,
             "failed": self._clip_failed,
@@ -276,44 +285,27 @@ class Supervisor:
         """Once a second: how far the air is."""
         self.progress = progress
 
-    def _air_opened(self) -> None:
+    def _air_opened(self, values: dict[str, Any]) -> None:
+        self._airings.opened(f"{self.settings.id}-{values['ring_id']}")
         self._happen(Event.AIR_OPENED)
 
     def _air_closed(self) -> None:
         self._life.has_air = False
+        self._airings.closed("stop", self.progress)
         self._happen(Event.AIR_CLOSED)
 
     def _started(self, values: dict[str, Any]) -> None:
         if not self._happen(Event.FILLER_STARTED if values["airing"] is None else Event.CLIP_STARTED):
             return  # told just before it was taken off
         self._life.aired()
-        started_ns = values["due_ns"]
-        started_wall_s = self._means.clock.wall_s() - (self._means.clock.monotonic_ns() - started_ns) / NS_PER_SECOND
-        passed = self.rundown.started(
-            values["serial"], values["airing"], started_ns=started_ns, started_wall_s=started_wall_s, late=values["passed_over"]
-        )
-        entry = self.rundown.now.planned.entry if self.rundown.now.planned else None
-        title, path = (entry.title, redact_text(entry.locator)) if entry else (None, None)
-        facts = {"channel": self.settings.id, "entry": values["entry"], "serial": values["serial"], "at": iso_utc(started_wall_s)}
-        log.info("entry_started", title=title, skew_ticks=values["skew"], **facts)
-        self._means.publish("entry_started", title=title, path=path, **facts)
-        for each in passed:
-            self.counts["passed_over"] += 1
-            log.warning("entry_passed_over", channel=self.settings.id, entry=each.id, path=each.locator)
-            self._means.publish("entry_passed_over", channel=self.settings.id, entry=each.id, path=redact_text(each.locator))
+        self._airings.started(values)
         self._planner.plan()
         self._planner.tell_wants_soon()
 
     def _ended(self, values: dict[str, Any]) -> None:
-        planned = self.rundown.find(values["airing"])
-        facts = {name: values[name] for name in ("entry", "frames", "reason", "error")}
-        if values["reason"] in ("damaged", "underrun"):
-            self.counts["underruns"] += 1
-            log.warning("entry_broken_off", channel=self.settings.id, **facts)
+        planned = self._airings.ended(values)
         if values["reason"] == "damaged" and planned is not None:
             self._means.preparer.discard(self.settings.id, self.settings.profile, planned.entry)
-        path = redact_text(planned.entry.locator) if planned else None
-        self._means.publish("entry_ended", channel=self.settings.id, serial=values["serial"], path=path, **facts)
 
     def _clip_failed(self, values: dict[str, Any]) -> None:
         planned = self.rundown.find(values["airing"])
@@ -331,6 +323,7 @@ class Supervisor:
             return  # off the air already
         lines = str(values["error"]).strip().splitlines()
         self.last_error = redact_text(lines[-1] if lines else "no reason given")
+        self._airings.closed(f"crash: {self.last_error}", self.progress)
         log.error("channel_crashed", channel=self.settings.id, error=values["error"])
         self._happen(Event.CRASHED)
 

@@ -6,7 +6,7 @@ Rule: written twice is written once: a commit whose answer was lost is simply re
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy import Connection, Table, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from channeld.store.backlog import Batch
@@ -54,9 +54,9 @@ def _write_position(connection: Connection, channel: str, position: Position | N
 def _begin(connection: Connection, airing: Airing) -> None:
     if airing.outcome is Outcome.ON_AIR:
         # What was on air before and never said how it ended: nobody was there to hear it.
-        still_open = (airings.c.channel == airing.channel) & (airings.c.outcome == Outcome.ON_AIR) & (airings.c.id < airing.id)
-        lost = update(airings).where(still_open).values(outcome=Outcome.LOST.value, ended_at_s=None)
-        connection.execute(lost)
+        still_open = (airings.c.channel == airing.channel) & (airings.c.outcome == Outcome.ON_AIR.value) & (airings.c.id < airing.id)
+        another = or_(airings.c.timeline != airing.timeline, airings.c.serial != airing.serial)
+        connection.execute(update(airings).where(still_open, another).values(outcome=Outcome.LOST.value))
     _add(connection, airings, [_row(airing)])
 
 

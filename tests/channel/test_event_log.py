@@ -1,17 +1,52 @@
 """What happened and what aired: nobody waits, nobody misses more than was promised."""
 
 import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
 
 from channeld.channel import events
 from channeld.channel.events import EventLog
+from channeld.store.store import Store
+
+AT = "2026-11-21T10:00:00.000Z"
 
 
-def start(log: EventLog, serial: int, *, channel: str = "one", entry: str = "e1") -> None:
-    log.publish("entry_started", channel=channel, serial=serial, entry=entry, title="T", path="t.mp4", at="2026-11-21T10:00:00.000Z")
+@pytest.fixture
+def reopen(tmp_path: Path) -> Iterator[Callable[[], EventLog]]:
+    """Gives the log as a new process would have it; the one before ends first."""
+    stores: list[Store] = []
+
+    def run() -> EventLog:
+        for store in stores:
+            store.close()
+        store = Store(tmp_path)
+        store.open()
+        log = EventLog(store)
+        store.start(log.publish, log.remembered)
+        stores.append(store)
+        return log
+
+    yield run
+    for store in stores:
+        store.close()
 
 
-def end(log: EventLog, serial: int, *, channel: str = "one", reason: str = "end") -> None:
-    log.publish("entry_ended", channel=channel, serial=serial, frames=25, reason=reason, error=None)
+def ids_after(log: EventLog, last_id: int) -> list[int]:
+    listener = log.subscribe(last_id)
+    assert listener is not None
+    return [event["id"] for event in iter(lambda: listener.get(0), None)]
+
+
+def start(log: EventLog, serial: int, *, channel: str = "one", entry: str = "e1", timeline: str = "life") -> None:
+    facts = {"channel": channel, "serial": serial, "entry": entry, "timeline": timeline}
+    log.publish("entry_started", title="T", path="t.mp4", at=AT, **facts)
+
+
+def end(log: EventLog, serial: int, *, channel: str = "one", reason: str = "end", timeline: str = "life") -> None:
+    facts = {"channel": channel, "serial": serial, "timeline": timeline, "ended_at": AT}
+    log.publish("entry_ended", frames=25, reason=reason, error=None, **facts)
 
 
 def test_a_listener_hears_what_comes_after_it_in_order() -> None:
@@ -70,8 +105,8 @@ def test_serials_that_begin_again_after_a_restart_are_not_mixed_up() -> None:
     log = EventLog()
     start(log, 1, entry="old")
     end(log, 1)
-    start(log, 1, entry="new")
-    end(log, 1, reason="cut")
+    start(log, 1, entry="new", timeline="next life")
+    end(log, 1, reason="cut", timeline="next life")
     assert [(airing["entry"], airing["ended"]) for airing in log.as_run("one", 10)] == [("new", "cut"), ("old", "end")]
 
 
@@ -86,3 +121,39 @@ def test_many_threads_publish_without_losing_or_doubling_an_id() -> None:
         thread.join()
     ids = [event["id"] for event in iter(lambda: listener.get(0), None)]
     assert sorted(ids) == list(range(1, 801))
+
+
+def test_ids_go_on_over_a_restart_and_a_listener_gets_what_it_missed(reopen: Callable[[], EventLog]) -> None:
+    before = reopen()
+    for number in range(5):
+        before.publish("counted", number=number)
+    after = reopen()
+    after.publish("counted", number=5)
+    assert ids_after(after, 2) == [3, 4, 5, 6]
+
+
+def test_only_the_newest_events_are_held_in_memory_after_a_restart(reopen: Callable[[], EventLog]) -> None:
+    before = reopen()
+    for number in range(events.KEPT_EVENTS + 100):
+        before.publish("counted", number=number)
+    kept = ids_after(reopen(), 0)
+    assert (len(kept), kept[-1]) == (events.KEPT_EVENTS, events.KEPT_EVENTS + 100)
+
+
+def test_a_listener_of_a_database_that_was_lost_gets_all_there_is(reopen: Callable[[], EventLog], tmp_path: Path) -> None:
+    """Its last id was given by another life: nothing says that it heard the first ones of this life."""
+    log = reopen()
+    log.publish("counted")
+    assert ids_after(log, 5_000) == [1]
+
+
+def test_events_are_read_and_told_with_a_database_that_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "channeld.db").mkdir()
+    store = Store(tmp_path)
+    store.open()
+    log = EventLog(store)
+    store.start(log.publish, log.remembered)
+    log.publish("counted")
+    found = ids_after(log, 0)
+    store.close()
+    assert found and found[0] > 1_000_000_000_000  # greater than whatever the unreadable database holds
