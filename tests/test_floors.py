@@ -19,6 +19,7 @@ FLOORS = {
     "playout": 4,
     "sources": 4,
     "outputs": 5,
+    "readback": 5,
     "channel": 6,
     "config": 7,
     "api": 8,

@@ -69,14 +69,20 @@ class _Lines:
 
 
 def stream(
-    argv: list[str], *, on_line: LineSink = ignore_line, stall_s: float = 30.0, deadline_s: float | None = None, should_stop: Stop = never
+    argv: list[str],
+    *,
+    on_line: LineSink = ignore_line,
+    stall_s: float = 30.0,
+    deadline_s: float | None = None,
+    should_stop: Stop = never,
+    stdin: int | None = None,
 ) -> Generator[bytes, None, None]:
-    """Run a child and give out its stdout in chunks; close the generator to kill it.
+    """Run a child and give out its stdout in chunks; close the generator to kill it. `stdin`: a descriptor, else it reads nothing.
 
     Raises SpawnError, ChildStalled after `stall_s` without output (or `deadline_s` in all), ChildStopped, and ChildExited
     unless it ends with status 0 (a signal is a negative status).
     """
-    child = _spawn(argv)
+    child = _spawn(argv, stdin)
     lines = _Lines(on_line)
     try:
         yield from _read(child, lines, stall_s, deadline_s, should_stop)
@@ -90,10 +96,19 @@ def stream(
         _end(child)
 
 
-def run(argv: list[str], *, max_bytes: int, deadline_s: float, on_line: LineSink = ignore_line, should_stop: Stop = never) -> bytes:
+def run(
+    argv: list[str],
+    *,
+    max_bytes: int,
+    deadline_s: float,
+    on_line: LineSink = ignore_line,
+    should_stop: Stop = never,
+    stdin: int | None = None,
+) -> bytes:
     """Whole output of a child that ends soon. Raises like `stream`, and ProcessError beyond `max_bytes`."""
     output = bytearray()
-    with contextlib.closing(stream(argv, on_line=on_line, stall_s=deadline_s, deadline_s=deadline_s, should_stop=should_stop)) as chunks:
+    limits = {"stall_s": deadline_s, "deadline_s": deadline_s}
+    with contextlib.closing(stream(argv, on_line=on_line, should_stop=should_stop, stdin=stdin, **limits)) as chunks:
         for chunk in chunks:
             output += chunk
             if len(output) > max_bytes:
@@ -101,12 +116,12 @@ def run(argv: list[str], *, max_bytes: int, deadline_s: float, on_line: LineSink
     return bytes(output)
 
 
-def _spawn(argv: list[str]) -> "subprocess.Popen[bytes]":
+def _spawn(argv: list[str], stdin: int | None) -> "subprocess.Popen[bytes]":
     try:
         # setpriv's death signal follows the thread that spawns: whoever reads the child stays its owner.
         return subprocess.Popen(
             confined(argv, limits=LIMITS, nice=NICE, yields_disk=True),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**clean_environment(), "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"},

@@ -13,6 +13,7 @@ from channeld.media import filters
 from channeld.media.facts import AudioFacts, VideoFacts
 from channeld.media.plan import Plan
 from channeld.media.profile import COMPOSITION_DELAY, DECODER_BUFFER_S, PEAK_RATIO, Profile
+from channeld.media.stillness import SILENCE_FILTER, STILL_FILTER
 from channeld.media.tools import Tools
 from channeld.media.whitelist import input_options
 
@@ -54,7 +55,7 @@ def prepare_args(
     voice = media[str(audio.index)] if audio is not None else ffmpeg.input(SILENCE, **_LAVFI)["0"]
     picture = filters.picture_chain(video, plan, profile, is_still=is_still)
     chain = filters.sound_chain(audio, plan, profile, gain_db=sound.gain_db, is_limited=sound.is_limited)
-    return _command(tools, [media[str(video.index)], voice], _house_options(profile) | {"filter:v": picture, "filter:a": chain})
+    return _command(tools, [media[str(video.index)], voice], _house_options(profile) | _filters(picture, chain))
 
 
 def card_args(
@@ -67,9 +68,7 @@ def card_args(
     else:
         voice, audio = ffmpeg.input(SILENCE, **_LAVFI)["0"], None
     chain = filters.sound_chain(audio, plan, profile, gain_db=sound.gain_db, is_limited=sound.is_limited)
-    return _command(
-        tools, [card["0"], voice], _house_options(profile) | {"filter:v": filters.card_chain(title, plan, profile), "filter:a": chain}
-    )
+    return _command(tools, [card["0"], voice], _house_options(profile) | _filters(filters.card_chain(title, plan, profile), chain))
 
 
 def measure_args(source: Path, audio: AudioFacts, plan: Plan, length_s: float, tools: Tools) -> list[str]:
@@ -110,6 +109,11 @@ def _source(source: Path, seek_s: float, options: dict[str, Any]) -> Any:
 
 def _command(tools: Tools, streams: list[Any], options: dict[str, Any]) -> list[str]:
     return [tools.ffmpeg, *_QUIET, *_COUNTED, *ffmpeg.output(*streams, "pipe:1", **options).get_args()]
+
+
+def _filters(picture: str, sound: str) -> dict[str, Any]:
+    """Both chains, each with a detector behind it that looks and changes nothing."""
+    return {"filter:v": f"{picture},{STILL_FILTER}", "filter:a": f"{sound},{SILENCE_FILTER}"}
 
 
 def _house_options(profile: Profile) -> dict[str, Any]:

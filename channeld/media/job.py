@@ -17,6 +17,7 @@ from channeld.media.clip import PreparedClip
 from channeld.media.parts import PartWriter
 from channeld.media.profile import COMPOSITION_DELAY, Profile
 from channeld.media.reference import Reference
+from channeld.media.stillness import StillnessLog
 from channeld.media.verdict import DecodeLog
 from channeld.ts.conform import Conformer, StreamRules, audio_unit_packets
 from channeld.ts.index import Block, ClipHeader, Totals
@@ -112,7 +113,7 @@ class _Work:
         rules = StreamRules(profile.fps, profile.gop_frames, COMPOSITION_DELAY, parameter_sets=sets, silent_frame=silent)
         self.conformer = Conformer(rules)
         self.silent_frame: bytes | None = None
-        self._log = DecodeLog()
+        self._log, self._stillness = DecodeLog(), StillnessLog()
         self._started = time.monotonic()
 
     def run(self, judge: Judge, on_block: OnBlock, should_stop: child.Stop) -> PreparedClip:
@@ -121,7 +122,7 @@ class _Work:
         part = self._cache.part(job.key, header)
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(part.abort)
-            with contextlib.closing(child.stream(job.argv, on_line=self._log.feed, stall_s=STALL_S, should_stop=should_stop)) as chunks:
+            with contextlib.closing(child.stream(job.argv, on_line=self._take_line, stall_s=STALL_S, should_stop=should_stop)) as chunks:
                 for chunk in chunks:
                     for block in self.conformer.feed(chunk):
                         self._keep(part, block)
@@ -131,12 +132,18 @@ class _Work:
                 self._keep(part, block)
             if part.frames != job.frames:
                 raise PrepareError(f"{part.frames} of {job.frames} frames came out")
-            totals = Totals(
-                self.conformer.video_frames, self.conformer.audio_frames, {"ts_bytes": part.ts_bytes, "warnings": list(warnings)}
-            )
-            clip = self._cache.commit(part, totals)
+            clip = self._cache.commit(part, self._totals(part, warnings))
             on_failure.pop_all()
         return clip
+
+    def _take_line(self, line: str) -> None:
+        self._log.feed(line)
+        self._stillness.feed(line)
+
+    def _totals(self, part: PartWriter, warnings: tuple[str, ...]) -> Totals:
+        facts = {"ts_bytes": part.ts_bytes, "warnings": list(warnings)}
+        stillness = self._stillness.facts(self._job.profile.fps.seconds(part.frames))
+        return Totals(self.conformer.video_frames, self.conformer.audio_frames, {**facts, **stillness})
 
     def _keep(self, part: PartWriter, block: Block) -> None:
         if self.silent_frame is None:

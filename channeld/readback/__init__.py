@@ -1,0 +1,1 @@
+"""Floor 5: looks at what channels publish as a viewer would, and judges it."""
