@@ -10,7 +10,7 @@ import re
 import socket
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -91,15 +91,21 @@ class CheckReport:
         }
 
 
+LookFurther = Callable[[CheckReport, Config], None]
+"""Adds to the report of a configuration that loads; whoever can look further hands it to `check`."""
+
+
 def _plain(finding: Finding) -> dict[str, Any]:
     return asdict(finding) | {"file": None if finding.file is None else str(finding.file)}
 
 
-def check(config_path: Path, *, measure: MeasureReadiness | None = None) -> CheckReport:
-    """Check a configuration and everything it names. Never raises for what it finds."""
+def check(
+    config_path: Path, *, measure: MeasureReadiness | None = None, look: LookFurther | None = None, environ: Mapping[str, str] = os.environ
+) -> CheckReport:
+    """Check a configuration and everything it names. Never raises for what it finds; what `look` raises is passed on."""
     report = CheckReport()
     try:
-        config = load(config_path)
+        config = load(config_path, environ)
     except ConfigErrors as errors:
         report.input_errors += [Finding(each.message, each.path, each.line, each.column, each.key) for each in errors.errors]
         _check_ffmpeg(report)
@@ -115,6 +121,8 @@ def check(config_path: Path, *, measure: MeasureReadiness | None = None) -> Chec
     _check_ffmpeg(report)
     _check_keys(report, config)
     _check_targets(report, config)
+    if look is not None:
+        look(report, config)
     _add_places(report, config_path)
     return report
 

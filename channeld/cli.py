@@ -18,6 +18,8 @@ from rich.live import Live
 from channeld import __version__
 from channeld.base.errors import ChannelError, ConfigError, MediaError, PlaylistError, ProbeError
 from channeld.check import check as check_configuration
+from channeld.check_access import NeedsRoot
+from channeld.check_service import check_as_service
 from channeld.check_stock import measure_once
 from channeld.cli_client import AdminClient, DaemonUnreachable, NotAllowed, Rejected, connect
 from channeld.cli_prepare import Preparation, wanted_clips, writing
@@ -34,6 +36,7 @@ REFRESH_S = 1.0
 _EXIT_CODES: tuple[tuple[type[ChannelError], int], ...] = (
     (DaemonUnreachable, UNREACHABLE),
     (NotAllowed, NOT_ALLOWED),
+    (NeedsRoot, NOT_ALLOWED),
     (Rejected, BAD_INPUT),
     (ConfigError, BAD_INPUT),
     (PlaylistError, BAD_INPUT),
@@ -134,9 +137,21 @@ def demo(
 
 
 @_verb
-def check(config: ConfigOption = None, as_json: JsonOption = False) -> int:
+def check(
+    user: Annotated[str | None, typer.Argument(metavar="[USER]", help="With --as-service: look as this user. Default: the unit's.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    as_service: Annotated[
+        bool, typer.Option("--as-service", help="Also look with the eyes of the service's user, behind its sandbox. Needs root.")
+    ] = False,
+) -> int:
     """Check the configuration and all that it names: playlists, filler, folders, FFmpeg, push targets."""
-    report = check_configuration(config or default_path(), measure=measure_once())
+    if as_service:
+        report = check_as_service(config or default_path(), user, measure_once())
+    elif user is not None:
+        raise ConfigError(f"{user}: a user is looked through with --as-service only; a configuration is named with --config")
+    else:
+        report = check_configuration(config or default_path(), measure=measure_once())
     if as_json:
         _write_json(report.to_json())
     else:
