@@ -15,12 +15,11 @@ order | part | why there
 
 import contextlib
 import faulthandler
-import fcntl
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -44,6 +43,8 @@ from channeld.channel.registry import Registry
 from channeld.config import load
 from channeld.config_values import Config
 from channeld.control import DaemonControl
+from channeld.daemon_leftovers import orphaned_hls, remove_leftovers
+from channeld.daemon_locks import only_one
 from channeld.daemon_reload import Reloader
 from channeld.daemon_settings import channel_settings, fetch_rules, host_arguments, media_listener, media_url, tolerance
 from channeld.daemon_take import Taker
@@ -56,6 +57,8 @@ from channeld.telemetry.log import configure
 
 OFF_AIR_S = 3.5
 WATCH_S = 1.0
+ORPHAN_S = 60.0
+"""How long viewers may still ask for HLS of a channel that left the configuration while the daemon was down."""
 
 log = structlog.get_logger()
 
@@ -99,8 +102,7 @@ class _Daemon:
 
 
 def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
-    _make_folders(config)
-    parts.enter_context(_only_one(config.folders.state))
+    _own_folders(config, parts)
     token = ensure_token(config.folders.state)
     tools = find_tools()
     store = Store(config.folders.state)
@@ -144,6 +146,7 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
     parts.callback(hosts.close)
     loop.call(media.start)
     parts.callback(media.close)
+    loop.call(lambda: _clean_orphans(config, media))
     registry.start()
     parts.callback(_end_channels, loop, registry)
     taker = Taker(loop=loop, hosts=hosts, media=media, clips=clips, token=token)
@@ -156,6 +159,17 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
     parts.callback(admin.close)
     scheme = "https" if config.admin.tls is not None else "http"
     return _Daemon(control, _watch_config(parts, reloader), f"{scheme}://{listen.host}:{admin.port}", media_url(config))
+
+
+def _own_folders(config: Config, parts: contextlib.ExitStack) -> None:
+    _make_folders(config)
+    parts.enter_context(only_one(config))
+    remove_leftovers(config)
+
+
+def _clean_orphans(config: Config, media: MediaHub) -> None:
+    for channel in orphaned_hls(config):
+        media.clean(channel, keep_s=ORPHAN_S)
 
 
 def _watch_config(parts: contextlib.ExitStack, reloader: Reloader) -> ConfigWatch:
@@ -211,22 +225,3 @@ def _make_folders(config: Config) -> None:
             folder.mkdir(parents=True, exist_ok=True, mode=mode)
         except OSError as error:
             raise ChannelError(f"cannot make {folder}: {error.strerror}. Make it, owned by the daemon's user") from error
-
-
-@contextlib.contextmanager
-def _only_one(state_dir: Path) -> Iterator[None]:
-    """Refuse to be the second daemon of a state folder, or to prepare beside `channeld prepare`. The kernel drops the locks."""
-    with contextlib.ExitStack() as locks:
-        for path, other in ((state_dir / "daemon.lock", "a channeld daemon"), (state_dir / "cache" / "writer.lock", "channeld prepare")):
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-            locks.callback(os.close, fd)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
-                raise ChannelError(
-                    f"{other} (pid {pid or 'unknown'}) already uses {state_dir}. Stop it, or give this one a state_dir"
-                ) from None
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        yield

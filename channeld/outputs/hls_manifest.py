@@ -23,6 +23,8 @@ SEGMENT_NAME = re.compile(r"segment-(\d{10})\.ts")
 
 _LAST_WALL_S = 200_000_000_000.0  # the year 8307; datetime ends at 9999
 _STATE_TAG = "#EXT-X-CHANNELD-TIMELINE:"
+OUR_MARK = _STATE_TAG.encode()
+"""No manifest but those rendered here has it."""
 _NUMBER_TAGS = {"#EXT-X-TARGETDURATION": "target_s", "#EXT-X-MEDIA-SEQUENCE": "first", "#EXT-X-DISCONTINUITY-SEQUENCE": "discontinuities"}
 
 
