@@ -198,14 +198,17 @@ class Air:
             now.lookahead.drain()
         self._prefetch()
         wants_cut = now.cut_requested if now.source is not None else self._ready_source() is not None
+        changes: list[tuple[str, dict[str, Any]]] = []
         if now.feed.frames_ready == 0 or (wants_cut and now.feed.may_cut):
-            self._change()
+            changes = self._change()
         piece = self._splicer.next_slice(self.now.feed, self._slice_frames, up_to_cut=wants_cut and self.now is now)
         if piece is None:
             raise RuntimeError("nothing to air, not even the filler")
         self.ring.publish(
             piece.packets.ravel(), dts=piece.dts, duration=piece.duration, is_random_access=piece.is_random_access, state=self._state()
         )
+        for kind, values in changes:  # what control hears of is in the ring by then, whenever this host dies
+            self._report(kind, **values)
         return piece
 
     def _state(self) -> bytes:
@@ -234,8 +237,8 @@ class Air:
                 return item
         return None
 
-    def _change(self) -> None:
-        """Leave what airs and join what comes: the first ready source, else the filler."""
+    def _change(self) -> list[tuple[str, dict[str, Any]]]:
+        """Leave what airs and join what comes: the first ready source, else the filler. Gives what there is to report of it."""
         ended = self.now
         if not ended.feed.may_cut:
             # Only a resumed clip that is gone ends here: pictures were sent ahead of their display, and what follows comes behind them.
@@ -244,17 +247,17 @@ class Air:
         if ended.source is None and chosen is None and ended.serial:
             ended.feed = feed_from(self._filler.blocks, Beginning())  # the filler goes round
             self._splicer.join(ended.feed)
-            return
+            return []
         passed_over = self._take(chosen)
         feed = chosen.feed if chosen else feed_from(self._filler.blocks, Beginning())
         dts, source = self._splicer.next_dts, chosen.source if chosen else None
         as_json = encode_source(source, self._filler.path)
         self.now = OnAir(ended.serial + 1, source, feed, chosen, as_json, dts, ended.reported)
-        if ended.serial:
-            self._report_end(ended)
+        reports = [self._end_of(ended)] if ended.serial else []
         skew = self._splicer.join(feed)
-        self._report_start(dts, skew, passed_over)
+        reports.append(self._start_of(dts, skew, passed_over))
         self._prefetch()
+        return reports
 
     def _take(self, chosen: Lookahead | None) -> list[str]:
         """Take the chosen source out of the plan; gives the airings that it was preferred to."""
@@ -270,35 +273,33 @@ class Air:
             self._plan.queue.remove(item)
             self._report("failed", channel=self.channel, **_named(item.source), error=item.failure)
 
-    def _report_end(self, ended: OnAir) -> None:
+    def _end_of(self, ended: OnAir) -> tuple[str, dict[str, Any]]:
         lookahead = ended.lookahead
         reason = "cut" if ended.feed.frames_ready else "end"
         if lookahead is not None:
             if reason == "end" and not lookahead.is_spent:
                 reason = "damaged" if lookahead.failure else "underrun"
             self._readers.retire(lookahead)
-        self._report(
-            "ended",
-            channel=self.channel,
-            serial=ended.serial,
+        return "ended", {
+            "channel": self.channel,
+            "serial": ended.serial,
             **_named(ended.source),
-            frames=ended.feed.frames_sent,
-            reason=reason,
-            error=lookahead.failure if lookahead else None,
-        )
+            "frames": ended.feed.frames_sent,
+            "reason": reason,
+            "error": lookahead.failure if lookahead else None,
+        }
 
-    def _report_start(self, dts: Ticks90k, skew: Ticks90k, passed_over: list[str]) -> None:
-        self._report(
-            "started",
-            channel=self.channel,
-            serial=self.now.serial,
+    def _start_of(self, dts: Ticks90k, skew: Ticks90k, passed_over: list[str]) -> tuple[str, dict[str, Any]]:
+        return "started", {
+            "channel": self.channel,
+            "serial": self.now.serial,
             **_named(self.now.source),
-            from_frame=self.now.feed.frames_sent,
-            dts=dts,
-            due_ns=self._due_ns_of(dts),
-            skew=skew,
-            passed_over=passed_over,
-        )
+            "from_frame": self.now.feed.frames_sent,
+            "dts": dts,
+            "due_ns": self._due_ns_of(dts),
+            "skew": skew,
+            "passed_over": passed_over,
+        }
 
     def _due_ns_of(self, dts: int) -> int:
         return self._pace.anchor_ns + (dts - self._splicer.state.origin) * NS_PER_SECOND // TICKS_PER_SECOND

@@ -31,13 +31,14 @@ def entry_of(clip: PreparedClip, airing: str) -> dict[str, str]:
 class HostProcess:
     """The process, its wire, and the messages that came and were not asked for yet."""
 
-    def __init__(self, prepared: PreparedShelf, log: Path) -> None:
+    def __init__(self, prepared: PreparedShelf, log: Path, *arguments: str) -> None:
         ours, theirs = socket_pair()
         self.socket, self.wire = ours, Wire(ours)
         self._filler = prepared.filler()
         self._log = log
-        self._pending: list[Message] = []
-        command = [sys.executable, "-m", "channeld.playout.host", "--wire-fd", str(theirs.fileno()), "--log-format", "json"]
+        self.pending: list[Message] = []
+        self.ring_fds: dict[str, int] = {}
+        command = [sys.executable, "-m", "channeld.playout.host", "--wire-fd", str(theirs.fileno()), "--log-format", "json", *arguments]
         with log.open("wb") as file:
             self.process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdout=file, stderr=file)
         theirs.close()
@@ -66,24 +67,35 @@ class HostProcess:
         """Start a channel; its bus."""
         self.start(channel, *sources, **more)
         message = self.await_message("ring", channel=channel)
+        reader_fd, self.ring_fds[channel] = message.fds
         try:
-            return RingReader(message.fds[0])
+            return RingReader(reader_fd)
         finally:
-            for fd in message.fds:
-                os.close(fd)
+            os.close(reader_fd)
+
+    def adopt(self, channel: str, ring_fd: int, *sources: dict[str, str], **more: Any) -> None:
+        """Have a dead host's ring gone on with."""
+        filler = {"ts": str(self._filler.ts_path), "idx": str(self._filler.idx_path)}
+        values = {"adopt": True, "filler": filler, "sources": list(sources)}
+        self.wire.send("start", (ring_fd,), channel=channel, **(values | more))
+
+    def kill(self) -> None:
+        """SIGKILL, and reaped, as the holder tells it."""
+        self.process.kill()
+        self.process.wait(DEADLINE_S)
 
     def await_message(self, kind: str, **wanted: Any) -> Message:
         """The next message of a kind with these values; others are kept for later."""
         deadline = time.monotonic() + DEADLINE_S
         while True:
-            for number, message in enumerate(self._pending):
+            for number, message in enumerate(self.pending):
                 if message.kind == kind and wanted.items() <= message.values.items():
-                    return self._pending.pop(number)
+                    return self.pending.pop(number)
             left_s = deadline - time.monotonic()
             assert left_s > 0, f"no {kind} {wanted}; the host says: {self.log[-2000:]}"
             message_or_end = self.wire.receive(left_s)
             assert message_or_end is not None, f"the host is gone: {self.log[-2000:]}"
-            self._pending.append(message_or_end)
+            self.pending.append(message_or_end)
 
     def raw(self, payload: bytes, *fds: int) -> None:
         """Send a datagram that no Wire would."""
@@ -100,9 +112,10 @@ class HostProcess:
         return found
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.wait(DEADLINE_S)
+        self.kill()
         self.socket.close()
+        for fd in self.ring_fds.values():
+            os.close(fd)
 
 
 def stream_of(ring: RingReader, slices: int, until: Callable[[Callable[[], object]], None]) -> bytes:
