@@ -197,13 +197,10 @@ class Host:
         self._schedule.post(tell)
 
     def _lead(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
-        lead_ns = int(float(values["seconds"]) * NS_PER_SECOND)
+        # Set here, not by the heap thread: what is asked for must be known before it is looked whether it is reached.
+        self._schedule.lead_ns = max(0, int(float(values["seconds"]) * NS_PER_SECOND))
+        self._schedule.wake()
         self._lead_until_ns = self._clock.monotonic_ns() + int(LEAD_S * NS_PER_SECOND)
-
-        def lead() -> None:
-            self._schedule.lead_ns = max(0, lead_ns)
-
-        self._schedule.post(lead)
 
     def _is_leading(self) -> bool:
         """A lead is asked for and not reached yet; tells it once it is."""

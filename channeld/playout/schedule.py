@@ -85,7 +85,7 @@ class Schedule(Worker):
         self.turned_ns = time.monotonic_ns()
         self.airs: dict[str, Air] = {}
         self.lead_ns = 0
-        """So much earlier than due is every slice released; set before a planned restart."""
+        """So much earlier than due is every slice released; set by the main thread before a planned restart."""
 
     def post(self, command: Callable[[], None]) -> None:
         """Have a command run between two releases."""
