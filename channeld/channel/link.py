@@ -2,9 +2,14 @@
 
 Rule: messages are handed to the control loop; nothing is decided here, and nobody who sends ever waits for a child that
 does not read. A child that ends is told once, by `on_gone`; it is dead by then.
-The process belongs to the holder; the wire and both threads belong to the Link and end with `close`.
+The process belongs to the holder, which keeps a duplicate of our end of the wire, `wire:<name>/<pid>`: so a child does not lose
+its wire with control, and a later control adopts both. The wire and both threads belong to the Link and end with `close` or `leave`.
 """
 
+import contextlib
+import os
+import select
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -27,8 +32,26 @@ _LOOK_S = 2.0
 log = structlog.get_logger()
 
 
+def _wire_name(child: HeldProcess) -> str:
+    """Under which name the holder keeps control's end of a child's wire."""
+    return f"wire:{child.name}/{child.pid}"
+
+
+def _release_stale(holder: Holding, name: str) -> None:
+    """Have the wires closed of children of that name that ended while nobody was there to see it."""
+    held = holder.held()
+    living = {f"wire:{child.name}/{child.pid}" for child in held.children}
+    for kept in held.fds:
+        if kept.startswith(f"wire:{name}/") and kept not in living:
+            holder.release(kept)
+
+
 class Link(Worker):
-    """A child that speaks the wire protocol. `on_message` and `on_gone` run on the link's thread: they should post."""
+    """A child that speaks the wire protocol. `on_message` and `on_gone` run on the link's thread: they should post.
+
+    With `adopt` it goes on with the living child of that name that an earlier control left; messages which that one did
+    not read are told now. Raises SpawnError when the child cannot be started, or there is none to adopt.
+    """
 
     def __init__(
         self,
@@ -40,25 +63,44 @@ class Link(Worker):
         on_gone: Callable[[str], None],
         arguments: tuple[str, ...] = (),
         farewell: str = "quit",
+        adopt: bool = False,
     ) -> None:
         super().__init__(f"link:{name}")
         self.name = name
-        self._on_message = on_message
-        self._on_gone = on_gone
+        self._holder = holder
+        self._on_message, self._on_gone = on_message, on_gone
         self._farewell = farewell
-        self._closing = threading.Event()
-        ours, theirs = socket_pair()
-        self._wire = Wire(ours)
+        self._closing, self._leaving = threading.Event(), threading.Event()
+        _release_stale(holder, name)
+        self.child, end = self._adopt() if adopt else self._spawn(module, arguments)
+        self._wire = Wire(end)
         self._outbox = Outbox(name, self._wire)
+        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def _spawn(self, module: str, arguments: tuple[str, ...]) -> tuple[HeldProcess, socket.socket]:
+        ours, theirs = socket_pair()
         argv = (sys.executable, "-m", module, "--wire-fd", "0", *arguments)
-        spec = ChildSpec(name, argv, env=python_environment(), stdin=theirs.fileno())
+        spec = ChildSpec(self.name, argv, env=python_environment(), stdin=theirs.fileno())
         try:
-            self.child: HeldProcess = holder.spawn(spec, on_line=self._tell)
+            child = self._holder.spawn(spec, on_line=self._tell)
+            self._holder.keep_fd(_wire_name(child), ours.fileno())
         except SpawnError:
             ours.close()
             raise
         finally:
             theirs.close()
+        return child, ours
+
+    def _adopt(self) -> tuple[HeldProcess, socket.socket]:
+        try:
+            child = self._holder.adopt(self.name, on_line=self._tell)
+        except KeyError:
+            raise SpawnError(f"{self.name}: there is no such child to adopt") from None
+        try:
+            return child, socket.socket(fileno=self._holder.borrow(_wire_name(child)))
+        except KeyError:
+            child.terminate(0.5)  # nobody can reach it any more
+            raise SpawnError(f"{self.name}: its wire was not kept, so it was ended") from None
 
     def start(self) -> None:
         """Start both threads."""
@@ -73,13 +115,17 @@ class Link(Worker):
         # A child's own log lines are already formatted and redacted.
         relay(line)
 
+    def wake(self) -> None:
+        if self._wake_fd >= 0:
+            os.eventfd_write(self._wake_fd, 1)
+
     def run(self) -> None:
-        while True:
+        while not self._leaving.is_set():
             try:
-                message = self._wire.receive(_LOOK_S)
+                message = self._receive()
             except TimeoutError:
                 if self._closing.is_set() and self.child.poll() is not None:
-                    break
+                    return
                 continue
             except (OSError, ValueError) as error:
                 log.warning("wire_broken", link=self.name, error=str(error))
@@ -89,6 +135,18 @@ class Link(Worker):
             self._on_message(message)
         if not self._closing.is_set():
             self._on_gone(self._last_words())
+
+    def _receive(self) -> Message | None:
+        """The next message; also ended by `wake`. Raises TimeoutError."""
+        poller = select.poll()
+        poller.register(self._wire, select.POLLIN)
+        poller.register(self._wake_fd, select.POLLIN)
+        ready = [fd for fd, _ in poller.poll(_LOOK_S * 1000)]
+        if self._wire.fileno() not in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._wake_fd)
+            raise TimeoutError
+        return self._wire.receive(0)
 
     def _last_words(self) -> str:
         try:
@@ -107,6 +165,19 @@ class Link(Worker):
                 self.child.wait(timeout_s)
             except TimeoutError:
                 self.child.terminate(0.5)
+            self._holder.release(_wire_name(self.child))
+        self._part(timeout_s)
+
+    def leave(self, timeout_s: float = 5.0) -> None:
+        """End the threads and let the child live on, with its wire kept by the holder; what was left to send is sent first."""
+        self._closing.set()
+        self._leaving.set()
+        self._part(timeout_s)
+
+    def _part(self, timeout_s: float) -> None:
         self._outbox.close(timeout_s)
         super().close(timeout_s)
         self._wire.close()
+        wake_fd, self._wake_fd = self._wake_fd, -1
+        if wake_fd >= 0:
+            os.close(wake_fd)

@@ -69,20 +69,21 @@ class OutputSet:
             target.url,
             holder=self._means.holder,
             runtime_dir=self._means.runtime_dir,
-            on_writer=lambda fd: self._hand_writer(target.name, fd),
+            on_writer=lambda fd, continues: self._hand_writer(target.name, fd, continues),
             on_state=self._on_change,
             ffmpeg=self._means.ffmpeg,
+            control=target.control,
         )
         self._pushes[target.name] = push
         push.start()
 
-    def _hand_writer(self, output: str, fd: int | None) -> None:
+    def _hand_writer(self, output: str, fd: int | None, continues: bool) -> None:
         """Give the FIFO's write end to the host's feeder, or have it dropped. Push's thread."""
         if fd is None:
             self._means.host.send("unfeed", channel=self._channel, output=output)
             return
         try:
-            self._means.host.send("feed", (fd,), channel=self._channel, output=output)
+            self._means.host.send("feed", (fd,), channel=self._channel, output=output, continues=continues)
         finally:
             os.close(fd)
 

@@ -10,12 +10,16 @@ from channeld.playlist.locate import PathRules
 
 @dataclass(frozen=True, slots=True)
 class RtmpTarget:
-    """A push. `url` may hold a stream key and stays out of the repr; `shown_url` is fit for people."""
+    """A push. `url` may hold a stream key and stays out of the repr; `shown_url` is fit for people.
+
+    `control` is the address of nginx-rtmp's control page, where there is one.
+    """
 
     name: str
     url: str = field(repr=False)
     shown_url: str
     enabled: bool = True
+    control: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

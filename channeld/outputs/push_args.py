@@ -12,6 +12,14 @@ QUEUE_PACKETS = 1000
 """Packets kept while the target is away: about 10 s of 50 frames per second and 47 audio frames per second."""
 
 RW_TIMEOUT_US = 5_000_000
+
+# The block of `-progress`. On stderr, which the holder reads whatever becomes of control: a pipe of its own would fill
+# up and stop FFmpeg.
+PROGRESS_TOLD = ("out_time_us=",)
+PROGRESS_DROPPED = (
+    *("frame=", "fps=", "stream_", "bitrate=", "total_size=", "out_time_ms=", "out_time="),
+    *("dup_frames=", "drop_frames=", "speed=", "progress="),
+)
 _PROTOCOLS = {"rtmp": "rtmp,tcp", "rtmps": "rtmps,tls,tcp"}
 
 # Fed in real time, FFmpeg needs 6.2 s to its first byte without these three and 1.2 s with them.
@@ -32,7 +40,7 @@ def protocols(url: str) -> str:
 
 
 def push_arguments(fifo: Path, url: str, *, ffmpeg: str = "ffmpeg", queue_packets: int = QUEUE_PACKETS) -> tuple[str, ...]:
-    """The whole argument list. Progress is written to stdout once a second. Raises OutputError for a wrong scheme."""
+    """The whole argument list. Progress comes with the lines of stderr, once a second. Raises OutputError for a wrong scheme."""
     # The fifo muxer hands these to the FLV muxer and its connection. The whitelist must go this way:
     # as an output option it stays with the fifo muxer and restricts nothing.
     flv = f"flvflags=no_duration_filesize:rw_timeout={RW_TIMEOUT_US}:protocol_whitelist={protocols(url)}"
@@ -40,7 +48,7 @@ def push_arguments(fifo: Path, url: str, *, ffmpeg: str = "ffmpeg", queue_packet
         *(ffmpeg, "-hide_banner", "-nostdin", "-nostats"),
         # `verbose` is the least that tells that a connection was lost or made; debug would write the stream key.
         *("-loglevel", "level+verbose", *_SHORT_PROBE, *_INPUT_LISTS),
-        *("-f", "mpegts", "-i", f"file:{fifo}", *_COPY, "-progress", "pipe:1", "-stats_period", "1"),
+        *("-f", "mpegts", "-i", f"file:{fifo}", *_COPY, "-progress", "pipe:2", "-stats_period", "1"),
         *("-f", "fifo", "-fifo_format", "flv", *_RECOVERY),
         *("-queue_size", str(queue_packets), "-drop_pkts_on_overflow", "1", "-format_opts", flv, url),
     )

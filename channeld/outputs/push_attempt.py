@@ -1,183 +1,203 @@
-"""One life of an egress FFmpeg: FIFO made, process started, write end handed over, watched, ended.
+"""One life of an egress FFmpeg: FIFO made, process started, write end handed over, watched, ended. Or adopted, and left.
 
-Rule: one attempt, no retry; it raises what went wrong, and leaves no process, descriptor or file behind.
-Run by the push's thread. Who owns what:
+Rule: one attempt, no retry; it raises what went wrong, and `close` leaves no process, descriptor or file behind, `leave`
+all of them. Run by the push's thread. Who owns what:
 
 | what                        | made by                | waited for by | closed by                            |
 |-----------------------------|------------------------|---------------|--------------------------------------|
-| FIFO on disk                | PushAttempt.run        | -             | PushAttempt.run, last                |
-| progress pipe, read end     | PushAttempt.run        | the watch     | PushAttempt.run                      |
+| FIFO on disk                | PushAttempt.start      | -             | PushAttempt.close, last              |
 | FFmpeg                      | the holder             | PushAttempt   | PushAttempt: EOF → grace → INT → KILL |
 | spare write end             | the holder (a dup)     | -             | PushAttempt, by release              |
-| write end                   | PushAttempt.run        | -             | whoever `on_writer` gave it to       |
+| write end                   | PushAttempt.start      | -             | whoever `on_writer` gave it to       |
 """
 
 import contextlib
 import os
-import queue
-import select
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 
-from channeld.base.clock import Clock
 from channeld.base.errors import ChildExited, ChildStalled
+from channeld.outputs.push_args import PROGRESS_DROPPED, PROGRESS_TOLD
 from channeld.outputs.push_health import Delivery
-from channeld.process.child import ChildSpec, Limits
+from channeld.outputs.push_inbox import Order
+from channeld.outputs.push_plan import PushPlan, PushPorts, Slot
+from channeld.process.child import ChildSpec
+from channeld.process.confine import Limits
 from channeld.process.ffmpeg_log import FFmpegLine, parse_line
-from channeld.process.fifo import Fifo
-from channeld.process.holding import HeldProcess, Holding
+from channeld.process.fifo import Fifo, waiting_bytes
+from channeld.process.holding import HeldProcess
 
-OnWriter = Callable[[int | None], None]
-_TICK_MS = 1000
-_READ_BYTES = 8192
+_TICK_S = 0.5
+_RECYCLE_AGAIN_S = 60.0
+_OFFER_S = 5.0
+"""How often a write end is offered again while nothing comes through it."""
+
 # Copying needs little: no file is ever written, and the address space is a fence against a runaway.
 _LIMITS = Limits(address_space_bytes=2 << 30, file_size_bytes=0, open_files=64)
 _NICE = 5  # below the playout host, above prepare
 
 
-@dataclass(frozen=True, slots=True)
-class PushTiming:
-    """How long to wait, in seconds: for FFmpeg to open the FIFO, for progress, for its end after EOF and after INT."""
-
-    open_s: float = 5.0
-    stall_s: float = 10.0
-    eof_grace_s: float = 2.0
-    int_grace_s: float = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class PushPlan:
-    """What an attempt starts. `label` names the child and, in the holder, its spare write end."""
-
-    label: str
-    arguments: tuple[str, ...]
-    fifo: Path
-    timing: PushTiming = field(default_factory=PushTiming)
-
-
-class Inbox:
-    """Lines and wake-ups for the push's thread from any other, beside a descriptor that poll can wait on."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards the descriptor: a late post must not write into a number given away
-        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def post(self, line: str | None = None) -> None:
-        """Leave a line, or only wake; nothing happens once the inbox is closed."""
-        if line is not None:
-            self._lines.put(line)
-        with self._lock:
-            if self._fd >= 0:
-                os.eventfd_write(self._fd, 1)
-
-    def take(self) -> list[str]:
-        """All lines that were left."""
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._fd)
-        return [self._lines.get_nowait() for _ in range(self._lines.qsize())]
-
-    def wait(self, timeout_s: float) -> None:
-        """Wait for a post, at most so many seconds."""
-        poller = select.poll()
-        poller.register(self._fd, select.POLLIN)
-        poller.poll(timeout_s * 1000)
-
-    def close(self) -> None:
-        """Close the descriptor; idempotent."""
-        with self._lock:
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
-
-
 class PushAttempt:
     """One FFmpeg with its FIFO. `delivery` and `pid` tell how it goes, also after the end."""
 
-    def __init__(self, plan: PushPlan, *, holder: Holding, inbox: Inbox, clock: Clock, on_writer: OnWriter) -> None:
-        self.delivery = Delivery(now_ns=clock.monotonic_ns())
+    def __init__(self, plan: PushPlan, ports: PushPorts, slot: Slot) -> None:
+        self.delivery = Delivery(now_ns=ports.clock.monotonic_ns())
         self.pid: int | None = None
-        self._plan, self._holder, self._inbox, self._clock, self._on_writer = plan, holder, inbox, clock, on_writer
-        self._rest = b""
+        self.slot = slot
+        self._timing, self._ports = plan.timing, ports
+        self._recycle_at_s = plan.timing.draw_recycle_s()
+        self._stack = contextlib.ExitStack()
+        self._child: HeldProcess | None = None
+        self._fd: int | None = None
+        self._is_fed = False
+        self._offered_ns = 0
 
-    def run(self, *, should_end: Callable[[], bool], on_turn: Callable[[list[FFmpegLine]], None]) -> None:
-        """Push until told to end; `on_turn` is called at the start and after every turn of the watch, with the new lines.
+    @property
+    def is_old(self) -> bool:
+        """It has sent so much that RTMP's clock may wrap before long."""
+        return self.delivery.out_time_s >= self._recycle_at_s
 
-        Raises SpawnError, ChildExited (whatever the status), ChildStalled, ProcessError or OSError.
-        """
-        self._inbox.take()
-        with contextlib.ExitStack() as stack:
-            fifo = Fifo.create(self._plan.fifo)
-            stack.callback(fifo.remove)
-            child, progress_fd = self._start(stack)
-            on_turn([])
-            fd = fifo.open_writer(self._plan.timing.open_s, lambda: should_end() or child.poll() is not None)
-            if fd is not None:
-                stack.callback(self._take_back)
-                self._holder.keep_fd(self._plan.label, fd)
-                self._on_writer(fd)
-            self._watch(child, progress_fd, should_end, on_turn)
+    @property
+    def is_ready(self) -> bool:
+        """It lives and waits for its first byte."""
+        return self._fd is not None and self._child is not None and self._child.poll() is None
 
-    def _start(self, stack: contextlib.ExitStack) -> tuple[HeldProcess, int]:
-        progress_fd, child_end = os.pipe2(os.O_CLOEXEC)
-        stack.callback(os.close, progress_fd)
-        os.set_blocking(progress_fd, False)
-        try:
-            spec = ChildSpec(self._plan.label, self._plan.arguments, stdout=child_end, limits=_LIMITS, nice=_NICE)
-            child = self._holder.spawn(spec, on_line=self._inbox.post, on_exit=lambda _: self._inbox.post())
-        finally:
-            os.close(child_end)
+    @property
+    def is_delivering(self) -> bool:
+        """It lives, was given its stream, and is not known to stand still: worth leaving to another control."""
+        return self._is_fed and self._child is not None and self._child.poll() is None and not self.delivery.is_stalled
+
+    def put_off_recycle(self) -> None:
+        """Its successor was no good: not another one at once."""
+        self._recycle_at_s = self.delivery.out_time_s + _RECYCLE_AGAIN_S
+
+    def start(self, should_end: Callable[[], bool]) -> None:
+        """Start FFmpeg and open its FIFO, unless told to end meanwhile. Raises SpawnError, ProcessError or OSError."""
+        fifo = Fifo.create(self.slot.fifo)
+        self._stack.callback(fifo.remove)
+        spec = ChildSpec(
+            self.slot.label,
+            self.slot.arguments,
+            limits=_LIMITS,
+            nice=_NICE,
+            told_only=PROGRESS_TOLD,
+            dropped=PROGRESS_DROPPED,
+            digest=self.slot.digest,
+        )
+        child = self._child = self._ports.holder.spawn(spec, on_line=self._post_line, on_exit=self._post_exit)
+        self._stack.callback(self._end, child)
         self.pid = child.pid
-        stack.callback(self._end, child)
-        return child, progress_fd
+        self._fd = fifo.open_writer(self._timing.open_s, lambda: should_end() or child.poll() is not None)
+        if self._fd is not None:
+            self._stack.callback(self._drop_fd)
+            self._keep(self._fd)
 
-    def _take_back(self) -> None:
-        """Close every write end, so that FFmpeg reads the end of its input."""
-        try:
-            self._on_writer(None)
-        finally:
-            self._holder.release(self._plan.label)
+    def _keep(self, fd: int) -> None:
+        self._stack.callback(self._ports.holder.release, self.slot.label)
+        self._ports.holder.keep_fd(self.slot.label, fd)
+
+    def adopt(self) -> None:
+        """Go on with the FFmpeg that the holder keeps in this slot. Raises KeyError, or ProcessError for its FIFO."""
+        fifo = Fifo.existing(self.slot.fifo)
+        child = self._child = self._ports.holder.adopt(self.slot.label, on_line=self._post_line, on_exit=self._post_exit)
+        self._stack.callback(fifo.remove)
+        self._stack.callback(self._end, child)
+        self._stack.callback(self._ports.holder.release, self.slot.label)
+        self._stack.callback(self._ports.on_writer, None, False)
+        self.pid, self._is_fed = child.pid, True
+        self.delivery.remember([parse_line(line) for line in child.stderr_tail.splitlines()])
+
+    def feed(self) -> None:
+        """Hand the write end over; nothing happens if there is none (FFmpeg ended, or the push was told to)."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            self._stack.callback(self._ports.on_writer, None, False)
+            self._is_fed = True
+            self.delivery = Delivery(now_ns=self._ports.clock.monotonic_ns())  # it may have waited long for its turn
+            self._ports.inbox.take_order(Order.REFEED)
+            self._ports.on_writer(fd, False)
+
+    def watch(self, should_end: Callable[[], bool], on_turn: Callable[[list[FFmpegLine]], None]) -> None:
+        """Watch until told to end; `on_turn` gets the new lines at every turn. Raises ChildExited (any status) or ChildStalled."""
+        while not should_end():
+            on_turn(self._take_lines())
+            if self._ports.inbox.take_order(Order.REFEED):
+                self._offer()
+            self._judge()
+            if not should_end():
+                self._ports.inbox.wait(_TICK_S)
+
+    def close(self) -> None:
+        """End it: the write ends are closed, FFmpeg flushes what it has read. Idempotent."""
+        self._stack.close()
+
+    def leave(self) -> None:
+        """Let it live on, fed by whoever has its write end."""
+        self._stack.pop_all()
+
+    def _post_line(self, line: str) -> None:
+        self._ports.inbox.post(self.slot.label, line)
+
+    def _post_exit(self, _: int) -> None:
+        self._ports.inbox.post()
+
+    def _drop_fd(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def _take_lines(self) -> list[FFmpegLine]:
+        now_ns, lines = self._ports.clock.monotonic_ns(), []
+        for text in self._ports.inbox.take(self.slot.label):
+            if text.startswith(PROGRESS_TOLD):
+                self.delivery.take_progress(text, now_ns=now_ns)
+                continue
+            line = parse_line(text)
+            self.delivery.take_line(line)
+            lines.append(line)
+        return lines
+
+    def _offer(self) -> None:
+        """Hand the write end over once more: its former owner may be gone."""
+        self._offered_ns = self._ports.clock.monotonic_ns()
+        with contextlib.suppress(KeyError):  # the FIFO was never opened
+            self._ports.on_writer(self._ports.holder.borrow(self.slot.label), True)
 
     def _end(self, child: HeldProcess) -> None:
+        """Its write ends are closed: wait for the end that follows, but not for one that stands still."""
+        if self.delivery.is_stalled:
+            child.terminate(0.0)  # INT waits in a stopped process, KILL does not
+            return
         try:
-            child.wait(self._plan.timing.eof_grace_s)
+            child.wait(self._timing.eof_grace_s)
         except TimeoutError:
-            child.terminate(self._plan.timing.int_grace_s)
+            child.terminate(self._timing.int_grace_s)
 
-    def _watch(
-        self, child: HeldProcess, progress_fd: int, should_end: Callable[[], bool], on_turn: Callable[[list[FFmpegLine]], None]
-    ) -> None:
-        poller = select.poll()
-        poller.register(progress_fd, select.POLLIN)
-        poller.register(self._inbox, select.POLLIN)
-        while not should_end():
-            ready = [fd for fd, _ in poller.poll(_TICK_MS)]
-            lines = [parse_line(line) for line in self._inbox.take()]
-            for line in lines:
-                self.delivery.take_line(line)
-            if progress_fd in ready and not self._read_progress(progress_fd):
-                poller.unregister(progress_fd)
-            on_turn(lines)
-            self._judge(child)
-
-    def _read_progress(self, fd: int) -> bool:
-        """Take in what the progress pipe holds; False at its end."""
-        chunk = os.read(fd, _READ_BYTES)
-        *whole, self._rest = (self._rest + chunk).split(b"\n")
-        for line in whole:
-            self.delivery.take_progress(line.decode("ascii", "replace").strip(), now_ns=self._clock.monotonic_ns())
-        return bool(chunk)
-
-    def _judge(self, child: HeldProcess) -> None:
-        """Raise what ends the attempt: any exit, also status 0, and progress that stands still."""
+    def _judge(self) -> None:
+        """Raise what ends the attempt: any exit, also status 0, and progress that stands still before something to read."""
+        child, now_ns = self._child, self._ports.clock.monotonic_ns()
+        if child is None:
+            return
         if child.poll() is not None:
-            status = child.wait(self._plan.timing.int_grace_s)
-            raise ChildExited(self._plan.label, status, self.delivery.last_error or child.stderr_tail)
-        idle_s = self.delivery.idle_s(self._clock.monotonic_ns())
-        if idle_s >= self._plan.timing.stall_s:
-            raise ChildStalled(self._plan.label, idle_s)
+            status = child.wait(self._timing.int_grace_s)
+            self._take_lines()
+            raise ChildExited(self.slot.label, status, self.delivery.last_error or child.stderr_tail)
+        if self.delivery.idle_s(now_ns) < self._timing.stall_s / 2:
+            return
+        if self._is_starved():
+            self.delivery.starve(now_ns=now_ns, patience_s=self._timing.stall_s)
+            if self.delivery.is_starved and now_ns - self._offered_ns >= _OFFER_S * 1e9:
+                self._offer()
+        elif self.delivery.idle_s(now_ns) >= self._timing.stall_s:
+            self.delivery.is_stalled = True
+            raise ChildStalled(self.slot.label, self.delivery.idle_s(now_ns))
+
+    def _is_starved(self) -> bool:
+        """Nothing waits in the FIFO, so that it is not FFmpeg that stands still."""
+        try:
+            fd = self._ports.holder.borrow(self.slot.label)
+        except KeyError:
+            return False
+        try:
+            return waiting_bytes(fd) == 0
+        finally:
+            os.close(fd)

@@ -8,6 +8,7 @@ shows as `Recovery attempt #1`, a new one as `Recovery successful`; the first on
 so that a server which accepts and then says nothing counts as up until rw_timeout (5 s).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -15,6 +16,7 @@ from channeld.base.clock import NS_PER_SECOND
 from channeld.process.ffmpeg_log import CONNECTION_TROUBLE, FFmpegLine, LineKind
 
 LOST = "connection lost"
+UNFED = "nothing to send"
 _ADVANCES_AFTER = {LineKind.CONNECTED: 2, LineKind.RECOVERED: 1}
 """Progress reports (one a second) that must advance after such a line; a first connection may yet be refused by RTMP."""
 
@@ -56,6 +58,15 @@ class Delivery:
         self._advanced_ns = now_ns
         self._up_since_ns = now_ns
         self._longest_up_ns = 0
+        self._unfed_since_ns: int | None = None
+        self.is_stalled = False
+
+    def remember(self, lines: Iterable[FFmpegLine]) -> None:
+        """What the tail of an adopted FFmpeg tells: up unless it lost its connection, once progress has gone on twice."""
+        for line in lines:
+            self.take_line(line)
+        if self.condition is PushCondition.STARTING:
+            self._advances_wanted = _ADVANCES_AFTER[LineKind.CONNECTED]
 
     def take_line(self, line: FFmpegLine) -> None:
         """Judge a stderr line."""
@@ -74,6 +85,7 @@ class Delivery:
             return
         self._out_time = value
         self._advanced_ns = now_ns
+        self._unfed_since_ns = None
         if self.condition is PushCondition.UP:
             self._longest_up_ns = max(self._longest_up_ns, now_ns - self._up_since_ns)
         elif self._advances_wanted is not None:
@@ -84,6 +96,25 @@ class Delivery:
     def idle_s(self, now_ns: int) -> float:
         """Seconds since progress last advanced."""
         return (now_ns - self._advanced_ns) / NS_PER_SECOND
+
+    def starve(self, *, now_ns: int, patience_s: float) -> None:
+        """Nothing was there to send: that is no standing still, but after a while no delivery either."""
+        self._advanced_ns = now_ns
+        if self._unfed_since_ns is None:
+            self._unfed_since_ns = now_ns
+        elif (now_ns - self._unfed_since_ns) / NS_PER_SECOND >= patience_s and self.condition is PushCondition.UP:
+            self._lose(UNFED)
+            self._advances_wanted = 1
+
+    @property
+    def is_starved(self) -> bool:
+        """Nothing was there to send when it was last looked, nor since."""
+        return self._unfed_since_ns is not None
+
+    @property
+    def out_time_s(self) -> float:
+        """Seconds of stream that went through."""
+        return int(self._out_time) / 1e6 if self._out_time.lstrip("-").isdigit() else 0.0
 
     @property
     def healthy_s(self) -> float:

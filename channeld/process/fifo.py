@@ -9,8 +9,10 @@ import errno
 import fcntl
 import os
 import stat
+import sys
+import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,14 +51,14 @@ def _remove_fifo(name: str, folder_fd: int) -> bool:
     return True
 
 
-def clean_stale(folder: Path) -> int:
-    """Remove FIFOs that a killed daemon left in our folder; returns how many. Other files stay."""
+def clean_stale(folder: Path, keep: Collection[str] = ()) -> int:
+    """Remove FIFOs that a killed daemon left in our folder, but for those names; returns how many. Other files stay."""
     if not folder.is_dir():
         return 0
     removed = 0
     with _private_folder(folder) as folder_fd:
         for name in os.listdir(folder_fd):  # noqa: PTH208 (by descriptor: the folder that was judged)
-            if stat.S_ISFIFO(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
+            if name not in keep and stat.S_ISFIFO(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
                 removed += _remove_fifo(name, folder_fd)
     return removed
 
@@ -79,6 +81,18 @@ class Fifo:
             _remove_fifo(path.name, folder_fd)
             os.mkfifo(path.name, 0o600, dir_fd=folder_fd)
             facts = os.stat(path.name, dir_fd=folder_fd, follow_symlinks=False)
+        return cls(path, (facts.st_dev, facts.st_ino), want_bytes)
+
+    @classmethod
+    def existing(cls, path: Path, want_bytes: int = WANT_BYTES) -> "Fifo":
+        """A FIFO that an earlier life made. Raises ProcessError when there is none, or the folder is not ours alone."""
+        with _private_folder(path.parent) as folder_fd:
+            try:
+                facts = os.stat(path.name, dir_fd=folder_fd, follow_symlinks=False)
+            except FileNotFoundError:
+                raise ProcessError(f"{path.name} is gone") from None
+            if not stat.S_ISFIFO(facts.st_mode):
+                raise ProcessError(f"{path.name} is not a FIFO")
         return cls(path, (facts.st_dev, facts.st_ino), want_bytes)
 
     def open_writer(self, deadline_s: float, should_stop: Callable[[], bool]) -> int | None:
@@ -122,6 +136,11 @@ def _widen(fd: int, want_bytes: int) -> None:
             want_bytes //= 2
         else:
             return
+
+
+def waiting_bytes(fd: int) -> int:
+    """Bytes in a pipe that nobody has read yet; either end will do (pipe(7), FIONREAD)."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def pipe_bytes(fd: int) -> int:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,9 +11,12 @@ from pathlib import Path
 import pytest
 from station import until
 
+from channeld.base.errors import SpawnError
 from channeld.base.wire import Message
 from channeld.channel.link import Link
+from channeld.process.hold_client import HolderClient, start_holder
 from channeld.process.holder import Holder
+from channeld.process.holding import Holding
 
 
 class Ear:
@@ -43,6 +48,26 @@ def open_link(holder: Holder) -> Iterator[Callable[[], tuple[Link, Ear]]]:
     yield open_one
     for link in links:
         link.close()
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Iterator[Callable[[], HolderClient]]:
+    """Connects one control after the other to a holder of its own process."""
+    clients: list[HolderClient] = []
+
+    def connect() -> HolderClient:
+        clients.append(start_holder(tmp_path / "run", linger_s=60, on_lost=lambda: None, arguments=("--log-level", "warning")))
+        return clients[-1]
+
+    yield connect
+    for client in reversed(clients):
+        client.end(grace_s=0.5)
+
+
+def open_host(holder: Holding, ear: Ear, *, adopt: bool = False) -> Link:
+    link = Link("host:0", "channeld.playout.host", holder=holder, on_message=ear.messages.append, on_gone=ear.gone.append, adopt=adopt)
+    link.start()
+    return link
 
 
 def descriptors() -> int:
@@ -113,3 +138,88 @@ def test_closing_ends_child_threads_and_descriptors(open_link: Callable[[], tupl
     assert ear.gone == []
     assert not [thread for thread in threading.enumerate() if "host:0" in thread.name]
     assert descriptors() == before
+
+
+def test_a_child_that_was_left_is_adopted_by_the_next_control_over_the_same_wire(hold: Callable[[], HolderClient]) -> None:
+    before = descriptors()
+    first, early = hold(), Ear()
+    link = open_host(first, early)
+    until(lambda: early.messages, "a first message")
+    link.leave()
+    link.leave()
+    first.close()
+    assert (early.gone, descriptors()) == ([], before)
+    second, late = hold(), Ear()
+    adopted = open_host(second, late, adopt=True)
+    assert adopted.child.pid == link.child.pid
+    until(lambda: late.messages, "a message to the second control")
+    adopted.close()
+    assert (adopted.child.poll(), late.gone) == (0, [])
+    assert (second.held().children, second.held().fds) == ((), ())
+
+
+CONTROLS = """
+import queue, sys, time
+from pathlib import Path
+from channeld.channel.link import Link
+from channeld.process.hold_client import start_holder
+holder = start_holder(Path(sys.argv[1]), linger_s=60, on_lost=lambda: None, arguments=("--log-level", "warning"))
+inbox = queue.Queue()
+link = Link("host:0", "channeld.playout.host", holder=holder, on_message=inbox.put, on_gone=print)
+link.start()
+inbox.get(timeout=30)
+print(link.child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_child_of_a_killed_control_is_adopted_by_the_next(hold: Callable[[], HolderClient], tmp_path: Path) -> None:
+    line = [sys.executable, "-c", CONTROLS, str(tmp_path / "run")]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as control:
+        assert control.stdout is not None
+        pid = int(control.stdout.readline())
+        control.kill()
+    holder, ear = hold(), Ear()
+    link = open_host(holder, ear, adopt=True)
+    until(lambda: ear.messages, "a message to the next control")
+    assert link.child.pid == pid
+    link.close()
+    assert ear.gone == []
+
+
+def test_what_was_left_to_send_is_sent_before_a_link_leaves(hold: Callable[[], HolderClient]) -> None:
+    holder, ear = hold(), Ear()
+    link = open_host(holder, ear)
+    until(lambda: ear.messages, "a first message")
+    reader, writer = os.pipe()
+    link.send("feed", (writer,), channel="nobody", output="rtmp")
+    link.leave()
+    os.close(writer)
+    assert os.read(reader, 1) == b""  # the host got it, and closed it
+    os.close(reader)
+    open_host(holder, ear, adopt=True).close()
+
+
+def test_nothing_to_adopt_is_an_error_and_stale_wires_are_closed(hold: Callable[[], HolderClient]) -> None:
+    first, ear = hold(), Ear()
+    link = open_host(first, ear)
+    until(lambda: ear.messages, "a first message")
+    link.leave()
+    os.kill(link.child.pid, signal.SIGKILL)
+    until(lambda: not first.held().children, "the end of the host")
+    assert first.held().fds
+    with pytest.raises(SpawnError, match="no such child"):
+        open_host(first, ear, adopt=True)
+    assert first.held().fds == ()
+
+
+def test_a_child_whose_wire_was_not_kept_is_ended_not_adopted(hold: Callable[[], HolderClient]) -> None:
+    holder, ear = hold(), Ear()
+    link = open_host(holder, ear)
+    until(lambda: ear.messages, "a first message")
+    link.leave()
+    for name in holder.held().fds:
+        holder.release(name)
+    with pytest.raises(SpawnError, match="ended"):
+        open_host(holder, ear, adopt=True)
+    assert holder.held().children == ()

@@ -14,8 +14,8 @@ from push_feeding import Feeder, Until
 
 from channeld.base.errors import OutputError
 from channeld.outputs.push import PushOutput
-from channeld.outputs.push_attempt import PushTiming
 from channeld.outputs.push_health import PushCondition, PushState
+from channeld.outputs.push_plan import PushTiming
 from channeld.process.holder import Holder
 
 UP, RETRYING, STOPPED = PushCondition.UP, PushCondition.RETRYING, PushCondition.STOPPED
@@ -40,10 +40,10 @@ def holder() -> Iterator[Holder]:
 class Pushing:
     """A push with everything it was seen in."""
 
-    def __init__(self, url: str, *, holder: Holder, feeder: Feeder, folder: Path, **values: object) -> None:
+    def __init__(self, url: str, *, holder: Holder, feeder: Feeder, folder: Path, name: str = "rtmp", **values: object) -> None:
         self.seen: list[PushState] = []
         self.output = PushOutput(
-            "rtmp",
+            name,
             "live1",
             url,
             holder=holder,
@@ -140,7 +140,7 @@ def test_a_name_that_another_publisher_holds_is_told(origin: NginxOrigin, push: 
     pushing = push(origin.rtmp_url("a"))
     until(lambda: pushing.is_in(UP))
     other_feeder = Feeder(house_ts.read_bytes())
-    other = Pushing(origin.rtmp_url("a"), holder=holder, feeder=other_feeder, folder=origin.prefix / "run")
+    other = Pushing(origin.rtmp_url("a"), holder=holder, feeder=other_feeder, folder=origin.prefix / "run", name="other")
     try:
         until(lambda: other.is_in(RETRYING))
         assert other.output.state.reason == "already publishing"

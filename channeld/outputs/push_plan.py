@@ -1,0 +1,89 @@
+"""What the FFmpegs of a push are called and started with, so that a later life of control finds them again.
+
+Rule: sans-I/O. A push has two slots, each with a label (of the child and of its spare write end in the holder) and a FIFO
+of its own: one is on air, the other is for its successor. A digest of the arguments says whether a child found is the
+one that would be started now; it gives away nothing of the URL.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from channeld.base.clock import Clock
+from channeld.outputs.push_args import push_arguments
+from channeld.outputs.push_inbox import Inbox
+from channeld.process.holding import Held, Holding
+
+OnWriter = Callable[[int | None, bool], None]
+"""Gets a write end, and whether it continues at the byte where that FIFO's stream ended; or None: close it."""
+
+DAY_S = 86_400.0
+_PREFIX = "push:"
+_SLOTS = ("", "+")
+
+
+@dataclass(frozen=True, slots=True)
+class PushTiming:
+    """Seconds: for FFmpeg to open the FIFO, without progress though there is something to read, for its end after EOF and after INT.
+
+    RTMP's clock of milliseconds wraps at 2**31 (24.86 days): after `recycle_s` of stream, give or take, a successor is made ready.
+    """
+
+    open_s: float = 5.0
+    stall_s: float = 4.0
+    eof_grace_s: float = 2.0
+    int_grace_s: float = 2.0
+    recycle_s: float = 20 * DAY_S
+    recycle_jitter_s: float = DAY_S
+
+    def draw_recycle_s(self) -> float:
+        """Seconds of stream after which this FFmpeg is recycled: pushes that began together must not reconnect together."""
+        return self.recycle_s + random.uniform(-self.recycle_jitter_s, self.recycle_jitter_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One of a push's two places. `label` names the child and, in the holder, its spare write end."""
+
+    number: int
+    label: str
+    fifo: Path
+    arguments: tuple[str, ...] = field(repr=False)
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class PushPlan:
+    """What a push's attempts start."""
+
+    slots: tuple[Slot, Slot]
+    timing: PushTiming = field(default_factory=PushTiming)
+
+
+@dataclass(frozen=True, slots=True)
+class PushPorts:
+    """What an attempt works with."""
+
+    holder: Holding
+    inbox: Inbox
+    clock: Clock
+    on_writer: OnWriter
+
+
+def make_plan(channel: str, name: str, url: str, *, runtime_dir: Path, ffmpeg: str, timing: PushTiming | None) -> PushPlan:
+    """The plan of a push. Raises OutputError for a URL that is not RTMP."""
+    slots = []
+    for number, suffix in enumerate(_SLOTS):
+        fifo = runtime_dir.absolute() / "fifo" / f"{channel}.{name}{suffix}"
+        arguments = push_arguments(fifo, url, ffmpeg=ffmpeg)
+        digest = hashlib.sha256("\0".join(arguments).encode()).hexdigest()
+        slots.append(Slot(number, f"{_PREFIX}{channel}/{name}{suffix}", fifo, arguments, digest))
+    return PushPlan((slots[0], slots[1]), timing or PushTiming())
+
+
+def kept_fifos(held: Held) -> frozenset[str]:
+    """Names of the FIFOs that living pushes of a holder read from; any other in the folder is a dead daemon's."""
+    labels = (child.name for child in held.children if child.name.startswith(_PREFIX))
+    return frozenset(label.removeprefix(_PREFIX).replace("/", ".", 1) for label in labels)
