@@ -45,7 +45,10 @@ _log = log.get("hold")
 
 
 class HoldServer:
-    """Serves a listening socket until told to end. All methods but the callbacks of children belong to one thread."""
+    """Serves a listening socket until told to end. All methods but the callbacks of children belong to one thread.
+
+    Whatever is written to `wake_fd` interrupts its waiting.
+    """
 
     def __init__(self, listener: socket.socket, *, linger_s: float | None = None) -> None:
         self._listener, self._linger_s = listener, linger_s
@@ -56,25 +59,27 @@ class HoldServer:
         self._exits: deque[HeldExit] = deque(maxlen=MAX_EXITS)
         self._callers: dict[int, Connection] = {}
         self._alone_since_s = time.monotonic()
-        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._awake_fd, self.wake_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._is_ending = False
         self._grace_s = 3.0
 
     def end_soon(self) -> None:
         """Have `serve` return; any thread, and signal handlers."""
         self._is_ending = True
-        with contextlib.suppress(OSError):  # closed already
-            os.eventfd_write(self._wake_fd, 1)
+        with contextlib.suppress(OSError):  # closed already, or full: awake in any case
+            os.write(self.wake_fd, b"\0")
 
     def serve(self) -> None:
         """Answer until told to end, or until nobody came for too long."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
-            selector.register(self._wake_fd, selectors.EVENT_READ)
+            selector.register(self._awake_fd, selectors.EVENT_READ)
             while not self._is_ending:
                 for key, _ in selector.select(self._patience_s()):
                     if key.fileobj is self._listener:
                         self._welcome(selector)
+                    elif key.fd == self._awake_fd:
+                        os.read(self._awake_fd, 4096)
                     elif key.fd in self._callers:
                         self._read(selector, self._callers[key.fd])
                 if self._patience_s() == 0.0:
@@ -87,7 +92,8 @@ class HoldServer:
         for connection in list(self._callers.values()):
             connection.close()
         self._callers.clear()
-        os.close(self._wake_fd)
+        os.close(self._awake_fd)
+        os.close(self.wake_fd)
 
     def _patience_s(self) -> float | None:
         if self._control is not None or self._linger_s is None:
@@ -292,6 +298,7 @@ def serve(path: Path, *, linger_s: float | None = None, in_background: bool = Fa
             on_ready()
             server.serve()
         finally:
+            signal.set_wakeup_fd(-1)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, _pass_over)
             server.close()
@@ -306,6 +313,8 @@ def _take_signals(server: HoldServer, in_background: bool) -> None:
     def end(_number: int, _frame: FrameType | None) -> None:
         server.end_soon()
 
+    # Without it a signal that comes just before the wait begins would lie unseen until the next message.
+    signal.set_wakeup_fd(server.wake_fd, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, end)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _pass_over if in_background else end)
