@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
@@ -21,6 +22,7 @@ from channeld.check import check as check_configuration
 from channeld.check_access import NeedsRoot
 from channeld.check_service import check_as_service
 from channeld.check_stock import measure_once
+from channeld.cli_as_run import Wanted, show_lines, show_totals
 from channeld.cli_client import AdminClient, DaemonUnreachable, NotAllowed, Rejected, connect
 from channeld.cli_prepare import Preparation, wanted_clips, writing
 from channeld.cli_reload import reload_configuration, show_reload
@@ -213,6 +215,30 @@ def reload(config: ConfigOption = None, url: UrlOption = None, token: TokenOptio
         _write_json(answer)
     else:
         show_reload(answer)
+    return OK
+
+
+@_verb
+def as_run(
+    channel: Annotated[str | None, typer.Option("--channel", help="One channel only.")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="Began at or after this moment, ISO 8601; UTC if no zone is given.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Began before this moment.")] = None,
+    path: Annotated[str | None, typer.Option("--path", help="As in the playlist, or its last parts.")] = None,
+    outcome: Annotated[str, typer.Option("--outcome", help="aired, any, or outcomes with commas between.")] = "any",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Lines. Default: 100 as a table, else all.")] = None,
+    totals: Annotated[bool, typer.Option("--totals", help="How often and how long each clip aired.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show what aired: planned and actual start, frames, how it ended, and why an entry did not get its turn."""
+    client, wanted = connect(config, url, token), Wanted(channel, since, to, path, outcome)
+    if totals:
+        show_totals(client, replace(wanted, outcome="aired" if outcome == "any" else outcome), as_csv=as_csv, as_json=as_json)
+    else:
+        show_lines(client, wanted, limit=limit, as_csv=as_csv, as_json=as_json)
     return OK
 
 

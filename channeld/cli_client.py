@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from channeld.base.errors import ChannelError
+from channeld.channel.as_run_text import PROBLEM_HEADER
 from channeld.config import default_path, load
 from channeld.config_values import Config
 
@@ -57,11 +58,22 @@ class AdminClient:
         """The decoded answer of a GET. Raises DaemonUnreachable, NotAllowed, ChannelError."""
         return self._ask("GET", route)
 
+    def get_rows(self, route: str) -> tuple[list[dict[str, Any]], str | None]:
+        """A list of objects, and why it is not all there is, if so. Raises the same, and Rejected."""
+        answer = self._answer("GET", route)
+        rows = self._decoded(answer, route)
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise ChannelError(f"{self._url}{route} did not answer as channeld does. Is it another version?")
+        return rows, answer.headers.get(PROBLEM_HEADER)
+
     def post(self, route: str) -> Any:
         """The decoded answer of a POST without a body. Raises the same, and Rejected where the daemon says what is wrong."""
         return self._ask("POST", route)
 
     def _ask(self, method: str, route: str) -> Any:
+        return self._decoded(self._answer(method, route), route)
+
+    def _answer(self, method: str, route: str) -> httpx.Response:
         try:
             headers = {"Authorization": f"Bearer {self._token}"}
             # trust_env off: a proxy of the environment must not see the token, nor stand between us and this machine.
@@ -76,10 +88,13 @@ class AdminClient:
             raise NotAllowed(f"{self._url} refused the token. Pass the one of <state_dir>/admin.token with --token")
         if answer.status_code == 429:
             raise NotAllowed(f"{self._url} had too many wrong tokens from this address. Wait {answer.headers.get('retry-after', '1')} s")
-        if answer.status_code == 422:
+        if answer.status_code == 422 or (answer.status_code == 404 and "detail" in _problem(answer)):
             raise Rejected(_problem(answer))
         if answer.status_code not in (200, 202):
             raise ChannelError(f"{self._url}{route} answered {answer.status_code}. See the daemon's log")
+        return answer
+
+    def _decoded(self, answer: httpx.Response, route: str) -> Any:
         try:
             return answer.json()
         except ValueError:

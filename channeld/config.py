@@ -17,8 +17,19 @@ from pydantic import ValidationError
 from channeld.base.errors import ConfigError
 from channeld.base.redact import redact_text
 from channeld.config_model import ConfigModel, key_patterns, section_at
-from channeld.config_rules import Findings, make_channels, make_profiles, make_tls
-from channeld.config_values import AdminSpec, Config, DiskSpec, FolderSpec, LogSpec, MediaSpec, PrepareSpec, RelaySpec, UrlRules
+from channeld.config_rules import Findings, make_channels, make_database, make_profiles, make_tls
+from channeld.config_values import (
+    AdminSpec,
+    Config,
+    DiskSpec,
+    FolderSpec,
+    HistorySpec,
+    LogSpec,
+    MediaSpec,
+    PrepareSpec,
+    RelaySpec,
+    UrlRules,
+)
 from channeld.config_yaml import MAX_BYTES, KeyPath, PlacedError, key_text, parse
 
 DEFAULT_PATHS = (Path("channeld.yaml"), Path("/etc/channeld/channeld.yaml"))
@@ -200,6 +211,8 @@ def _make(found: Findings, model: ConfigModel) -> Config:
         channels=make_channels(found, model),
         disk=DiskSpec(model.disk.low, model.disk.critical),
         reload_on_change=model.reload_on_change,
+        database=None if model.database is None else make_database(found, model.database),
+        history=HistorySpec(model.history.event_days, model.history.as_run_days),
     )
 
 

@@ -157,6 +157,11 @@ class DiskModel(Section):
     critical: Bytes | None = None
 
 
+class HistoryModel(Section):
+    event_days: Annotated[float, Field(ge=1, le=36_500)] = 30
+    as_run_days: Annotated[float, Field(ge=1, le=36_500)] = 400
+
+
 class ProfileModel(Section):
     width: Width = 1280
     height: Height = 720
@@ -245,6 +250,8 @@ class ConfigModel(Section):
     runtime_dir: PathText = "/run/channeld"
     hls_dir: PathText = "/var/cache/channeld/hls"
     hls_max_bytes: Bytes = ByteLimit(None, 10)
+    database: Annotated[str | None, Field(repr=False)] = None
+    history: HistoryModel = HistoryModel()
     hosts: Annotated[int, Field(ge=1, le=64)] = 1
     admin: AdminModel = AdminModel()
     media: MediaModel = MediaModel()

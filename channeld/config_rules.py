@@ -70,6 +70,14 @@ def make_profiles(found: Findings, model: ConfigModel) -> dict[str, Profile]:
     return profiles
 
 
+def make_database(found: Findings, text: str) -> str:
+    """The database's URL; it may hold a password and never stands in a message."""
+    url = found.expand(("database",), text)
+    if re.fullmatch(r"postgresql(\+psycopg)?://[^/\s]*/[^\s]+", url) is None:
+        found.fault(("database",), "not a database. Write postgresql://user@host/name, or null for SQLite in state_dir")
+    return url
+
+
 def make_tls(found: Findings, tls: TlsModel | None) -> TlsSpec | None:
     """Certificate and key with absolute paths."""
     return None if tls is None else TlsSpec(found.absolute(tls.cert), found.absolute(tls.key))

@@ -268,8 +268,16 @@ class ChannelSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class HistorySpec:
+    """How long the past is kept."""
+
+    event_days: float = 30
+    as_run_days: float = 400
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
-    """A whole configuration, checked."""
+    """A whole configuration, checked. `database`: SQLAlchemy's URL, None for SQLite in the state folder."""
 
     path: Path
     folders: FolderSpec
@@ -285,6 +293,8 @@ class Config:
     channels: dict[str, ChannelSpec]
     disk: DiskSpec = DiskSpec()
     reload_on_change: bool = False
+    database: str | None = field(default=None, repr=False)
+    history: HistorySpec = HistorySpec()
 
     def profile(self, name: str) -> Profile:
         """A profile by its name. Raises ConfigError for an unknown one."""

@@ -20,6 +20,7 @@ from channeld.base.clock import NS_PER_SECOND, iso_utc
 from channeld.base.drafts import draft_prefix
 from channeld.base.errors import PlaylistError
 from channeld.channel.alarms import Alarms
+from channeld.channel.as_run import Page
 from channeld.channel.events import EventLog, Listener
 from channeld.channel.hub import HostHub, MediaHub
 from channeld.channel.loop import ControlLoop
@@ -28,6 +29,7 @@ from channeld.channel.supervisor import Supervisor
 from channeld.daemon_reload import Reloader
 from channeld.playlist.model import Entry, Playlist
 from channeld.playlist.parse import load, parse
+from channeld.store.questions import AiringFilter
 from channeld.telemetry.lateness import LatenessFigures
 from channeld.telemetry.metrics import Metrics
 
@@ -84,7 +86,7 @@ class DaemonControl:
         return self._loop.answers(TURN_S)
 
     def readiness(self) -> Readiness:
-        return Readiness(*self._loop.call(self._registry.readiness))
+        return Readiness(*self._loop.call(self._registry.readiness), self._events.problem)
 
     def metrics(self) -> bytes:
         self._loop.call(self._measure)
@@ -98,6 +100,7 @@ class DaemonControl:
             "config_error": reloader.error,
             "needs_restart": list(reloader.needs_restart),
             "alarms": self._alarms.standing(),
+            "store_problem": self._events.problem,
         }
 
     def _measure(self) -> None:
@@ -123,10 +126,16 @@ class DaemonControl:
             raise Refused(503, "Too many listeners", "close one of the event streams first")
         return listener
 
-    def as_run(self, *, channel: str | None, limit: int) -> list[dict[str, Any]]:
-        if channel is not None:
-            self._find(channel)
-        return self._events.as_run(channel, limit)
+    def as_run(self, wanted: AiringFilter, limit: int) -> Page:
+        return self._of_known_channel(wanted, self._events.airings.lines(wanted, limit))
+
+    def as_run_totals(self, wanted: AiringFilter) -> Page:
+        return self._of_known_channel(wanted, self._events.airings.totals(wanted))
+
+    def _of_known_channel(self, wanted: AiringFilter, page: Page) -> Page:
+        if wanted.channel is not None and not page.rows:
+            self._find(wanted.channel)  # one that was removed keeps its past
+        return page
 
     def reload(self) -> dict[str, Any]:
         return self._reloader.reload()

@@ -33,7 +33,7 @@ from channeld.api.token import ensure_token
 from channeld.base.clock import SystemClock
 from channeld.base.errors import ChannelError
 from channeld.base.wire import Message
-from channeld.channel.alarms import Alarms
+from channeld.channel.alarms import Alarms, store_news
 from channeld.channel.clips import Clips
 from channeld.channel.events import EventLog
 from channeld.channel.hub import HostHub, MediaHub
@@ -52,7 +52,7 @@ from channeld.daemon_watch import ConfigWatch
 from channeld.media.cache import ClipCache
 from channeld.media.tools import Tools, find_tools
 from channeld.process.holder import Holder
-from channeld.store.store import Store
+from channeld.store.store import Retention, Store
 from channeld.telemetry.log import configure
 
 OFF_AIR_S = 3.5
@@ -105,12 +105,13 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
     _own_folders(config, parts)
     token = ensure_token(config.folders.state)
     tools = find_tools()
-    store = Store(config.folders.state)
+    retention = Retention(config.history.event_days, config.history.as_run_days)
+    store = Store(config.folders.state, url=config.database, retention=retention)
     parts.callback(store.close)
     store.open()
     events = EventLog(store)
-    store.start(events.publish, events.remembered)
     alarms = Alarms(events.publish)
+    store.start(store_news(events.publish, alarms), events.remembered)
     holder = Holder()
     parts.callback(holder.close)
     loop = ControlLoop()

@@ -243,6 +243,16 @@ def test_a_push_verifies_its_server_unless_told_not_to(tmp_path: Path) -> None:
     assert rtmp_of(read(text % ", ca_file: own.pem", tmp_path)).ca_file == tmp_path / "own.pem"
 
 
+def test_a_database_is_sqlite_unless_a_url_of_postgresql_names_another(tmp_path: Path) -> None:
+    assert read("channels: {a: {}}", tmp_path).database is None
+    config = read("database: 'postgresql://tv:${PW}@db.example.org/tv'\nchannels: {a: {}}", tmp_path, PW="s3cr3t")
+    assert config.database == "postgresql://tv:s3cr3t@db.example.org/tv"
+    assert "s3cr3t" not in repr(config)
+    for url in ("mysql://tv:s3cr3t@h/tv", "postgresql://tv:s3cr3t@h", "s3cr3t"):
+        fault = only_fault(f"database: '{url}'\nchannels: {{a: {{}}}}", tmp_path)
+        assert fault.key == "database" and "s3cr3t" not in str(fault)
+
+
 @pytest.mark.parametrize("content", [b"", b"two words", b"\xff\xfe", b"k" * 5000])
 def test_a_key_file_without_one_plain_key_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(content)

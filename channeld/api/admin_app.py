@@ -8,11 +8,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Header, Query, Request
+from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
 from channeld import __version__
+from channeld.api.admin_as_run import as_run_routes
 from channeld.api.admin_body import Linger, read_json
 from channeld.api.admin_calls import Calls
 from channeld.api.admin_daemon import daemon_routes
@@ -20,12 +21,11 @@ from channeld.api.admin_docs import answers, body_of, complete, plain_answer
 from channeld.api.admin_events import HEARTBEAT_S, EventStreams, last_event_id
 from channeld.api.admin_gate import EVENTS_PATH, VIEWER_PATH, Gate, host_of
 from channeld.api.admin_models import ChannelModel, HealthModel, PlayNextModel, ReadinessModel, TriggerModel
-from channeld.api.admin_paths import CHANNEL_PATTERN, ChannelId, trigger_answer
+from channeld.api.admin_paths import ChannelId, trigger_answer
 from channeld.api.admin_playlist import playlist_routes
 from channeld.api.control import ACTIONS, Control, UnknownChannel
 from channeld.api.problems import Problem, install, json_response
 
-MAX_AS_RUN = 10_000
 _VIEWER_ROUTES = ("/hls/{rest:path}", "/ts/{rest:path}", "/guide.xml", "/channels.m3u", "/api/v1/relay/{rest:path}")
 
 
@@ -47,6 +47,7 @@ def build_app(
         _channel_routes(control, calls),
         playlist_routes(control, calls),
         _event_routes(control, calls, streams),
+        as_run_routes(control, calls),
     )
     for router in (*routers, _viewer_routes(media_base_url)):
         app.include_router(router)
@@ -96,7 +97,7 @@ def _watch_routes(control: Control, calls: Calls) -> APIRouter:
         readiness = await calls.run_health(control.readiness)
         if not readiness.ok:
             raise Problem(503, "No channel is on air.", title="Not ready", ok=False, channels=readiness.channels)
-        return json_response({"ok": True, "channels": readiness.channels})
+        return json_response({"ok": True, "channels": readiness.channels, "store_problem": readiness.store_problem})
 
     @router.get(
         "/metrics", response_model=None, responses=plain_answer(answers(200), text_plain="channel_on_air 1\n"), summary="Prometheus"
@@ -154,7 +155,7 @@ def _add_trigger(router: APIRouter, control: Control, calls: Calls, action: str)
 
 
 def _event_routes(control: Control, calls: Calls, streams: EventStreams) -> APIRouter:
-    """What happens, and what has aired."""
+    """What happens."""
     router = APIRouter(tags=["history"])
     example = 'id: 42\nevent: aired\ndata: {"id":42,"kind":"aired","at":"2026-11-21T10:00:00.000Z","channel":"live1"}\n\n'
 
@@ -163,12 +164,6 @@ def _event_routes(control: Control, calls: Calls, streams: EventStreams) -> APIR
     )
     async def events(last_event_id_header: Annotated[str | None, Header(alias="Last-Event-ID")] = None) -> Response:
         return await streams.open(last_event_id(last_event_id_header))
-
-    @router.get("/api/v1/as-run", response_model=None, responses=answers(200, 404, 422), summary="What has aired, newest first")
-    async def as_run(
-        channel: Annotated[str | None, Query(pattern=CHANNEL_PATTERN)] = None, limit: Annotated[int, Query(ge=1, le=MAX_AS_RUN)] = 100
-    ) -> Response:
-        return json_response(await calls.run(control.as_run, channel=channel, limit=limit))
 
     return router
 

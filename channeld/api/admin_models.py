@@ -154,7 +154,10 @@ class ConfigErrorModel(BaseModel):
 
 
 class StatusModel(BaseModel):
-    """The daemon. `config_error`: null while the newest configuration is in use; `alarms`: what is wrong just now."""
+    """The daemon. `config_error`: null while the newest configuration is in use; `alarms`: what is wrong just now.
+
+    `store_problem`: why state and history are not written, null while they are.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -166,6 +169,7 @@ class StatusModel(BaseModel):
                 "alarms": [
                     {"alarm": "disk", "subject": "hls", "since": "2026-11-21T10:00:00.000Z", "message": "3 MiB are free", "level": "low"}
                 ],
+                "store_problem": None,
             }
         }
     )
@@ -174,6 +178,7 @@ class StatusModel(BaseModel):
     config_error: ConfigErrorModel | None
     needs_restart: list[str]
     alarms: list[dict[str, Any]]
+    store_problem: str | None
 
 
 class HealthModel(BaseModel):
@@ -185,11 +190,12 @@ class HealthModel(BaseModel):
 
 
 class ReadinessModel(BaseModel):
-    """Whether there is something to watch, with the state of each channel."""
+    """Whether there is something to watch, with the state of each channel; `store_problem`: why history is not written, if so."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"ok": True, "channels": {"live1": "on_air"}}})
+    model_config = ConfigDict(json_schema_extra={"example": {"ok": True, "channels": {"live1": "on_air"}, "store_problem": None}})
     ok: bool
     channels: dict[str, str]
+    store_problem: str | None
 
 
 class ProblemModel(BaseModel):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from channeld.base.errors import ChannelError
+from channeld.channel.as_run import Page
+from channeld.store.questions import AiringFilter
 
 ACTIONS = ("start", "stop", "restart", "skip", "reload")
 
@@ -86,10 +88,11 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether viewers are served; `channels` holds the state of each."""
+    """Whether viewers are served; `channels` holds the state of each. `store_problem`: why state and history are not written, if so."""
 
     ok: bool
     channels: dict[str, str]
+    store_problem: str | None = None
 
 
 class EventQueue(Protocol):
@@ -160,6 +163,10 @@ class Control(Protocol):
         """Events after `last_id` as far as they are kept, then new ones; None: new ones only. Raises Refused."""
         ...
 
-    def as_run(self, *, channel: str | None, limit: int) -> list[dict[str, Any]]:
-        """The newest `limit` airings, newest first. Raises UnknownChannel."""
+    def as_run(self, wanted: AiringFilter, limit: int) -> Page:
+        """The newest `limit` lines of the as-run log, newest first. Raises UnknownChannel."""
+        ...
+
+    def as_run_totals(self, wanted: AiringFilter) -> Page:
+        """How often and how long each clip aired. Raises UnknownChannel."""
         ...

@@ -49,3 +49,16 @@ class Alarms:
         """All that are raised, oldest first."""
         with self._lock:
             return [dict(each) for each in self._raised.values()]
+
+
+def store_news(publish: Publish, alarms: Alarms) -> Publish:
+    """What the state store tells, as events; while it cannot write, as an alarm too."""
+
+    def tell(kind: str, **facts: Any) -> None:
+        if kind == "store_not_written":
+            alarms.raise_alarm("store", "database", level="critical", message=facts["error"])
+        elif kind == "store_written_again":
+            alarms.clear("store", "database")
+        publish(kind, **facts)
+
+    return tell

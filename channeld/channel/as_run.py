@@ -110,7 +110,7 @@ class AsRun:
         found, problem = self._ask(
             lambda store: store.totals(wanted), lambda: count(each for each in self.remembered() if wanted.admits(each))
         )
-        return Page([_described_total(total) for total in found], problem)
+        return Page([described_total(total) for total in found], problem)
 
     def _ask(self, ask: Callable[[Store], T], remember: Callable[[], T]) -> tuple[T, str | None]:
         if self._store is None:
@@ -151,7 +151,8 @@ def described(airing: Airing) -> dict[str, Any]:
     }
 
 
-def _described_total(total: ClipTotal) -> dict[str, Any]:
+def described_total(total: ClipTotal) -> dict[str, Any]:
+    """A total as the API shows it."""
     return {
         "channel": total.channel,
         "path": total.path,

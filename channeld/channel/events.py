@@ -100,6 +100,11 @@ class EventLog:
             events = [EventRecord(event["id"], datetime.fromisoformat(event["at"]).timestamp(), event) for event in self._events]
         return events, self.airings.remembered()
 
+    @property
+    def problem(self) -> str | None:
+        """Why history is not written just now; None while it is."""
+        return self._store.problem if self._store is not None else None
+
     def subscribe(self, last_id: int | None) -> Listener | None:
         """Listen: events after `last_id` as far as they are kept, then new ones. None when too many listen."""
         with self._lock:

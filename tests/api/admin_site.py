@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ import httpx
 from channeld.api.admin_app import build_app
 from channeld.api.control import ConfigRefused, Health, Invalid, PlaylistDocument, Readiness, Refused, Stale, Trigger, UnknownChannel
 from channeld.api.server import AdminServer
+from channeld.channel.as_run import Page, described, described_total
 from channeld.config_values import TlsSpec
+from channeld.store.questions import AiringFilter, count
+from channeld.store.records import Airing, Outcome
 
 TOKEN = "a-token-of-tests-0123456789"
 AT = "2026-11-21T10:00:00.000Z"
+MOMENT = datetime.fromisoformat(AT).timestamp()
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -55,6 +60,12 @@ class MemoryControl:
         self.subscribers: list[MemoryEvents] = []
         self.past: list[dict[str, Any]] = []
         self.healthy = self.ready = True
+        self.history_problem: str | None = None
+        self.airings = [
+            Airing(3, "live1", MOMENT + 20, Outcome.SKIPPED, path="gone.mp4", title="Gone", reason="there is no such file"),
+            Airing(2, "live2", MOMENT + 10, Outcome.END, "life", 1, "e1", "c.mp4", "=1+1", MOMENT + 10, MOMENT + 20, 90_000, 250, 250),
+            Airing(1, "live1", MOMENT, Outcome.CUT, "life", 1, "e1", "a.mp4", 'A, "b"', MOMENT, MOMENT + 4, 90_000, 250, 100, "skip"),
+        ]
         self.config_faults: list[dict[str, Any]] = []
 
     def channels(self) -> list[dict[str, Any]]:
@@ -130,10 +141,16 @@ class MemoryControl:
             for subscription in self.subscribers:
                 subscription.waiting.put(event)
 
-    def as_run(self, *, channel: str | None, limit: int) -> list[dict[str, Any]]:
-        if channel is not None:
-            self._revision(channel)
-        return [{"channel": channel or "live1", "path": f"{number}.mp4"} for number in range(min(limit, 3))]
+    def as_run(self, wanted: AiringFilter, limit: int) -> Page:
+        if wanted.channel is not None:
+            self._revision(wanted.channel)
+        found = [described(airing) for airing in self.airings if wanted.admits(airing)]
+        return Page(found[:limit], self.history_problem)
+
+    def as_run_totals(self, wanted: AiringFilter) -> Page:
+        if wanted.channel is not None:
+            self._revision(wanted.channel)
+        return Page([described_total(total) for total in count(each for each in self.airings if wanted.admits(each))], self.history_problem)
 
     def _revision(self, channel: str) -> int:
         if channel not in self.revisions:
