@@ -233,8 +233,11 @@ class Clips:
             if not isinstance(request.source, Path):
                 continue
             identity = _identity(request.source)
+            state = self._library.state(name)
             if name in self._identities and self._identities[name] != identity:
                 log.info("clip_source_changed", path=str(request.source))
+                self._library.request(name, request, needed_in_s=0.0)
+            elif state is not None and state.may_pass:
                 self._library.request(name, request, needed_in_s=0.0)
             self._identities[name] = identity
 

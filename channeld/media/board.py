@@ -90,10 +90,10 @@ class Board:
         for entry, request in requests:
             self.fail(entry, request, state)
 
-    def tell(self, key: str, state: ClipState, *, not_before: float = 0.0) -> None:
+    def tell(self, key: str, state: ClipState, *, not_before: float = 0.0, is_for_room: bool = False) -> None:
         """A clip's new state, to all whom it concerns."""
         with self.changed:
-            entries = self.queue.put(key, state, not_before=not_before)
+            entries = self.queue.put(key, state, not_before=not_before, is_for_room=is_for_room)
             if state.stage is Stage.PREPARING and state.speed:
                 self.speed = state.speed if self.speed is None else self.speed + SPEED_WEIGHT * (state.speed - self.speed)
         for entry in entries:

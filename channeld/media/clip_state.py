@@ -29,6 +29,8 @@ class ClipState:
     prepared_s: float = 0.0
     total_s: float = 0.0
     speed: float = 0.0
+    may_pass: bool = False
+    """What refuses it may be over soon, as on a disk that is ill, without the file's changing: worth another look."""
 
     @property
     def progress(self) -> float:
@@ -66,9 +68,9 @@ def ready(clip: PreparedClip) -> ClipState:
     return ClipState(Stage.READY, clip, prepared_s=clip.duration_s, total_s=clip.duration_s)
 
 
-def refused(reason: str) -> ClipState:
-    """Never to be prepared as it is."""
-    return ClipState(Stage.REFUSED, reason=reason)
+def refused(reason: str, *, may_pass: bool = False) -> ClipState:
+    """Never to be prepared as it is, unless what refuses it passes."""
+    return ClipState(Stage.REFUSED, reason=reason, may_pass=may_pass)
 
 
 def growing(progress: Progress) -> ClipState:

@@ -1,16 +1,17 @@
 """One run of FFmpeg into the cache: its stream checked, cut into blocks, written as it grows, committed when it is whole.
 
-Rule: what does not pass the conformer or the judge is removed; a child is never left behind. A child that a signal ended is run a
-second time, as it may have been the kernel's choice; all other endings stand. Blocking; used by one prepare job at a time.
+Rule: what does not pass the conformer or the judge is removed; a child is never left behind. A child that a signal ended, or that made no
+progress, is run a second time, as it may have been the machine's fault; all other endings stand. Blocking; used by one prepare job at a time.
 """
 
 import contextlib
+import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from channeld.base.errors import ChildExited, ChildStalled, PrepareError, StreamError
+from channeld.base.errors import ChildExited, ChildStalled, PrepareError, ProcessError, StreamError
 from channeld.media import child
 from channeld.media.cache import ClipCache
 from channeld.media.clip import PreparedClip
@@ -48,6 +49,8 @@ class Job:
     argv: list[str]
     frames: int
     facts: dict[str, Any] = field(default_factory=dict)
+    stall_s: float = STALL_S
+    """How long FFmpeg may make no progress."""
 
 
 def ignore_progress(progress: Progress) -> None:
@@ -70,18 +73,18 @@ def run_job(
 ) -> PreparedClip:
     """Run a job to its committed clip.
 
-    Raises PrepareError when the clip is to be refused; ChildStopped, SpawnError, OSError when it is not the clip's fault.
+    Raises PrepareError when the clip is to be refused; ChildStopped, ChildStalled, SpawnError, OSError when it is not the clip's fault.
     """
+    with contextlib.suppress(ChildStalled, _Killed):
+        return _attempt(job, cache, reference, judge, on_block, should_stop)
     try:
         return _attempt(job, cache, reference, judge, on_block, should_stop)
-    except ChildExited as error:
-        if error.status >= 0:
-            raise PrepareError(_last_words(error)) from error
-    try:
-        return _attempt(job, cache, reference, judge, on_block, should_stop)
-    except ChildExited as error:
-        ending = f"FFmpeg was ended by signal {-error.status}, twice" if error.status < 0 else _last_words(error)
-        raise PrepareError(ending) from error
+    except _Killed as error:
+        raise PrepareError(f"{error}, twice") from error
+
+
+class _Killed(ProcessError):
+    """A signal ended FFmpeg."""
 
 
 def make_reference(job: Job, cache: ClipCache) -> tuple[PreparedClip, Reference]:
@@ -95,12 +98,19 @@ def make_reference(job: Job, cache: ClipCache) -> tuple[PreparedClip, Reference]
 def _attempt(
     job: Job, cache: ClipCache, reference: Reference | None, judge: Judge, on_block: OnBlock, should_stop: child.Stop
 ) -> PreparedClip:
+    work = _Work(job, cache, reference)
     try:
-        return _Work(job, cache, reference).run(judge, on_block, should_stop)
-    except StreamError as error:
-        raise PrepareError(f"not conformed: {error}") from error
-    except ChildStalled as error:
-        raise PrepareError(f"FFmpeg made no progress for {STALL_S:g} s") from error
+        return work.run(judge, on_block, should_stop)
+    except (StreamError, ChildExited, PrepareError) as error:
+        if work.log.read_failure is not None:
+            raise OSError(errno.EIO, work.log.read_failure) from error
+        if isinstance(error, ChildExited) and error.status < 0:
+            raise _Killed(f"FFmpeg was ended by signal {-error.status}") from error
+        if isinstance(error, ChildExited):
+            raise PrepareError(_last_words(error)) from error
+        if isinstance(error, StreamError):
+            raise PrepareError(f"not conformed: {error}") from error
+        raise
 
 
 class _Work:
@@ -113,7 +123,7 @@ class _Work:
         rules = StreamRules(profile.fps, profile.gop_frames, COMPOSITION_DELAY, parameter_sets=sets, silent_frame=silent)
         self.conformer = Conformer(rules)
         self.silent_frame: bytes | None = None
-        self._log, self._stillness = DecodeLog(), StillnessLog()
+        self.log, self._stillness = DecodeLog(), StillnessLog()
         self._started = time.monotonic()
 
     def run(self, judge: Judge, on_block: OnBlock, should_stop: child.Stop) -> PreparedClip:
@@ -122,12 +132,12 @@ class _Work:
         part = self._cache.part(job.key, header)
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(part.abort)
-            with contextlib.closing(child.stream(job.argv, on_line=self._take_line, stall_s=STALL_S, should_stop=should_stop)) as chunks:
+            with contextlib.closing(child.stream(job.argv, on_line=self._take_line, stall_s=job.stall_s, should_stop=should_stop)) as chunks:
                 for chunk in chunks:
                     for block in self.conformer.feed(chunk):
                         self._keep(part, block)
                         on_block(self._progress(part))
-            warnings = judge(self._log)
+            warnings = judge(self.log)
             for block in self.conformer.finish():
                 self._keep(part, block)
             if part.frames != job.frames:
@@ -137,7 +147,7 @@ class _Work:
         return clip
 
     def _take_line(self, line: str) -> None:
-        self._log.feed(line)
+        self.log.feed(line)
         self._stillness.feed(line)
 
     def _totals(self, part: PartWriter, warnings: tuple[str, ...]) -> Totals:

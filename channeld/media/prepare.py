@@ -15,7 +15,7 @@ from channeld.media.card import ensure_reference, key_of_profile
 from channeld.media.clip import PreparedClip
 from channeld.media.facts import AudioFacts, MediaFacts, VideoFacts, choose_audio
 from channeld.media.ffmpeg_args import Sound, card_args, prepare_args
-from channeld.media.job import Job, OnBlock, ignore_progress, run_job
+from channeld.media.job import STALL_S, Job, OnBlock, ignore_progress, run_job
 from channeld.media.plan import Plan, Trim, make_plan
 from channeld.media.probe import probe
 from channeld.media.profile import Profile
@@ -73,12 +73,13 @@ def prepare(
     tolerance: Tolerance | None = None,
     tools: Tools | None = None,
     key: str | None = None,
+    stall_s: float = STALL_S,
 ) -> PreparedClip:
     """The prepared clip, from the cache or made now; `on_block` hears of it as it grows and may put it on air.
 
-    `key`: its name, where that is not to be made from the file: a download is named by its URL.
+    `key`: its name, where that is not to be made from the file: a download is named by its URL. `stall_s`: how long FFmpeg may stand still.
     Raises ProbeError and PrepareError, whose sentence says why the clip is refused; ChildStopped when `should_stop` became true;
-    OSError and SpawnError when disk or machine refuse, which says nothing of the clip.
+    OSError, SpawnError and ChildStalled when disk or machine refuse, which says nothing of the clip.
     """
     tools, tolerance = tools or find_tools(), tolerance or Tolerance()
     facts = request.facts or probe(request.file, tools=tools)
@@ -88,7 +89,8 @@ def prepare(
     check_declared(facts, tolerance)
     reference = ensure_reference(cache, request.profile, tools)
     work = _lay_out(request, facts, tools, should_stop)
-    job = Job(key, request.profile, key_of_profile(request.profile, tools), work.argv, work.plan.frames, work.told(request, facts))
+    told = work.told(request, facts)
+    job = Job(key, request.profile, key_of_profile(request.profile, tools), work.argv, work.plan.frames, told, stall_s)
 
     def decide(log: DecodeLog) -> tuple[str, ...]:
         return facts.warnings + judge(log, work.video, work.audio, work.expected_frames, tolerance)

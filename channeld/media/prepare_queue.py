@@ -29,6 +29,7 @@ class _Clip:
     state: ClipState
     entries: set[str] = field(default_factory=set)
     not_before: float = 0.0
+    waits_for_room: bool = False
     download: Path | None = None
 
     @property
@@ -160,14 +161,14 @@ class PrepareQueue:
         clip = self._clips.get(key)
         return NEVER if clip is None else min((self._entries[entry].needed_at for entry in clip.entries), default=NEVER)
 
-    def put(self, key: str, state: ClipState, *, not_before: float = 0.0) -> tuple[str, ...]:
+    def put(self, key: str, state: ClipState, *, not_before: float = 0.0, is_for_room: bool = False) -> tuple[str, ...]:
         """A clip's new state; gives the entries that it concerns."""
         clip = self._clips.get(key)
         if clip is None:
             return ()
         if state.stage is Stage.PENDING and not state.total_s:
             state = replace(state, total_s=clip.state.total_s)
-        clip.state, clip.not_before = state, not_before
+        clip.state, clip.not_before, clip.waits_for_room = state, not_before, is_for_room
         if state.stage in (Stage.READY, Stage.REFUSED):
             clip.download = None
         # One that is still being written stays known, so that nobody begins it a second time.
@@ -223,9 +224,10 @@ class PrepareQueue:
         return bool(idle)
 
     def release_waiting(self) -> None:
-        """Let what waited for room or better luck be taken at once."""
+        """Let what waited for room in the cache be taken at once; what failed waits its time."""
         for clip in self._clips.values():
-            clip.not_before = 0.0
+            if clip.waits_for_room:
+                clip.not_before = 0.0
 
     def state(self, entry: str) -> ClipState | None:
         """An entry's state; None for an entry that nobody asked for."""

@@ -8,7 +8,9 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
-from channeld.base.errors import MediaError, ProcessError
+import structlog
+
+from channeld.base.errors import ChildStalled, MediaError, ProcessError
 from channeld.base.worker import Worker
 from channeld.media.board import Board
 from channeld.media.cache import ClipCache
@@ -16,6 +18,7 @@ from channeld.media.child import ChildStopped
 from channeld.media.clip import PreparedClip
 from channeld.media.clip_state import growing, pending, ready, refused
 from channeld.media.facts import choose_audio
+from channeld.media.fingerprint import fingerprint
 from channeld.media.plan import make_plan
 from channeld.media.prepare import PrepareRequest, check, prepare, request_key
 from channeld.media.tools import Tools
@@ -23,7 +26,11 @@ from channeld.media.verdict import Tolerance
 
 URGENT_S = 60.0
 RETRY_S = 30.0
+STALLED_RETRY_S = 300.0
+"""Each attempt at a clip that stalls FFmpeg holds up the clips of other channels for a minute."""
 IDLE_S = 1.0
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ class LookupWorker(Worker):
             key = request_key(request, cache, self._kit.tools)
         except (OSError, ProcessError) as error:
             reason = error.strerror if isinstance(error, OSError) else None
-            board.fail(entry, request, refused(reason or str(error)))
+            board.fail(entry, request, refused(reason or str(error), may_pass=not isinstance(error, FileNotFoundError)))
             return
         found, reason = cache.find(key), cache.refusal(key)
         board.resolve(entry, request, key, ready(found) if found is not None else refused(reason) if reason is not None else pending())
@@ -119,7 +126,7 @@ class PrepareWorker(Worker):
         try:
             request = learn(board, kit, key, request)
             if not self._evict(board.bytes_of(key, request), airs_in_s):
-                self._later(key, "the cache is full of clips that air sooner")
+                self._later(key, "the cache is full of clips that air sooner", is_for_room=True)
                 return
             clip = prepare(
                 replace(request, urgent=airs_in_s < URGENT_S),
@@ -131,23 +138,30 @@ class PrepareWorker(Worker):
                 key=key,
             )
         except MediaError as error:
+            if (trouble := _reading_trouble(request)) is not None:
+                self._later(key, trouble)
+                return
             board.tell(key, refused(str(error)))
             kit.cache.refuse(key, str(error))
         except ChildStopped:
             board.tell(key, pending())
+        except ChildStalled as error:
+            self._later(key, f"{error}, twice", wait_s=STALLED_RETRY_S)
         except (OSError, ProcessError) as error:
             # The machine's fault, not the clip's: tried again later.
-            self._later(key, str(error))
+            self._later(key, (error.strerror if isinstance(error, OSError) else None) or str(error))
         else:
             self._finish(key, clip)
 
-    def _later(self, key: str, reason: str) -> None:
-        self._board.tell(key, pending(reason), not_before=time.monotonic() + RETRY_S)
+    def _later(self, key: str, reason: str, *, wait_s: float = RETRY_S, is_for_room: bool = False) -> None:
+        if not is_for_room:
+            log.warning("clip_waits", clip=key, reason=reason, wait_s=wait_s)
+        self._board.tell(key, pending(reason), not_before=time.monotonic() + wait_s, is_for_room=is_for_room)
 
     def _evict(self, needed_bytes: int, airs_in_s: float | None) -> bool:
         given_up = self.kit.cache.evict(needed_bytes, self._board.next_airing, airs_in_s=airs_in_s)
         for key in given_up or ():
-            self._later(key, "gave way to clips that air sooner")
+            self._later(key, "gave way to clips that air sooner", is_for_room=True)
         return given_up is not None
 
     def _finish(self, key: str, clip: PreparedClip) -> None:
@@ -155,3 +169,12 @@ class PrepareWorker(Worker):
         self._evict(0, None)
         self.kit.cache.fingerprints.save()
         self.kit.cache.urls.save()
+
+
+def _reading_trouble(request: PrepareRequest) -> str | None:
+    """Why the file cannot be read now, if it cannot: what FFmpeg said of a file on an ill disk is no verdict on the clip."""
+    try:
+        fingerprint(request.file)
+    except OSError as error:
+        return f"the file cannot be read: {error.strerror}"
+    return None

@@ -17,6 +17,8 @@ _READ = re.compile(r"Input stream #0:(\d+) \((?:video|audio)\): (\d+) packets re
 _CORRUPT = re.compile(r"corrupt decoded frame(?: in stream (\d+))?")
 _FAILED = re.compile(r"Error while decoding stream #0:(\d+)|\[[va]ist#0:(\d+).*Error submitting packet to decoder")
 _RATE_FILTER = re.compile(r"\[Parsed_fps_.*\] (\d+) frames in, (\d+) frames out")
+_READ_FAILED = re.compile(r"\[error\] .*: Input/output error$")
+"""FFmpeg writes to us alone, so that only its input can fail so."""
 _STREAM_TAG = re.compile(r"\[[va]ist#0:(\d+)")
 
 
@@ -35,6 +37,8 @@ class DecodeLog:
         self._errors: dict[int, int] = {}
         self._decoded: dict[int, int] = {}
         self.house_frames: int | None = None
+        self.read_failure: str | None = None
+        """FFmpeg's words when the file could not be read any further: the disk's fault, not the clip's."""
 
     def feed(self, line: str) -> None:
         """Take one line of FFmpeg's stderr."""
@@ -47,6 +51,8 @@ class DecodeLog:
             self._decoded[int(match[1])] = int(match[3])
         elif match := _RATE_FILTER.search(line):
             self.house_frames = int(match[2])
+        elif _READ_FAILED.search(line):
+            self.read_failure = "the file could not be read to its end: Input/output error"
 
     def _count(self, index: str | None) -> None:
         if index is not None:

@@ -7,7 +7,7 @@ Rule: a fault is for one channel; `row` proves that the others saw nothing of it
 | calm | 0 | rtmp, hls | the neighbour on another host |
 | side | 1 | hls | the neighbour on the same host |
 | air  | 1 | rtmp, hls | hit by faults of processes and outputs |
-| hit  | 1 | hls | hit by faults of lists, clips and files; its media lie behind a disk that can fall ill |
+| hit  | 1 | rtmp, hls | hit by faults of lists, clips and files; airs short clips of its own |
 """
 
 import contextlib
@@ -25,11 +25,12 @@ from nginx_origin import NginxOrigin, wait_until
 from running import RunningDaemon
 from seen import CLIP_FRAMES, CLIPS, Seen, first_number, look
 
-PUSHED = ("calm", "air")
+PUSHED = ("calm", "air", "hit")
 CHANNELS = ("calm", "side", "air", "hit")
 HOST_OF = {"calm": 0, "side": 1, "air": 1, "hit": 1}
 POLL_S = 0.2
 AFTER_SEGMENTS = 2
+SHORT_FRAMES, SHORTS = 25, 5
 LATENESS_LIMIT_MS = 500.0
 """Generous: the figure is what counts, and a machine that runs other things as well must not fail the suite."""
 
@@ -49,6 +50,7 @@ class Stage:
 
     def __init__(self, folder: Path, origin: NginxOrigin, media: Path) -> None:
         self.folder, self.origin, self.media = folder, origin, media
+        media.mkdir()
         self.daemon = RunningDaemon(folder / "daemon", {name: self._channel(name) for name in CHANNELS})
         self.daemon.config["hosts"] = 2
         self.daemon.config["media_roots"] = [str(folder), str(media)]
@@ -59,13 +61,14 @@ class Stage:
         return {"playlist": str(self.playlist(name)), "outputs": [{"hls": {"segment_seconds": 1, "window": 6}}, *rtmp]}
 
     def playlist(self, channel: str) -> Path:
-        """A channel's list."""
-        return self.folder / f"{channel}.txt"
+        """A channel's list; YAML, which text with a path in each line is not, where hostile lists are tried."""
+        return self.folder / (f"{channel}.yaml" if channel == "hit" else f"{channel}.txt")
 
     def write_list(self, channel: str, clips: Sequence[Path | str]) -> None:
         """Put a list in place, whole."""
         temporary = self.folder / f".{channel}.part"
-        temporary.write_text("".join(f"{clip}\n" for clip in clips))
+        mark = "- " if channel == "hit" else ""
+        temporary.write_text("".join(f"{mark}{clip}\n" for clip in clips) or "[]\n")
         temporary.replace(self.playlist(channel))
 
     @property
@@ -73,17 +76,37 @@ class Stage:
         """The numbered clips."""
         return [self.folder / f"loop{clip}.mp4" for clip in range(CLIPS)]
 
+    @property
+    def shorts(self) -> list[Path]:
+        """The clips of a second that `hit` airs."""
+        return [self.media / f"short{clip}.mp4" for clip in range(SHORTS)]
+
+    def restore(self) -> None:
+        """Bring the short clips and their list back, and wait until they air."""
+        for clip, path in enumerate(self.shorts):
+            if not path.exists():
+                numbered_clip(path, frames=SHORT_FRAMES, base=first_short(clip), size=(320, 180))
+        self.write_list("hit", self.shorts)
+        if self.daemon.process is not None:
+            self.daemon.wait_for("hit", self._airs_shorts, what="the short clips to air again", timeout_s=60)
+
+    def _airs_shorts(self, channel: dict[str, Any]) -> bool:
+        if not is_steady(channel) or channel["edit_error"] is not None:
+            return False
+        return {each["path"] for each in (channel["now"], *channel["next"])} <= {str(path) for path in self.shorts}
+
     def open(self) -> None:
         """Make the clips, start everything, and wait until every viewer has seen something of the loop."""
         for clip, path in enumerate(self.loop):
             numbered_clip(path, frames=CLIP_FRAMES, base=first_number(clip), size=(320, 180))
         for channel in CHANNELS:
             self.write_list(channel, self.loop)
+        self.restore()
         self.origin.start()
         self.daemon.start()
         for channel in CHANNELS:
             self._watch(channel, self.daemon.hls_url(channel))
-        for channel in PUSHED:
+        for channel in ("calm", "air"):
             self._watch(f"{channel}@nginx", self.origin.hls_url(channel))
         for channel in CHANNELS:
             self.daemon.wait_for(channel, lambda found: is_steady(found), what=f"{channel} to be on air with all clips ready", timeout_s=60)
@@ -128,7 +151,10 @@ class Stage:
         hosts = {HOST_OF[name] for name in neighbours}
         before = {host: lateness_counts(self.metrics(), host) for host in hosts}
         underruns = self.underruns(neighbours)
-        yield row
+        try:
+            yield row
+        finally:
+            self.restore()
         self.wait_for_news(neighbours)
         row.measured["neighbours_late_p99_ms"] = max(p99_ms(before[host], lateness_counts(self.metrics(), host)) for host in hosts)
         complaints = {name: self.look(name, row.since[name]).complaints() for name in neighbours}
@@ -158,6 +184,11 @@ class Stage:
         """Pid of a channel's egress FFmpeg, once it is up."""
         wait_until(lambda: self.output(channel)["state"] == "up", what=f"the push of {channel} to be up", timeout_s=40)
         return int(self.output(channel)["pid"])
+
+
+def first_short(clip: int) -> int:
+    """The number of a short clip's first picture."""
+    return 100_000 + 1000 * clip
 
 
 def is_steady(channel: dict[str, Any]) -> bool:
