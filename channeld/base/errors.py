@@ -68,6 +68,10 @@ class ChildExited(ProcessError):
         self.name, self.status, self.stderr_tail = name, status, stderr_tail
 
 
+class ChildKilled(ChildExited):
+    """A signal ended a child, perhaps by the kernel's choice: tried once more."""
+
+
 class ChildStalled(ProcessError):
     """A child lives but makes no progress: kill and restart."""
 

@@ -13,8 +13,9 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Generator
+from typing import TypeVar
 
-from channeld.base.errors import ChildExited, ChildStalled, ProcessError, SpawnError
+from channeld.base.errors import ChildExited, ChildKilled, ChildStalled, ProcessError, SpawnError
 from channeld.process.confine import Limits, clean_environment, confined
 
 CHUNK_BYTES = 256 * 1024
@@ -26,6 +27,7 @@ WRITTEN_FILE_BYTES = 64 * 1024
 LIMITS = Limits(address_space_bytes=8 << 30, file_size_bytes=WRITTEN_FILE_BYTES, processes=8192, open_files=256, cpu_s=48 * 3600)
 NICE = 10
 
+T = TypeVar("T")
 Stop = Callable[[], bool]
 LineSink = Callable[[str], None]
 
@@ -68,6 +70,13 @@ class _Lines:
             self._sink(text)
 
 
+def twice(work: Callable[[], T]) -> T:
+    """Work that a child does, done once more when a signal ended the child. Raises what the second attempt raises."""
+    with contextlib.suppress(ChildKilled):
+        return work()
+    return work()
+
+
 def stream(
     argv: list[str],
     *,
@@ -80,7 +89,7 @@ def stream(
     """Run a child and give out its stdout in chunks; close the generator to kill it. `stdin`: a descriptor, else it reads nothing.
 
     Raises SpawnError, ChildStalled after `stall_s` without output (or `deadline_s` in all), ChildStopped, and ChildExited
-    unless it ends with status 0 (a signal is a negative status).
+    unless it ends with status 0; of a signal, a negative status, ChildKilled.
     """
     child = _spawn(argv, stdin)
     lines = _Lines(on_line)
@@ -89,7 +98,7 @@ def stream(
         status = child.wait(timeout=stall_s)
         lines.close()
         if status:
-            raise ChildExited(os.path.basename(argv[0]), status, "\n".join(lines.tail))  # noqa: PTH119
+            raise (ChildKilled if status < 0 else ChildExited)(os.path.basename(argv[0]), status, "\n".join(lines.tail))  # noqa: PTH119
     except subprocess.TimeoutExpired as error:
         raise ChildStalled(argv[0], stall_s) from error
     finally:

@@ -57,15 +57,25 @@ def measure_ends(source: Path, facts: MediaFacts, *, tools: Tools, timeout_s: fl
     start_s = max(0.0, (facts.duration_s or 0.0) - TAIL_S)
     indexes = [track.index for track in tracks]
     try:
-        ends = _listing(source, indexes, start_s, tools, timeout_s)
+        ends = child.twice(lambda: _listing(source, indexes, start_s, tools, timeout_s))
         if start_s and (not ends or (facts.video is not None and 0 not in ends)):
             ends = {**_listing(source, indexes, 0.0, tools, timeout_s), **ends}
     except ProcessError as error:
-        return replace(facts, warnings=(*facts.warnings, f"the tracks' ends could not be read ({error})"))
+        return _as_declared(facts, f"the tracks' ends could not be read ({error})")
     spans = [_ended(track.span, ends.get(number), facts.start_s) for number, track in enumerate(tracks)]
     audio = tuple(replace(track, span=span) for track, span in zip(facts.audio, spans[len(tracks) - len(facts.audio) :], strict=True))
     video = replace(facts.video, span=spans[0]) if facts.video is not None else None
     return replace(facts, video=video, audio=audio)
+
+
+def _as_declared(facts: MediaFacts, warning: str) -> MediaFacts:
+    def end(span: Span) -> Span:
+        declared_s = span.declared_s if span.declared_s is not None else facts.duration_s
+        return span if declared_s is None else replace(span, end_s=span.start_s + declared_s)
+
+    video = replace(facts.video, span=end(facts.video.span)) if facts.video is not None else None
+    audio = tuple(replace(track, span=end(track.span)) for track in facts.audio)
+    return replace(facts, video=video, audio=audio, warnings=(*facts.warnings, warning))
 
 
 def _ended(span: Span, end_s: float | None, start_s: float) -> Span:

@@ -1,7 +1,8 @@
 """One run of FFmpeg into the cache: its stream checked, cut into blocks, written as it grows, committed when it is whole.
 
-Rule: what does not pass the conformer or the judge is removed; a child is never left behind. A child that a signal ended, or that made no
-progress, is run a second time, as it may have been the machine's fault; all other endings stand. Blocking; used by one prepare job at a time.
+Rule: what does not pass the conformer or the judge is removed; a child is never left behind. A child that a signal ended, or that made
+no progress, is run a second time, as it may have been the machine's fault; all other endings stand. Blocking; used by one prepare job at
+a time.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from channeld.base.errors import ChildExited, ChildStalled, PrepareError, ProcessError, StreamError
+from channeld.base.errors import ChildExited, ChildKilled, ChildStalled, PrepareError, StreamError
 from channeld.media import child
 from channeld.media.cache import ClipCache
 from channeld.media.clip import PreparedClip
@@ -75,16 +76,12 @@ def run_job(
 
     Raises PrepareError when the clip is to be refused; ChildStopped, ChildStalled, SpawnError, OSError when it is not the clip's fault.
     """
-    with contextlib.suppress(ChildStalled, _Killed):
+    with contextlib.suppress(ChildStalled, ChildKilled):
         return _attempt(job, cache, reference, judge, on_block, should_stop)
     try:
         return _attempt(job, cache, reference, judge, on_block, should_stop)
-    except _Killed as error:
-        raise PrepareError(f"{error}, twice") from error
-
-
-class _Killed(ProcessError):
-    """A signal ended FFmpeg."""
+    except ChildKilled as error:
+        raise PrepareError(f"FFmpeg was ended by signal {-error.status}, twice") from error
 
 
 def make_reference(job: Job, cache: ClipCache) -> tuple[PreparedClip, Reference]:
@@ -104,9 +101,7 @@ def _attempt(
     except (StreamError, ChildExited, PrepareError) as error:
         if work.log.read_failure is not None:
             raise OSError(errno.EIO, work.log.read_failure) from error
-        if isinstance(error, ChildExited) and error.status < 0:
-            raise _Killed(f"FFmpeg was ended by signal {-error.status}") from error
-        if isinstance(error, ChildExited):
+        if isinstance(error, ChildExited) and not isinstance(error, ChildKilled):
             raise PrepareError(_last_words(error)) from error
         if isinstance(error, StreamError):
             raise PrepareError(f"not conformed: {error}") from error
@@ -132,7 +127,9 @@ class _Work:
         part = self._cache.part(job.key, header)
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(part.abort)
-            with contextlib.closing(child.stream(job.argv, on_line=self._take_line, stall_s=job.stall_s, should_stop=should_stop)) as chunks:
+            with contextlib.closing(
+                child.stream(job.argv, on_line=self._take_line, stall_s=job.stall_s, should_stop=should_stop)
+            ) as chunks:
                 for chunk in chunks:
                     for block in self.conformer.feed(chunk):
                         self._keep(part, block)

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from channeld.base.errors import ChildExited
+from channeld.base.errors import ChildExited, ChildKilled
 from channeld.media import child
 from channeld.media.facts import AudioFacts
 from channeld.media.ffmpeg_args import Sound, measure_args
@@ -82,6 +82,10 @@ def _energy_mean(levels: list[float]) -> float:
 
 
 def _hear(source: Path, audio: AudioFacts, plan: Plan, length_s: float, tools: Tools, should_stop: child.Stop) -> Loudness:
+    return child.twice(lambda: _hear_once(source, audio, plan, length_s, tools, should_stop))
+
+
+def _hear_once(source: Path, audio: AudioFacts, plan: Plan, length_s: float, tools: Tools, should_stop: child.Stop) -> Loudness:
     found = {"lufs": SILENCE_LUFS, "peak": -120.0}
 
     def take(line: str) -> None:
@@ -93,9 +97,14 @@ def _hear(source: Path, audio: AudioFacts, plan: Plan, length_s: float, tools: T
     argv = measure_args(source, audio, plan, length_s, tools)
     alive = child.stream(argv, on_line=take, stall_s=STALL_S, should_stop=should_stop)
     # An exit status here means that no sample decoded: silence to us, and prepare judges it.
-    with contextlib.suppress(ChildExited), contextlib.closing(alive):
-        for _ in alive:
-            pass
+    try:
+        with contextlib.closing(alive):
+            for _ in alive:
+                pass
+    except ChildKilled:
+        raise
+    except ChildExited:
+        pass
     return Loudness(found["lufs"], found["peak"])
 
 

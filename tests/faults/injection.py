@@ -193,17 +193,17 @@ def processes_with(*words: str) -> list[psutil.Process]:
 
 
 def ffmpeg_of(path: Path, *, timeout_s: float = 20.0) -> psutil.Process:
-    """The FFmpeg that prepares a file, once it runs."""
+    """The FFmpeg that conforms a file, once it runs; not one that only looks at it."""
     found: list[psutil.Process] = []
 
     def look() -> bool:
-        found[:] = [each for each in processes_with(str(path), "pipe:1") if each.name() == "ffmpeg"]
+        found[:] = [each for each in processes_with(str(path), "libx264") if each.name() == "ffmpeg"]
         return bool(found)
 
     deadline = time.monotonic() + timeout_s
     while not look():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"no FFmpeg prepares {path}")
+            raise TimeoutError(f"no FFmpeg conforms {path}")
         time.sleep(0.01)
     return found[0]
 
