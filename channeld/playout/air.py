@@ -35,7 +35,7 @@ RESUME_WAIT_S = 1.0
 Report = Callable[..., None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Filler:
     """What airs when nothing else can: all of it in memory, and the path by which another host knows it again."""
 

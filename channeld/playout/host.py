@@ -8,7 +8,7 @@ owner of | made by | closed by
 rings | start of a channel | the feeder, when the channel is dropped
 FIFO fds, heads sockets | messages (SCM_RIGHTS) | the feeder
 look-ahead files | disk readers | disk readers
-threads playout, feeder, reporter, lookahead:* | Host | Host.close
+threads playout, feeder, opener, reporter, lookahead:* | Host | Host.close
 """
 
 import argparse
@@ -19,6 +19,7 @@ import socket
 import sys
 import threading
 import time
+import weakref
 from typing import Any
 
 import structlog
@@ -31,7 +32,7 @@ from channeld.bus.ring import RingWriter
 from channeld.playout.air import Air
 from channeld.playout.feeder import Feeder
 from channeld.playout.lookahead import ClipSource, DiskReaders
-from channeld.playout.opening import Opening, sources_of
+from channeld.playout.opening import Opener, Opening, sources_of
 from channeld.playout.reporter import Reporter
 from channeld.playout.schedule import Schedule
 from channeld.telemetry.log import configure, set_level
@@ -42,11 +43,15 @@ PARTS = ("base", "telemetry", "ts", "bus", "playout")
 PROGRESS_S = 1.0
 FIRST_CLIP_WAIT_S = 1.0
 LAST_REPORTS_S = 2.0
+OPENER_S = 0.5
 LEAD_S = 2.0
 LEAD_POLL_S = 0.02
 """A lead is answered when it is reached and written, or after LEAD_S; looked at every LEAD_POLL_S."""
 NICE = -10
 """Over everything else of the daemon: control 0, egress 5, prepare 10."""
+
+LIFE = ("start", "stop", "feed", "unfeed")
+"""Messages that must not overtake a start of their channel."""
 
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 """What reading a message that is not what it should be can raise; the message is dropped, the air goes on."""
@@ -59,12 +64,12 @@ class Host:
 
     def __init__(self, wire: Wire, *, has_test_hooks: bool = False) -> None:
         self._wire = wire
-        self._clock = SystemClock()
         self._version = edition(PARTS)
         self._reporter = Reporter(wire, self._sent)
         self._feeder = Feeder(self._send)
-        self._readers = DiskReaders()
-        self._schedule = Schedule(self._clock, self._released, self._crashed, self._late)
+        self._opener = Opener()
+        self._opening = Opening(SystemClock(), DiskReaders(), self._send, weakref.WeakValueDictionary())
+        self._schedule = Schedule(self._opening.clock, self._released, self._crashed, self._late)
         self._rings: dict[str, RingWriter] = {}
         self._lead_until_ns: int | None = None
         self._has_test_hooks = has_test_hooks
@@ -75,13 +80,16 @@ class Host:
         self._reporter.start()
         self._feeder.start()
         self._schedule.start()
+        self._opener.start()
         gc.freeze()  # what is here stays: collections need not look at it again
-        next_progress_ns = self._clock.monotonic_ns()
+        next_progress_ns = self._opening.clock.monotonic_ns()
         while not self._is_stopping:
-            wait_s = (next_progress_ns - self._clock.monotonic_ns()) / NS_PER_SECOND
+            wait_s = (next_progress_ns - self._opening.clock.monotonic_ns()) / NS_PER_SECOND
             if wait_s <= 0:
                 next_progress_ns += int(PROGRESS_S * NS_PER_SECOND)
                 self._send_progress()
+                if not self._opener.alive:
+                    raise RuntimeError("the opener's thread is gone: its traceback stands above")
                 continue
             try:
                 message = self._wire.receive(min(wait_s, LEAD_POLL_S) if self._is_leading() else wait_s)
@@ -101,15 +109,30 @@ class Host:
 
     def close(self) -> None:
         """End all threads; rings end with the process."""
+        try:
+            self._opener.close(OPENER_S)
+        except RuntimeError:
+            log.warning("opening_abandoned")  # a disk does not answer; the thread ends with the process
         self._schedule.close()
         self._feeder.close()
-        self._readers.close()
+        self._opening.readers.close()
         try:
             self._reporter.close(LAST_REPORTS_S)
         except RuntimeError:
             log.warning("reports_dropped")  # control does not read; the thread ends with the process
 
     def _take(self, message: Message) -> None:
+        """Have a message done: starts, which read a disk, and what follows them for the same channel, by the opener."""
+        if message.kind == "quit":
+            self._is_stopping = True
+            return
+        channel = str(message.values.get("channel"))
+        if message.kind == "start" or (message.kind in LIFE and self._opener.is_busy_with(channel)):
+            self._opener.put(channel, lambda: self._do(message))
+        else:
+            self._do(message)
+
+    def _do(self, message: Message) -> None:
         handlers = {
             "start": self._start,
             "plan": self._plan,
@@ -121,11 +144,7 @@ class Host:
             "sync": self._sync,
             "lead": self._lead,
             "hang": self._hang,
-            "log": _set_log_level,
         }
-        if message.kind == "quit":
-            self._is_stopping = True
-            return
         handler = handlers.get(str(message.kind))
         if handler is None:
             log.warning("message_unknown", kind=message.kind)
@@ -153,10 +172,9 @@ class Host:
         if channel in self._rings:
             log.warning("channel_already_on_air", channel=channel)
             return
-        opening = Opening(self._clock, self._readers, self._send)
         try:
             sources = sources_of(values)
-            air = opening.adopted(channel, values, _only(fds)) if is_adopting else opening.new(channel, values)
+            air = self._opening.adopted(channel, values, _only(fds)) if is_adopting else self._opening.new(channel, values)
             self._rings[channel] = air.ring
             if is_adopting:
                 self._send("present", **air.present())
@@ -181,10 +199,10 @@ class Host:
 
     def _load_first(self, air: Air, sources: list[ClipSource]) -> None:
         """Wait a moment for what the first burst airs: a channel whose clips are prepared begins with them, not with its filler."""
-        air.accept_plan(0, sources, now_ns=self._clock.monotonic_ns())
+        air.accept_plan(0, sources, now_ns=self._opening.clock.monotonic_ns())
         wanted = air.burst_frames
-        deadline_ns = self._clock.monotonic_ns() + int(FIRST_CLIP_WAIT_S * NS_PER_SECOND)
-        while sources and air.frames_in_memory() < wanted and self._clock.monotonic_ns() < deadline_ns:
+        deadline_ns = self._opening.clock.monotonic_ns() + int(FIRST_CLIP_WAIT_S * NS_PER_SECOND)
+        while sources and air.frames_in_memory() < wanted and self._opening.clock.monotonic_ns() < deadline_ns:
             time.sleep(0.01)
 
     def _sync(self, _values: dict[str, Any], _: tuple[int, ...]) -> None:
@@ -200,14 +218,14 @@ class Host:
         # Set here, not by the heap thread: what is asked for must be known before it is looked whether it is reached.
         self._schedule.lead_ns = max(0, int(float(values["seconds"]) * NS_PER_SECOND))
         self._schedule.wake()
-        self._lead_until_ns = self._clock.monotonic_ns() + int(LEAD_S * NS_PER_SECOND)
+        self._lead_until_ns = self._opening.clock.monotonic_ns() + int(LEAD_S * NS_PER_SECOND)
 
     def _is_leading(self) -> bool:
         """A lead is asked for and not reached yet; tells it once it is."""
         if self._lead_until_ns is None:
             return False
         is_written = self._schedule.is_ahead and not any(feed["behind"] for feed in self._feeder.figures())
-        if is_written or self._clock.monotonic_ns() >= self._lead_until_ns:
+        if is_written or self._opening.clock.monotonic_ns() >= self._lead_until_ns:
             self._lead_until_ns = None
             self._send("led", is_written=is_written)
         return self._lead_until_ns is not None
@@ -228,7 +246,7 @@ class Host:
 
     def _plan(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
         after, sources = int(values["after"]), sources_of(values)
-        self._schedule.tell(str(values["channel"]), lambda air: air.accept_plan(after, sources, now_ns=self._clock.monotonic_ns()))
+        self._schedule.tell(str(values["channel"]), lambda air: air.accept_plan(after, sources, now_ns=self._opening.clock.monotonic_ns()))
 
     def _skip(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
         self._schedule.tell(str(values["channel"]), Air.skip)

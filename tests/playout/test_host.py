@@ -231,6 +231,26 @@ def test_a_disk_that_never_answers_never_stops_the_air(host: HostProcess, second
     ring.close()
 
 
+def test_a_start_that_waits_for_a_disk_holds_up_no_other_channel(host: HostProcess, second_clip, until: Until, tmp_path: Path) -> None:
+    """Its filler is a FIFO that nobody writes; what is said of that channel meanwhile waits its turn."""
+    ring = host.on_air("one")
+    host.await_message("started", channel="one")
+    os.mkfifo(tmp_path / "c.ts")
+    (tmp_path / "c.idx").write_bytes(second_clip.idx_path.read_bytes())
+    host.start("stalled", filler={"ts": str(tmp_path / "c.ts"), "idx": str(tmp_path / "c.idx")})
+    host.wire.send("stop", channel="stalled")
+    host.wire.send("plan", channel="one", after=1, sources=[entry_of(second_clip, "a")])
+    host.await_message("started", airing="a")
+    host.await_message("progress")
+    goes_on(ring, until)
+    host.wire.send("stop", channel="one")
+    host.await_message("stopped", channel="one")
+    os.close(os.open(tmp_path / "c.ts", os.O_RDWR))
+    failed = host.await_message("start_failed", channel="stalled").values
+    assert not failed["adopt"] and "filler cannot be read" in failed["error"]
+    ring.close()
+
+
 @pytest.mark.parametrize("way", ["quit", "end of file", "SIGTERM"])
 def test_the_host_ends_cleanly(host: HostProcess, way: str) -> None:
     host.on_air("one").close()

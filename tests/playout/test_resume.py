@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import pytest
 from clips import read_numbers
@@ -63,7 +64,7 @@ class Programme:
         """As the host does it."""
         filler = self.prepared.filler()
         values = {"filler": {"ts": str(filler.ts_path), "idx": str(filler.idx_path)}, "sources": [], "fingerprint": FINGERPRINT}
-        return Opening(SystemClock(), readers, silent).adopted("one", values | more, fd)
+        return Opening(SystemClock(), readers, silent, WeakValueDictionary()).adopted("one", values | more, fd)
 
     def play(self, air: Air, readers: CountingReaders, slices: int) -> None:
         """Release as fast as the disk allows, up to a number of slices in the ring."""
