@@ -22,6 +22,7 @@ class LineKind(Enum):
     NAME_UNKNOWN = "name unknown"
     AUTH_FAILED = "authentication failed"
     ALREADY_PUBLISHING = "already publishing"
+    CERTIFICATE_REFUSED = "certificate not trusted"
     SERVER_REFUSED = "refused by the server"
     BROKEN_PIPE = "broken pipe"
     IO_ERROR = "input/output error"
@@ -36,6 +37,7 @@ CONNECTION_TROUBLE = frozenset(
     {
         *(LineKind.CONNECTION_REFUSED, LineKind.TIMED_OUT, LineKind.UNREACHABLE, LineKind.NAME_UNKNOWN, LineKind.AUTH_FAILED),
         *(LineKind.ALREADY_PUBLISHING, LineKind.SERVER_REFUSED, LineKind.BROKEN_PIPE, LineKind.IO_ERROR),
+        LineKind.CERTIFICATE_REFUSED,
     }
 )
 """Kinds that say that an output's target does not take the stream."""
@@ -64,6 +66,7 @@ _TABLE: tuple[tuple[re.Pattern[str], LineKind], ...] = tuple(
             r"Already publishing|Publish\.BadName|stream is already|already being published|Stream already exists",
             LineKind.ALREADY_PUBLISHING,
         ),
+        (r"peer certificate|certificate('s owner does not match| verify failed)", LineKind.CERTIFICATE_REFUSED),
         (r"\b40[13]\b|Unauthori[sz]ed|authentication|authmod|access denied|auth(orization)? failed|forbidden", LineKind.AUTH_FAILED),
         (r"Connection refused", LineKind.CONNECTION_REFUSED),
         (r"timed out|rw_timeout", LineKind.TIMED_OUT),

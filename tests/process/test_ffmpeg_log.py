@@ -20,6 +20,14 @@ SEEN = [
     ("[rtmp @ 0x7f2930000f00] [error] Server error: authentication failed.", LineKind.AUTH_FAILED),
     ("[rtmp @ 0x7f2930000f00] [error] Server error: application not found", LineKind.SERVER_REFUSED),
     ("[fifo @ 0x55f4] [error] Error opening rtmp://127.0.0.1:21935/nosuch/a: Input/output error", LineKind.IO_ERROR),
+    (
+        "[tls @ 0x7f0c] [error] Unable to verify peer certificate: The certificate is NOT trusted. The certificate issuer is unknown. ",
+        LineKind.CERTIFICATE_REFUSED,
+    ),
+    (
+        "[tls @ 0x7f0c] [error] The certificate's owner does not match hostname 127.0.0.1",
+        LineKind.CERTIFICATE_REFUSED,
+    ),
     ("[fifo @ 0x55d1dbaf69c0] [warning] FIFO queue full", LineKind.QUEUE_FULL),
     ("[mpegts @ 0x55d1dbabf500] [warning] PES packet size mismatch", LineKind.CORRUPT),
     ("[mpegts @ 0x55d1dbabf500] [warning] Packet corrupt (stream = 1, dts = 1011840).", LineKind.CORRUPT),
