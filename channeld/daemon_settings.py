@@ -68,7 +68,7 @@ def channel_settings(config: Config, spec: ChannelSpec, before: ChannelSettings 
 
 def _target(channel: str, output: OutputSpec, base: str) -> Target:
     if isinstance(output, RtmpSpec):
-        return RtmpTarget(output.name, output.url, output.shown_url, output.enabled, output.control)
+        return RtmpTarget(output.name, output.url, output.shown_url, output.enabled, output.control, output.tls_verify, output.ca_file)
     if isinstance(output, HlsSpec):
         url = f"{base}/hls/{channel}/index.m3u8"
         return ServedTarget(output.name, "hls", url, output.enabled, output.segment_s, output.window)

@@ -73,6 +73,8 @@ class OutputSet:
             on_state=self._on_change,
             ffmpeg=self._means.ffmpeg,
             control=target.control,
+            tls_verify=target.tls_verify,
+            ca_file=target.ca_file,
         )
         self._pushes[target.name] = push
         push.start()

@@ -12,7 +12,8 @@ from channeld.playlist.locate import PathRules
 class RtmpTarget:
     """A push. `url` may hold a stream key and stays out of the repr; `shown_url` is fit for people.
 
-    `control` is the address of nginx-rtmp's control page, where there is one.
+    `control` is the address of nginx-rtmp's control page, where there is one. `tls_verify` and `ca_file`: how an rtmps server
+    proves who it is.
     """
 
     name: str
@@ -20,6 +21,8 @@ class RtmpTarget:
     shown_url: str
     enabled: bool = True
     control: str | None = field(default=None, repr=False)
+    tls_verify: bool = True
+    ca_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from channeld.outputs.push_drop import PublisherDrop
 from channeld.outputs.push_health import PushCondition, PushState
 from channeld.outputs.push_inbox import Inbox, Order
 from channeld.outputs.push_plan import OnWriter, PushPorts, PushTiming, make_plan
+from channeld.outputs.push_target import PushTarget
 from channeld.process.backoff import Backoff
 from channeld.process.ffmpeg_log import FFmpegLine
 from channeld.process.holding import Holding
@@ -36,6 +37,7 @@ class PushOutput(Worker):
     `on_state` gets every change. Both are called in the push's thread. Raises OutputError for a URL that is not RTMP.
     `adopt` goes on with the FFmpeg that an earlier control left, if it is the one that would be started; its feeder is
     taken to go on too, until `refeed`. `control` is the address of nginx-rtmp's control page, to free a name that is taken.
+    `tls_verify` and `ca_file` are PushTarget's.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class PushOutput(Worker):
         ffmpeg: str = "ffmpeg",
         adopt: bool = False,
         control: str | None = None,
+        tls_verify: bool = True,
+        ca_file: Path | None = None,
     ) -> None:
         super().__init__(f"push:{channel}/{name}")
         if "/" in name or "/" in channel:
             raise OutputError(f"{channel}, {name}: a slash in a name would leave the runtime folder")
-        self._plan = make_plan(channel, name, url, runtime_dir=runtime_dir, ffmpeg=ffmpeg, timing=timing)
+        self._plan = make_plan(channel, name, PushTarget(url, tls_verify, ca_file), runtime_dir=runtime_dir, ffmpeg=ffmpeg, timing=timing)
         self._ports = PushPorts(holder, Inbox(), clock or SystemClock(), on_writer)
         self._on_state, self._adopts = on_state, adopt
         self._attempt = PushAttempt(self._plan, self._ports, self._plan.slots[0])

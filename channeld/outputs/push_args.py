@@ -4,14 +4,11 @@ Rule: sans-I/O; every option here was tried, and says why it stands (FFmpeg 5.1)
 """
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from channeld.base.errors import OutputError
+from channeld.outputs.push_target import TargetOptions
 
 QUEUE_PACKETS = 1000
 """Packets kept while the target is away: about 10 s of 50 frames per second and 47 audio frames per second."""
-
-RW_TIMEOUT_US = 5_000_000
 
 # The block of `-progress`. On stderr, which the holder reads whatever becomes of control: a pipe of its own would fill
 # up and stop FFmpeg.
@@ -20,7 +17,6 @@ PROGRESS_DROPPED = (
     *("frame=", "fps=", "stream_", "bitrate=", "total_size=", "out_time_ms=", "out_time="),
     *("dup_frames=", "drop_frames=", "speed=", "progress="),
 )
-_PROTOCOLS = {"rtmp": "rtmp,tcp", "rtmps": "rtmps,tls,tcp"}
 
 # Fed in real time, FFmpeg needs 6.2 s to its first byte without these three and 1.2 s with them.
 _SHORT_PROBE = ("-analyzeduration", "300000", "-probesize", "500000", "-fpsprobesize", "0")
@@ -31,24 +27,13 @@ _COPY = ("-map", "0:v", "-map", "0:a", "-c", "copy", "-tag:v", "7", "-tag:a", "1
 _RECOVERY = ("-attempt_recovery", "1", "-recover_any_error", "1", "-recovery_wait_time", "0.5", "-restart_with_keyframe", "1")
 
 
-def protocols(url: str) -> str:
-    """The protocols that a publish URL needs, for FFmpeg's whitelist. Raises OutputError for another scheme."""
-    scheme = urlsplit(url).scheme.lower()
-    if scheme not in _PROTOCOLS:
-        raise OutputError(f"a push goes to rtmp:// or rtmps://, not to {scheme or 'a URL without a scheme'}")
-    return _PROTOCOLS[scheme]
-
-
-def push_arguments(fifo: Path, url: str, *, ffmpeg: str = "ffmpeg", queue_packets: int = QUEUE_PACKETS) -> tuple[str, ...]:
-    """The whole argument list. Progress comes with the lines of stderr, once a second. Raises OutputError for a wrong scheme."""
-    # The fifo muxer hands these to the FLV muxer and its connection. The whitelist must go this way:
-    # as an output option it stays with the fifo muxer and restricts nothing.
-    flv = f"flvflags=no_duration_filesize:rw_timeout={RW_TIMEOUT_US}:protocol_whitelist={protocols(url)}"
+def push_arguments(fifo: Path, target: TargetOptions, *, ffmpeg: str = "ffmpeg", queue_packets: int = QUEUE_PACKETS) -> tuple[str, ...]:
+    """The whole argument list; the target's preset belongs on stdin. Progress comes with the lines of stderr, once a second."""
     return (
         *(ffmpeg, "-hide_banner", "-nostdin", "-nostats"),
         # `verbose` is the least that tells that a connection was lost or made; debug would write the stream key.
         *("-loglevel", "level+verbose", *_SHORT_PROBE, *_INPUT_LISTS),
         *("-f", "mpegts", "-i", f"file:{fifo}", *_COPY, "-progress", "pipe:2", "-stats_period", "1"),
         *("-f", "fifo", "-fifo_format", "flv", *_RECOVERY),
-        *("-queue_size", str(queue_packets), "-drop_pkts_on_overflow", "1", "-format_opts", flv, url),
+        *("-queue_size", str(queue_packets), "-drop_pkts_on_overflow", "1", *target.arguments),
     )

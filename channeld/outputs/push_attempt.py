@@ -20,6 +20,7 @@ from channeld.outputs.push_args import PROGRESS_DROPPED, PROGRESS_TOLD
 from channeld.outputs.push_health import Delivery
 from channeld.outputs.push_inbox import Order
 from channeld.outputs.push_plan import PushPlan, PushPorts, Slot
+from channeld.outputs.push_target import handed
 from channeld.process.child import ChildSpec
 from channeld.process.confine import Limits
 from channeld.process.ffmpeg_log import FFmpegLine, parse_line
@@ -31,8 +32,8 @@ _RECYCLE_AGAIN_S = 60.0
 _OFFER_S = 5.0
 """How often a write end is offered again while nothing comes through it."""
 
-# Copying needs little: no file is ever written, and the address space is a fence against a runaway.
-_LIMITS = Limits(address_space_bytes=2 << 30, file_size_bytes=0, open_files=64)
+# Copying needs little: no file is ever written, and the rest are fences against a runaway. 20 days cost some hours of CPU.
+_LIMITS = Limits(address_space_bytes=2 << 30, file_size_bytes=0, processes=8192, open_files=64, cpu_s=5 * 86_400)
 _NICE = 5  # below the playout host, above prepare
 
 
@@ -74,16 +75,22 @@ class PushAttempt:
         """Start FFmpeg and open its FIFO, unless told to end meanwhile. Raises SpawnError, ProcessError or OSError."""
         fifo = Fifo.create(self.slot.fifo)
         self._stack.callback(fifo.remove)
+        preset = None if self.slot.preset is None else handed(self.slot.preset)
         spec = ChildSpec(
             self.slot.label,
             self.slot.arguments,
             limits=_LIMITS,
             nice=_NICE,
+            stdin=preset,
             told_only=PROGRESS_TOLD,
             dropped=PROGRESS_DROPPED,
             digest=self.slot.digest,
         )
-        child = self._child = self._ports.holder.spawn(spec, on_line=self._post_line, on_exit=self._post_exit)
+        try:
+            child = self._child = self._ports.holder.spawn(spec, on_line=self._post_line, on_exit=self._post_exit)
+        finally:
+            if preset is not None:
+                os.close(preset)
         self._stack.callback(self._end, child)
         self.pid = child.pid
         self._fd = fifo.open_writer(self._timing.open_s, lambda: should_end() or child.poll() is not None)

@@ -14,6 +14,7 @@ from pathlib import Path
 from channeld.base.clock import Clock
 from channeld.outputs.push_args import push_arguments
 from channeld.outputs.push_inbox import Inbox
+from channeld.outputs.push_target import PushTarget, target_options
 from channeld.process.holding import Held, Holding
 
 OnWriter = Callable[[int | None, bool], None]
@@ -45,12 +46,13 @@ class PushTiming:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One of a push's two places. `label` names the child and, in the holder, its spare write end."""
+    """One of a push's two places. `label` names the child and, in the holder, its spare write end; `preset` is for FFmpeg's stdin."""
 
     number: int
     label: str
     fifo: Path
     arguments: tuple[str, ...] = field(repr=False)
+    preset: bytes | None = field(repr=False)
     digest: str
 
 
@@ -72,14 +74,14 @@ class PushPorts:
     on_writer: OnWriter
 
 
-def make_plan(channel: str, name: str, url: str, *, runtime_dir: Path, ffmpeg: str, timing: PushTiming | None) -> PushPlan:
+def make_plan(channel: str, name: str, target: PushTarget, *, runtime_dir: Path, ffmpeg: str, timing: PushTiming | None) -> PushPlan:
     """The plan of a push. Raises OutputError for a URL that is not RTMP."""
-    slots = []
+    slots, options = [], target_options(target)
     for number, suffix in enumerate(_SLOTS):
         fifo = runtime_dir.absolute() / "fifo" / f"{channel}.{name}{suffix}"
-        arguments = push_arguments(fifo, url, ffmpeg=ffmpeg)
-        digest = hashlib.sha256("\0".join(arguments).encode()).hexdigest()
-        slots.append(Slot(number, f"{_PREFIX}{channel}/{name}{suffix}", fifo, arguments, digest))
+        arguments = push_arguments(fifo, options, ffmpeg=ffmpeg)
+        digest = hashlib.sha256("\0".join(arguments).encode() + b"\0" + (options.preset or b"")).hexdigest()
+        slots.append(Slot(number, f"{_PREFIX}{channel}/{name}{suffix}", fifo, arguments, options.preset, digest))
     return PushPlan((slots[0], slots[1]), timing or PushTiming())
 
 

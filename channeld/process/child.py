@@ -19,8 +19,7 @@ import psutil
 
 from channeld.base.errors import ProcessError, SpawnError
 from channeld.base.redact import redact_text
-from channeld.process.confine import Limits as Limits
-from channeld.process.confine import clean_environment, confined
+from channeld.process.confine import Limits, clean_environment, confined
 from channeld.telemetry import log
 
 LINE_BYTES = 1024

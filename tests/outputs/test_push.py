@@ -225,3 +225,31 @@ def test_a_url_that_is_not_rtmp_is_refused_before_anything_is_made(holder: Holde
     with pytest.raises(OutputError, match="rtmp"):
         PushOutput("x", "a", "http://h/", holder=holder, runtime_dir=tmp_path, on_writer=feeder.take, on_state=states.append)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stream_key_is_on_no_command_line_and_outlives_a_lost_connection(
+    tmp_path: Path, free_port: Callable[[], int], push: Push, until: Until
+) -> None:
+    """By 127.0.0.2 the origin is another machine to the redactor, so that the last part of the URL is a key."""
+    origin = NginxOrigin(
+        tmp_path / "origin", ports=(free_port(), free_port(), free_port()), fragment_s=1, arguments=("--rtmp-listen=0.0.0.0",)
+    )
+    origin.start()
+    try:
+        pushing = push(f"rtmp://127.0.0.2:{origin.rtmp_port}/live/secret-key")
+        until(lambda: pushing.is_in(UP))
+        origin.wait_for_segments("secret-key", 1)
+        pid = pushing.output.state.pid
+        assert pid is not None
+        for words in (psutil.Process(pid).cmdline(), *(child.cmdline() for child in psutil.Process().children(recursive=True))):
+            assert "secret-key" not in " ".join(words) or "nginx" in words[0]
+        origin.crash()
+        until(lambda: pushing.is_in(RETRYING))
+        before = origin.segments("secret-key")
+        origin.start()
+        until(lambda: pushing.is_in(UP))
+        until(lambda: origin.segments("secret-key")[-1:] != before[-1:])
+        assert pushing.output.state.pid == pid
+        assert "secret-key" not in repr(pushing.seen)
+    finally:
+        origin.stop()

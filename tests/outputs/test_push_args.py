@@ -6,18 +6,19 @@ from pathlib import Path
 import pytest
 
 from channeld.base.errors import OutputError
-from channeld.outputs.push_args import protocols, push_arguments
+from channeld.outputs.push_args import push_arguments
+from channeld.outputs.push_target import PushTarget, protocols, target_options
 
 
 def test_nothing_is_re_encoded_and_nothing_paces_but_the_playout() -> None:
-    arguments = push_arguments(Path("/run/x/fifo/a.rtmp"), "rtmp://127.0.0.1/live/a")
+    arguments = push_arguments(Path("/run/x/fifo/a.rtmp"), target_options(PushTarget("rtmp://127.0.0.1/live/a")))
     assert arguments[arguments.index("-c") + 1] == "copy"
     assert "-re" not in arguments and "-copyts" not in arguments
     assert arguments[-1] == "rtmp://127.0.0.1/live/a"
 
 
 def test_the_input_may_be_nothing_but_a_transport_stream_from_a_file() -> None:
-    arguments = push_arguments(Path("/run/x/fifo/a.rtmp"), "rtmp://127.0.0.1/live/a")
+    arguments = push_arguments(Path("/run/x/fifo/a.rtmp"), target_options(PushTarget("rtmp://127.0.0.1/live/a")))
     before_input = arguments[: arguments.index("-i")]
     for option, value in (("-protocol_whitelist", "file"), ("-format_whitelist", "mpegts"), ("-codec_whitelist", "h264,aac")):
         assert before_input[before_input.index(option) + 1] == value
@@ -26,19 +27,20 @@ def test_the_input_may_be_nothing_but_a_transport_stream_from_a_file() -> None:
 @pytest.mark.parametrize(("url", "listed"), [("rtmp://h/a/b", "rtmp,tcp"), ("RTMPS://h/a/b", "rtmps,tls,tcp")])
 def test_the_output_may_use_what_its_scheme_needs(url: str, listed: str) -> None:
     assert protocols(url) == listed
-    assert any(f"protocol_whitelist={listed}" in argument for argument in push_arguments(Path("/x"), url))
+    options = target_options(PushTarget(url))
+    assert f"protocol_whitelist={listed}" in f"{options.arguments} {options.preset!r}"
 
 
 @pytest.mark.parametrize("url", ["http://h/a", "file:/etc/passwd", "/tmp/x.flv", "-y", ""])
 def test_a_url_that_is_not_rtmp_is_refused(url: str) -> None:
     with pytest.raises(OutputError, match="rtmp"):
-        push_arguments(Path("/x"), url)
+        target_options(PushTarget(url))
 
 
 def test_ffmpeg_keeps_to_the_outputs_whitelist(ffmpeg: str, house_ts: Path) -> None:
     """The list travels to the connection: with TCP taken off it, FFmpeg refuses to connect."""
     # Port 1 of loopback: nothing listens there.
-    arguments = push_arguments(house_ts, "rtmp://127.0.0.1:1/live/x", ffmpeg=ffmpeg)
+    arguments = push_arguments(house_ts, target_options(PushTarget("rtmp://127.0.0.1:1/live/x")), ffmpeg=ffmpeg)
     short = tuple("0" if before == "-attempt_recovery" else each for before, each in zip(("", *arguments), arguments, strict=False))
     lists = {"rtmp,tcp": "Connection refused", "rtmp": "Protocol 'tcp' not on whitelist"}
     for listed, expected in lists.items():
