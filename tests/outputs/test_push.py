@@ -243,9 +243,9 @@ def test_a_stream_key_is_on_no_command_line_and_outlives_a_lost_connection(
         assert pid is not None
         for words in (psutil.Process(pid).cmdline(), *(child.cmdline() for child in psutil.Process().children(recursive=True))):
             assert "secret-key" not in " ".join(words) or "nginx" in words[0]
+        before = origin.segments("secret-key")
         origin.crash()
         until(lambda: pushing.is_in(RETRYING))
-        before = origin.segments("secret-key")
         origin.start()
         until(lambda: pushing.is_in(UP))
         until(lambda: origin.segments("secret-key")[-1:] != before[-1:])
