@@ -55,6 +55,11 @@ class FakeClock:
             self._monotonic_ns += int(seconds * NS_PER_SECOND)
             self._wall_s += seconds
 
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock, forward or back; the monotonic one goes on."""
+        with self._lock:
+            self._wall_s += seconds
+
 
 def iso_utc(wall_s: float) -> str:
     """ISO 8601 in UTC with milliseconds, as the API and HLS write it."""

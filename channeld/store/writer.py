@@ -64,6 +64,12 @@ class Writer(Worker):
         except DatabaseError as error:
             self._failed(batch, error)
             return False
+        except (
+            Exception
+        ) as error:  # a value that no driver takes must not end all writing; each row is tried alone, the traceback is logged
+            log.exception("store_batch_failed")
+            self._failed(batch, DatabaseError(Trouble.ROW, str(error)))
+            return False
         finally:
             self.busy_since_ns = None
         if self._backlog.failure is not None:
@@ -145,5 +151,8 @@ class Writer(Worker):
                     self._backlog.put_back(single, error)
                     continue
                 log.error("store_row_given_up", error=str(error))
+            except Exception:  # as above; this is the row
+                self._disconnect()
+                log.exception("store_row_given_up")
         if self._backlog.failure is None:
             self._backlog.written(batch)

@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 from channeld.base.clock import FakeClock
 from channeld.base.errors import StoreError
+from channeld.store.database import Database
 from channeld.store.records import Airing, ClipRecord, Ending, EventRecord, HlsPosition, Outcome, Position
+from channeld.store.schema import REVISION, metadata
 from channeld.store.store import AiringFilter, Store
 
 HERE = Position({"played": ["a", "b"]}, "t1", "films/a.mp4", 1200, 3000, 1_700_000_000.25, 8_589_934_592_123)
@@ -110,3 +114,38 @@ def test_a_database_of_a_newer_version_is_refused_with_words(store: Store, tmp_p
     connection.close()
     with pytest.raises(StoreError, match=r"newer channeld \(version 9999"):
         Store(tmp_path).open()
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_schema(tmp_path: Path) -> None:
+    database = Database(tmp_path / "channeld.db")
+    assert database.prepare() is True and database.prepare() is False
+    with database.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert context.get_current_revision() == REVISION
+        assert compare_metadata(context, metadata) == []
+    database.close()
+
+
+def test_a_folder_with_characters_of_a_url_is_no_trouble(tmp_path: Path) -> None:
+    folder = tmp_path / "100%?mode=ro#x y"
+    folder.mkdir()
+    store = reopened(folder)
+    store.start()
+    store.save_position("one", HERE)
+    store.close()
+    assert (folder / "channeld.db").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_database_server_without_its_driver_or_away_is_told_without_the_password(tmp_path: Path) -> None:
+    try:
+        store = Store(tmp_path, url="postgresql://tv:s3cr3t@127.0.0.1:1/tv")
+    except StoreError as error:
+        assert "channeld[postgresql]" in str(error) and "s3cr3t" not in str(error)
+        return
+    store.open()
+    store.start()
+    store.save_position("one", HERE)
+    with pytest.raises(StoreError) as caught:
+        store.flush(20.0)
+    assert "s3cr3t" not in str(caught.value) + str(store.problem)
+    store.close()
