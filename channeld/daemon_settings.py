@@ -4,7 +4,9 @@ Rule: parts below the configuration's floor never see it. Pure, but for a seed d
 """
 
 import os
+from pathlib import Path
 
+from channeld.channel.disk import Marks, built_in_critical, built_in_low
 from channeld.channel.hub import MediaListener
 from channeld.channel.settings import ChannelSettings, RtmpTarget, ServedTarget, Target
 from channeld.config_values import Access, ChannelSpec, Config, HlsSpec, OutputSpec, RtmpSpec
@@ -21,6 +23,17 @@ def fetch_rules(config: Config) -> FetchRules:
 def host_arguments(config: Config) -> tuple[str, ...]:
     """What a playout host is started with."""
     return "--log-level", config.log.level.value, "--log-format", config.log.format.value
+
+
+def disk_marks(config: Config) -> Marks:
+    """When little room is told."""
+    low, critical = config.disk.low, config.disk.critical
+    return Marks(built_in_low if low is None else low.of, built_in_critical if critical is None else critical.of)
+
+
+def disk_folders(config: Config) -> dict[str, Path]:
+    """The folders whose disks are watched, by name."""
+    return {"state": config.folders.state, "cache": config.folders.state / "cache", "hls": config.folders.hls}
 
 
 def tolerance(config: Config) -> Tolerance:

@@ -4,23 +4,25 @@ Rule: only what a part can take while it works is given to it; `config_diff` kno
 """
 
 from channeld.channel.clips import Clips
+from channeld.channel.disk import DiskWatch, Level, Marks, Room
 from channeld.channel.hub import HostHub, MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.settings import ChannelSettings
 from channeld.config_values import ChannelSpec, Config
-from channeld.daemon_settings import channel_settings, fetch_rules, host_arguments, media_listener, tolerance
+from channeld.daemon_settings import channel_settings, disk_marks, fetch_rules, host_arguments, media_listener, tolerance
 from channeld.telemetry.log import configure
 
 
 class Taker:
     """The parts of one daemon that change with its configuration."""
 
-    def __init__(self, *, loop: ControlLoop, hosts: HostHub, media: MediaHub, clips: Clips, token: str) -> None:
+    def __init__(self, *, loop: ControlLoop, hosts: HostHub, media: MediaHub, clips: Clips, token: str, disks: DiskWatch | None = None) -> None:
         self._loop = loop
         self._hosts = hosts
         self._media = media
         self._clips = clips
         self._token = token
+        self._disks = disks
 
     def settings(self, config: Config, spec: ChannelSpec, before: ChannelSettings | None) -> ChannelSettings:
         """One channel's settings; `before` are its present ones."""
@@ -35,7 +37,20 @@ class Taker:
             urls=fetch_rules(config),
             max_bytes=config.prepare.cache_limit.on(config.folders.state),
         )
+        if self._disks is not None:
+            self._disks.marks = disk_marks(config)
         level = config.log.level.value
         listener = media_listener(config, self._token)
         self._loop.call(lambda: self._hosts.change(*host_arguments(config), level=level))
         self._loop.call(lambda: self._media.change(listener, level))
+
+
+def tell_cache(clips: Clips, marks: Marks, level: Level, room: Room | None) -> None:
+    """Have the clips mind the room of the cache's disk."""
+    is_critical = level is Level.CRITICAL
+    if room is None or level is Level.OK:
+        clips.mind_room(spare_bytes=None, lacking_bytes=0, pauses=is_critical)
+        return
+    # A disk that takes nothing at all, or lacks inodes, is not helped by clips that are given up.
+    lacking = 0 if room.is_read_only else max(0, marks.critical(room.total_bytes) - room.free_bytes)
+    clips.mind_room(spare_bytes=room.free_bytes - marks.low(room.total_bytes), lacking_bytes=lacking, pauses=is_critical)

@@ -134,6 +134,7 @@ class PackagingThread(Worker):
         self._moved: set[str] = set()
         self._wanted = threading.Event()
         self._jobs: dict[str, Job] = {}
+        self._is_over_cap = False
 
     def order(self, order: Attach | Remove | Cleaning) -> None:
         """Leave an order; orders are followed in their order."""
@@ -195,3 +196,6 @@ class PackagingThread(Worker):
             self._store.purge()
         except OSError as error:
             log.get("hls").error("purge_failed", error=error.strerror)
+        if self._store.is_over_cap != self._is_over_cap:
+            self._is_over_cap = self._store.is_over_cap
+            self._report("cap", is_over=self._is_over_cap, total_bytes=self._store.total_bytes, max_bytes=self._store.max_bytes)

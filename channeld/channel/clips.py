@@ -112,11 +112,18 @@ class Clips:
         self._cache.max_bytes = max_bytes
         self._library.change(jobs=jobs, tolerance=tolerance, rules=urls)
 
+    def mind_room(self, *, spare_bytes: int | None, lacking_bytes: int, pauses: bool) -> None:
+        """What the cache's disk still takes, and what it lacks; see ClipLibrary. Any thread."""
+        self._library.mind_room(spare_bytes=spare_bytes, lacking_bytes=lacking_bytes, pauses=pauses)
+
     def close(self) -> None:
         """End all preparing."""
         self._fillers.stopping.set()
         self._files.close()
-        self._library.close()
+        try:
+            self._library.close()
+        except OSError as error:
+            log.warning("books_not_written", error=error.strerror)  # what was learned of files is learned again
         self._fillers.close()
 
     # -- Preparer -----------------------------------------------------------------------------------------------

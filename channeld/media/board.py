@@ -36,6 +36,8 @@ class Board:
         self.queue = PrepareQueue()
         self.jobs = jobs
         self.speed: float | None = None
+        self.is_paused = False
+        """Nothing new is begun: the disk has no room."""
         self._on_change = on_change
         self._running: dict[str, Taken] = {}
 
@@ -46,7 +48,7 @@ class Board:
 
     def take(self, now: float) -> Taken | None:
         """The clip to prepare now. Called with the lock."""
-        found = self.queue.take(now)
+        found = None if self.is_paused else self.queue.take(now)
         if found is None:
             return None
         taken = Taken(*found, threading.Event())

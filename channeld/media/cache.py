@@ -19,6 +19,7 @@ from channeld.media.parts import PartWriter, remove_leftover
 from channeld.media.plan import Trim
 from channeld.media.reference import Reference
 from channeld.media.url_book import UrlBook
+from channeld.telemetry import log
 from channeld.ts.index import ClipHeader, IndexParser, Totals
 
 NextAiring = Callable[[str], float | None]
@@ -26,6 +27,8 @@ MAX_REFUSALS = 50_000
 MAX_RECORD_BYTES = 64 * 1024
 HEADER_JSON_AT = 12
 TRAILER_MAGIC = b"END1"
+
+_log = log.get("cache")
 
 
 def clip_key(content: str, profile_key: str, trim: Trim, audio_choice: str = "") -> str:
@@ -41,6 +44,7 @@ class ClipCache:
         root.mkdir(parents=True, exist_ok=True)
         self._root = root
         self._max_bytes = max_bytes
+        self._room_bytes: int | None = None
         self._lock = threading.RLock()  # guards the tables; held over renames and unlinks of small files, never over media
         self._clips: dict[str, PreparedClip] = {}
         self._pins: dict[str, int] = {}
@@ -108,6 +112,24 @@ class ClipCache:
     def max_bytes(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
 
+    def leave_room(self, spare_bytes: int | None) -> None:
+        """The disk has this much more than shall stay free (less than 0: it lacks that much); None: as much as the cap allows."""
+        with self._lock:
+            self._room_bytes = None if spare_bytes is None else max(0, self.bytes_total + spare_bytes)
+
+    def give_up(self, wanted_bytes: int, next_airing: NextAiring) -> list[str]:
+        """Remove clips until so many bytes are free, as far as there are any that are not pinned; gives their keys."""
+        with self._lock:
+            order = sorted(((_rank(next_airing(key)), key) for key in self._clips if key not in self._pins), reverse=True)
+            given_up: list[str] = []
+            for _, key in order:
+                if wanted_bytes <= 0:
+                    break
+                wanted_bytes -= self._clips[key].bytes
+                self.forget(key)
+                given_up.append(key)
+            return given_up
+
     def pin(self, key: str) -> None:
         """Keep a clip while it airs or is about to; pins count."""
         with self._lock:
@@ -130,7 +152,8 @@ class ClipCache:
         `next_airing` gives seconds until a clip airs, None for one that no queue holds: such go first.
         """
         with self._lock:
-            excess = self.bytes_total + needed_bytes - self._max_bytes
+            cap = self._max_bytes if self._room_bytes is None else min(self._max_bytes, self._room_bytes)
+            excess = self.bytes_total + needed_bytes - cap
             order = sorted(((_rank(next_airing(key)), key) for key in self._clips if key not in self._pins), reverse=True)
             chosen = []
             for rank, key in order:
@@ -155,12 +178,15 @@ class ClipCache:
                     packets.unlink(missing_ok=True)
 
     def refuse(self, key: str, reason: str) -> None:
-        """Remember that a clip cannot be prepared. The key is over content: a changed file is tried again. Raises OSError."""
+        """Remember that a clip cannot be prepared. The key is over content: a changed file is tried again."""
         with self._lock:
             self._refusals[key] = reason
             while len(self._refusals) > MAX_REFUSALS:
                 self._refusals.pop(next(iter(self._refusals)))
-            write_atomically(self._root / "refusals.json", json.dumps(self._refusals).encode())
+            try:
+                write_atomically(self._root / "refusals.json", json.dumps(self._refusals).encode())
+            except OSError as error:  # known as long as this process lives, and written with the next one
+                _log.warning("refusals_not_written", error=error.strerror)
 
     def refusal(self, key: str) -> str | None:
         """Why a clip cannot be prepared, if that is known."""
@@ -220,9 +246,12 @@ def _rank(airs_in_s: float | None) -> float:
 
 
 def _remove(idx: Path) -> None:
-    # The index first: without it the packets are leftovers, never the other way round.
-    idx.unlink(missing_ok=True)
-    idx.with_suffix(".ts").unlink(missing_ok=True)
+    try:
+        # The index first: without it the packets are leftovers, never the other way round.
+        idx.unlink(missing_ok=True)
+        idx.with_suffix(".ts").unlink(missing_ok=True)
+    except OSError as error:  # a file system that became read-only: the clip is found again, and judged again
+        _log.warning("clip_not_removed", path=str(idx), error=error.strerror)
 
 
 def load_refusals(path: Path) -> dict[str, str]:

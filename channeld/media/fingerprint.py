@@ -59,7 +59,11 @@ class FingerprintBook:
                 return
             text = json.dumps(self._known)
             self._is_changed = False
-        write_atomically(self._path, text.encode())
+        try:
+            write_atomically(self._path, text.encode())
+        except OSError:
+            self._is_changed = True
+            raise
 
 
 def _load(path: Path) -> dict[str, list[str | int]]:

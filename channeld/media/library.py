@@ -96,6 +96,19 @@ class ClipLibrary:
         for worker in surplus:
             worker.close()
 
+    def mind_room(self, *, spare_bytes: int | None, lacking_bytes: int, pauses: bool) -> None:
+        """The disk of the cache: what may still be written to it (None: no limit but the cap), and what it lacks to go on at all.
+
+        Clips that air last are given up for what it lacks. While `pauses`, nothing new is begun.
+        """
+        self._cache.leave_room(spare_bytes)
+        board = self._board
+        with board.changed:
+            board.is_paused = pauses
+            board.changed.notify_all()
+        for key in self._cache.give_up(lacking_bytes, board.next_airing):
+            board.tell(key, pending("given up: the disk is full"))
+
     def request(self, entry: str, request: PrepareRequest, *, needed_in_s: float) -> None:
         """Want an entry's clip in so many seconds. Asking again looks the file up again."""
         with self._board.changed:

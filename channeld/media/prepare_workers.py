@@ -6,6 +6,7 @@ Rule: nothing that a clip or the machine does ends a thread; it becomes the clip
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -167,8 +168,8 @@ class PrepareWorker(Worker):
     def _finish(self, key: str, clip: PreparedClip) -> None:
         self._board.tell(key, ready(clip))
         self._evict(0, None)
-        self.kit.cache.fingerprints.save()
-        self.kit.cache.urls.save()
+        _remember(self.kit.cache.fingerprints.save)
+        _remember(self.kit.cache.urls.save)
 
 
 def _reading_trouble(request: PrepareRequest) -> str | None:
@@ -178,3 +179,11 @@ def _reading_trouble(request: PrepareRequest) -> str | None:
     except OSError as error:
         return f"the file cannot be read: {error.strerror}"
     return None
+
+
+def _remember(save: Callable[[], None]) -> None:
+    """What was learned is stored when the disk takes it again; the clip is ready all the same."""
+    try:
+        save()
+    except OSError as error:
+        log.warning("book_not_written", error=error.strerror)

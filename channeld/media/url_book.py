@@ -48,7 +48,11 @@ class UrlBook:
                 return
             text = json.dumps(self._known)
             self._is_changed = False
-        write_atomically(self._path, text.encode())
+        try:
+            write_atomically(self._path, text.encode())
+        except OSError:
+            self._is_changed = True
+            raise
 
 
 def _name(url: str) -> str:
