@@ -43,11 +43,10 @@ from channeld.channel.registry import Registry
 from channeld.config import load
 from channeld.config_values import Config
 from channeld.control import DaemonControl
+from channeld.daemon_house import House, Running
 from channeld.daemon_leftovers import orphaned_hls, remove_leftovers
 from channeld.daemon_locks import only_one
-from channeld.daemon_reload import Reloader
 from channeld.daemon_settings import channel_settings, fetch_rules, host_arguments, media_listener, media_url, tolerance
-from channeld.daemon_take import Taker
 from channeld.daemon_watch import ConfigWatch
 from channeld.media.cache import ClipCache
 from channeld.media.tools import Tools, find_tools
@@ -128,7 +127,7 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
         on_lost=lambda host, reason: _lose(registry, media, hosts, host, reason),
         on_started=lambda host: media.host_started(host),
     )
-    media = MediaHub(media_listener(config, token), loop=loop, holder=holder, hosts=hosts, level=config.log.level.value)
+    media = MediaHub(media_listener(config, token), loop=loop, holder=holder, hosts=hosts, level=config.log.level.value, alarms=alarms)
     means = Means(
         loop=loop,
         host=hosts,
@@ -150,16 +149,23 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
     loop.call(lambda: _clean_orphans(config, media))
     registry.start()
     parts.callback(_end_channels, loop, registry)
-    taker = Taker(loop=loop, hosts=hosts, media=media, clips=clips, token=token)
-    reloader = Reloader(config, channels=registry, taker=taker, publish=events.publish)
-    control = DaemonControl(loop, registry, events, hosts, media, reloader, alarms)
-    listen = config.admin.listen
-    app = build_app(control, token=token, allowed_hosts=[listen.host, *config.admin.allowed_hosts], media_base_url=media_url(config))
+    running = Running(loop, hosts, media, clips, registry, alarms, events)
+    return _open_to_people(config, parts, running, token)
+
+
+def _open_to_people(config: Config, parts: contextlib.ExitStack, running: Running, token: str) -> _Daemon:
+    """Keep the house, then answer the admin interface."""
+    house = House(config, running, token)
+    house.start()
+    parts.callback(house.close)
+    control = DaemonControl(running.loop, running.registry, running.events, running.hosts, running.media, house.reloader, running.alarms)
+    listen, viewers = config.admin.listen, media_url(config)
+    app = build_app(control, token=token, allowed_hosts=[listen.host, *config.admin.allowed_hosts], media_base_url=viewers)
     admin = AdminServer(app, str(listen), config.admin.tls)
     admin.start()
     parts.callback(admin.close)
     scheme = "https" if config.admin.tls is not None else "http"
-    return _Daemon(control, _watch_config(parts, reloader), f"{scheme}://{listen.host}:{admin.port}", media_url(config))
+    return _Daemon(control, house.watch, f"{scheme}://{listen.host}:{admin.port}", viewers)
 
 
 def _own_folders(config: Config, parts: contextlib.ExitStack) -> None:
@@ -171,13 +177,6 @@ def _own_folders(config: Config, parts: contextlib.ExitStack) -> None:
 def _clean_orphans(config: Config, media: MediaHub) -> None:
     for channel in orphaned_hls(config):
         media.clean(channel, keep_s=ORPHAN_S)
-
-
-def _watch_config(parts: contextlib.ExitStack, reloader: Reloader) -> ConfigWatch:
-    watch = ConfigWatch(reloader)
-    watch.start()
-    parts.callback(watch.close)
-    return watch
 
 
 def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[[str], None]) -> Clips:

@@ -51,15 +51,15 @@ def _lock(path: Path, other: str, advice: str, config: Config) -> Iterator[None]
             raise ChannelError(f"{other} that ends just now uses {path.parent}. Start again")
         # Only for people: what counts is the lock, so a full disk is no reason not to go on air.
         with contextlib.suppress(OSError):
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()} {config.path}\n".encode(), 0)
+            path.write_text(f"{os.getpid()} {config.path}\n")
         yield
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[int]:
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        # Read-only: a file that stays open for writing would keep people from mounting its file system read-only.
+        fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
     except OSError as error:
         raise ChannelError(f"{path} cannot be written: {error.strerror}. The daemon's user must own its folder") from error
     try:

@@ -16,7 +16,9 @@ from channeld.telemetry.log import configure
 class Taker:
     """The parts of one daemon that change with its configuration."""
 
-    def __init__(self, *, loop: ControlLoop, hosts: HostHub, media: MediaHub, clips: Clips, token: str, disks: DiskWatch | None = None) -> None:
+    def __init__(
+        self, loop: ControlLoop, hosts: HostHub, media: MediaHub, clips: Clips, *, disks: DiskWatch | None = None, token: str
+    ) -> None:
         self._loop = loop
         self._hosts = hosts
         self._media = media

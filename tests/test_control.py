@@ -19,7 +19,7 @@ from channeld.daemon_take import Taker
 
 def control_of(station: Station) -> DaemonControl:
     config = parse_config(b"channels: {}", Path("channeld.yaml"))
-    taker = Taker(loop=station.loop, hosts=station.hosts, media=station.media, clips=station.clips, token="a token of tests")
+    taker = Taker(station.loop, station.hosts, station.media, station.clips, token="a token of tests")
     reloader = Reloader(config, channels=station.registry, taker=taker, publish=station.events.publish)
     return DaemonControl(
         station.loop, station.registry, station.events, station.hosts, station.media, reloader, Alarms(station.events.publish)

@@ -17,8 +17,10 @@ import structlog
 from channeld.base.clock import iso_utc
 from channeld.base.errors import SpawnError
 from channeld.base.wire import Message
+from channeld.channel.alarms import Alarms
 from channeld.channel.link import Link
 from channeld.channel.loop import ControlLoop
+from channeld.channel.media_alarms import clear_output, tell_cap, tell_output
 from channeld.channel.settings import ServedTarget
 from channeld.process.backoff import Backoff
 from channeld.process.holding import Holding
@@ -156,8 +158,11 @@ class MediaHub:
     HLS of a channel is packaged by one worker (its files are served by all); HTTP-TS is served by every one.
     """
 
-    def __init__(self, listener: MediaListener, *, loop: ControlLoop, holder: Holding, hosts: HostHub, level: str) -> None:
+    def __init__(
+        self, listener: MediaListener, *, loop: ControlLoop, holder: Holding, hosts: HostHub, level: str, alarms: Alarms | None = None
+    ) -> None:
         self._listener = listener
+        self._alarms = alarms
         self._loop = loop
         self._holder = holder
         self._hosts = hosts
@@ -262,12 +267,16 @@ class MediaHub:
         elif message.kind == "failed" and values.get("output") is None:
             self.problem = str(values.get("error"))
             log.error("media_order_failed", channel=values.get("channel"), error=self.problem)
+        elif message.kind == "cap" and self._alarms is not None:
+            tell_cap(self._alarms, values)
         elif message.kind in ("progress", "recovered", "failed"):
             state = self._states.get((values["channel"], values["output"]))
             if state is None:
                 return  # withdrawn meanwhile
             state["last_error"] = values.get("error", state["last_error"])
             now = "retrying" if message.kind == "failed" else "up"
+            if self._alarms is not None and (now == "retrying" or state["state"] != now):
+                tell_output(self._alarms, values, failed=now == "retrying")
             if state["state"] != now:
                 state.update(state=now, since=iso_utc(time.time()))
             for name in ("media_sequence", "clients"):
@@ -297,6 +306,8 @@ class MediaHub:
         for gone in before:
             if gone not in targets:
                 self._states.pop((channel, gone.name), None)
+                if self._alarms is not None:
+                    clear_output(self._alarms, channel, gone.name)
         for target in targets:
             self._states.setdefault((channel, target.name), _fresh("starting"))
         for number in self._links:
@@ -323,6 +334,8 @@ class MediaHub:
             return
         for key in [key for key in self._states if key[0] == channel]:
             del self._states[key]
+            if self._alarms is not None:
+                clear_output(self._alarms, *key)
         for link in list(self._links.values()):
             link.send("remove", channel=channel)
 

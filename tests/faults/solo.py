@@ -1,5 +1,6 @@
 """Daemons of one test alone, for rows that stop, start or starve a whole daemon: small, with clips that are prepared already."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def write_list(path: Path, clips: Sequence[Path]) -> Path:
 
 def channel_of(playlist: Path, *outputs: dict[str, Any]) -> dict[str, Any]:
     """A channel with HLS, and other outputs if any."""
-    return {"playlist": str(playlist), "outputs": [HLS, *outputs]}
+    return {"playlist": str(playlist), "outputs": [copy.deepcopy(HLS), *outputs]}
 
 
 def prepared_cache(folder: Path, clips: Sequence[Path]) -> Path:

@@ -88,6 +88,30 @@ def test_nothing_that_airs_sooner_is_given_up_for_a_later_clip(tmp_path: Path):
     assert cache.find("aa") is not None and cache.find("bb") is not None
 
 
+def test_a_disk_that_lacks_room_gets_it_from_the_clips_that_air_last_but_never_from_pinned_ones(tmp_path: Path):
+    cache = ClipCache(tmp_path, 1 << 20)
+    for key in ("aa", "bb", "cc"):
+        add(cache, key)
+    cache.pin("cc")
+    airing = {"aa": 5.0, "bb": 6.0, "cc": 900.0}
+    assert cache.give_up(0, airing.get) == []
+    assert cache.give_up(1, airing.get) == ["bb"]
+    assert cache.give_up(1 << 30, airing.get) == ["aa"]
+    assert cache.find("cc") is not None
+
+
+def test_while_room_is_low_a_clip_takes_the_place_of_one_that_airs_later(tmp_path: Path):
+    cache = ClipCache(tmp_path, 1 << 20)
+    for key in ("aa", "bb"):
+        add(cache, key)
+    airing = {"aa": 5.0, "bb": 600.0}
+    cache.leave_room(-100)
+    assert cache.evict(0, airing.get, airs_in_s=700.0) is None
+    assert cache.evict(TS_BYTES // 2, airing.get, airs_in_s=10.0) == ["bb"]
+    cache.leave_room(None)
+    assert cache.evict(TS_BYTES, airing.get, airs_in_s=700.0) == []
+
+
 def test_refusals_are_remembered_over_a_restart_by_content(tmp_path: Path):
     ClipCache(tmp_path, 1 << 20).refuse("aa", "damaged")
     again = ClipCache(tmp_path, 1 << 20)

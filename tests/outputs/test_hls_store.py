@@ -118,3 +118,41 @@ def test_a_full_disk_takes_removed_segments_and_never_leaves_a_truncated_one(tmp
     done = subprocess.run([*inside, line, sys.executable, FULL_DISK], check=True, capture_output=True, text=True, timeout=60)
     left = [f"segment-{number:010d}.ts" for number in (1, 2, 3)]
     assert done.stdout.strip() == f"{errno.ENOSPC} {left}"
+
+
+def test_a_channel_that_left_keeps_its_files_for_its_viewers_and_then_nothing(tmp_path: Path) -> None:
+    clock = FakeClock()
+    store = SegmentStore(tmp_path, None, clock)
+    store.open_channel("live1")
+    store.write_segment("live1", 1, [b"G" * 188])
+    store.write_manifest("live1", b"#EXTM3U")
+    store.clean_channel("live1", keep_s=20)
+    clock.advance(19)
+    store.purge()
+    assert len(list((tmp_path / "live1").iterdir())) == 2
+    clock.advance(1)
+    store.purge()
+    assert not (tmp_path / "live1").exists() and store.total_bytes == 0
+
+
+def test_a_channel_that_comes_back_in_time_keeps_its_files(tmp_path: Path) -> None:
+    clock = FakeClock()
+    store = SegmentStore(tmp_path, None, clock)
+    store.open_channel("live1")
+    store.write_segment("live1", 1, [b"G" * 188])
+    store.clean_channel("live1", keep_s=20)
+    assert store.open_channel("live1") == {1: 188}
+    clock.advance(100)
+    store.purge()
+    assert (tmp_path / "live1").exists()
+
+
+def test_files_of_others_in_a_channel_s_folder_stay(tmp_path: Path) -> None:
+    clock = FakeClock()
+    store = SegmentStore(tmp_path, None, clock)
+    store.open_channel("live1")
+    store.write_segment("live1", 1, [b"G" * 188])
+    (tmp_path / "live1" / "poster.jpg").touch()
+    store.clean_channel("live1", keep_s=0)
+    store.purge()
+    assert [path.name for path in (tmp_path / "live1").iterdir()] == ["poster.jpg"]

@@ -1,0 +1,32 @@
+"""What media workers tell that wants somebody's eye, as alarms. Pure translation; control loop's thread."""
+
+from typing import Any
+
+from channeld.channel.alarms import Alarms
+
+OUTPUT = "output_not_written"
+CAP = "hls_over_cap"
+
+
+def tell_output(alarms: Alarms, values: dict[str, Any], *, failed: bool) -> None:
+    """A worker cannot write an output, or can again."""
+    subject = f"{values['channel']}/{values['output']}"
+    if failed:
+        alarms.raise_alarm(OUTPUT, subject, level="critical", message=f"{values.get('error')}. What viewers have stays; it is tried again")
+    else:
+        alarms.clear(OUTPUT, subject)
+
+
+def clear_output(alarms: Alarms, channel: str, output: str) -> None:
+    """The output is served no more."""
+    alarms.clear(OUTPUT, f"{channel}/{output}")
+
+
+def tell_cap(alarms: Alarms, values: dict[str, Any]) -> None:
+    """The listed segments of all channels are more than hls_max_bytes, or fit again."""
+    if not values["is_over"]:
+        alarms.clear(CAP, "hls")
+        return
+    total, cap = values["total_bytes"] >> 20, values["max_bytes"] >> 20
+    message = f"the listed segments take {total} MiB, hls_max_bytes is {cap} MiB. Raise it, or make windows shorter"
+    alarms.raise_alarm(CAP, "hls", level="low", message=message)

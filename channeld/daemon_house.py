@@ -1,0 +1,59 @@
+"""What keeps a daemon in order while it runs: its configuration, its disks, its clocks.
+
+Rule: each is a thread of its own, started here after what it looks after and closed before it; none is needed for the air.
+"""
+
+from dataclasses import dataclass
+
+from channeld.channel.alarms import Alarms
+from channeld.channel.clips import Clips
+from channeld.channel.clock_watch import ClockWatch
+from channeld.channel.disk import DiskWatch, Level, Room
+from channeld.channel.events import EventLog
+from channeld.channel.hub import HostHub, MediaHub
+from channeld.channel.loop import ControlLoop
+from channeld.channel.registry import Registry
+from channeld.config_values import Config
+from channeld.daemon_reload import Reloader
+from channeld.daemon_settings import disk_folders, disk_marks
+from channeld.daemon_take import Taker, tell_cache
+from channeld.daemon_watch import ConfigWatch
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The parts of a daemon that stand once its channels are on their way."""
+
+    loop: ControlLoop
+    hosts: HostHub
+    media: MediaHub
+    clips: Clips
+    registry: Registry
+    alarms: Alarms
+    events: EventLog
+
+
+class House:
+    """Owns the threads `disk:watch`, `clock:watch` and `reload:watch`."""
+
+    def __init__(self, config: Config, running: Running, token: str) -> None:
+        def mind(name: str, level: Level, room: Room | None) -> None:
+            if name == "cache":
+                tell_cache(running.clips, disks.marks, level, room)
+
+        disks = DiskWatch(disk_folders(config), disk_marks(config), running.alarms, mind)
+        taker = Taker(running.loop, running.hosts, running.media, running.clips, disks=disks, token=token)
+        publish = running.events.publish
+        self.reloader = Reloader(config, channels=running.registry, taker=taker, publish=publish)
+        self.watch = ConfigWatch(self.reloader)
+        self._threads = (disks, ClockWatch(publish), self.watch)
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End them, in reverse."""
+        for thread in reversed(self._threads):
+            thread.close()
