@@ -34,7 +34,8 @@ class Alarms:
             since = iso_utc(time.time()) if before is None else before["since"]
             self._raised[(alarm, subject)] = {**now, "since": since}
         if before is None or before["level"] != level:
-            log.warning("alarm_raised", **now)
+            told = {key: value for key, value in now.items() if key != "level"}  # a log line has a level of its own
+            log.warning("alarm_raised", severity=level, **told)
             self._publish("alarm", state="raised", **now)
 
     def clear(self, alarm: str, subject: str) -> None:

@@ -120,6 +120,7 @@ def _is_done(folder: Path) -> bool:
 
 def test_little_room_is_an_alarm_before_anything_fails(tight: Tight) -> None:
     """The disk itself is named, with what is free; it clears when there is room again."""
+    wait_until(lambda: ("disk", "hls") not in tight.alarms(), what="the disk to be well", timeout_s=20)
     (tight.hls / "filler").write_bytes(b"\0" * (SIZE_KB * 1024 * 7 // 10))
     wait_until(lambda: ("disk", "hls") in tight.alarms(), what="the alarm of the disk", timeout_s=20)
     (tight.hls / "filler").unlink()
