@@ -11,13 +11,15 @@ import os
 import threading
 from pathlib import Path
 
+from channeld.media.opened import open_for_reading
+
 SAMPLE_BYTES = 1 << 20
 REMEMBERED = 200_000
 
 
 def fingerprint(path: Path) -> str:
     """SHA-256 over size and the first, middle and last MiB, in hex. Raises OSError."""
-    with path.open("rb") as file:
+    with open_for_reading(path) as file:
         size = os.fstat(file.fileno()).st_size
         digest = hashlib.sha256(f"{size}\n".encode())
         for offset in sorted({0, max(0, size // 2 - SAMPLE_BYTES // 2), max(0, size - SAMPLE_BYTES)}):

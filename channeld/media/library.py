@@ -36,7 +36,7 @@ def default_jobs() -> int:
 
 def downloads_of(cache: ClipCache) -> Path:
     """Where a cache's downloads lie while they are prepared."""
-    return cache.root / "downloads"
+    return cache.root.resolve() / "downloads"
 
 
 class ClipLibrary:

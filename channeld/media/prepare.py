@@ -4,11 +4,14 @@ Rule: the result equals every other clip of its profile in all that a splice tou
 Blocking; run by the library's threads and by `channeld prepare`.
 """
 
+import contextlib
+import errno
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from channeld.base.errors import PrepareError
+from channeld.base.errors import PrepareError, ProbeError
 from channeld.media import child, loudness
 from channeld.media.cache import ClipCache, clip_key
 from channeld.media.card import ensure_reference, key_of_profile
@@ -16,6 +19,7 @@ from channeld.media.clip import PreparedClip
 from channeld.media.facts import AudioFacts, MediaFacts, VideoFacts, choose_audio
 from channeld.media.ffmpeg_args import Sound, card_args, prepare_args
 from channeld.media.job import STALL_S, Job, OnBlock, ignore_progress, run_job
+from channeld.media.opened import opened
 from channeld.media.plan import Plan, Trim, make_plan
 from channeld.media.probe import probe
 from channeld.media.profile import Profile
@@ -82,20 +86,36 @@ def prepare(
     OSError, SpawnError and ChildStalled when disk or machine refuse, which says nothing of the clip.
     """
     tools, tolerance = tools or find_tools(), tolerance or Tolerance()
-    facts = request.facts or probe(request.file, tools=tools)
-    key = key or request_key(request, cache, tools)
-    if (found := cache.find(key)) is not None:
+    if key is not None and (found := cache.find(key)) is not None:
         return found
-    check_declared(facts, tolerance)
-    reference = ensure_reference(cache, request.profile, tools)
-    work = _lay_out(request, facts, tools, should_stop)
-    told = work.told(request, facts)
-    job = Job(key, request.profile, key_of_profile(request.profile, tools), work.argv, work.plan.frames, told, stall_s)
+    with _opened(request) as file:
+        facts = request.facts or probe(file, tools=tools)
+        key = key or request_key(request, cache, tools)
+        if (found := cache.find(key)) is not None:
+            return found
+        check_declared(facts, tolerance)
+        reference = ensure_reference(cache, request.profile, tools)
+        work = _lay_out(request, file, facts, tools, should_stop)
+        told = work.told(request, facts)
+        job = Job(key, request.profile, key_of_profile(request.profile, tools), work.argv, work.plan.frames, told, stall_s)
 
-    def decide(log: DecodeLog) -> tuple[str, ...]:
-        return facts.warnings + judge(log, work.video, work.audio, work.expected_frames, tolerance)
+        def decide(log: DecodeLog) -> tuple[str, ...]:
+            return facts.warnings + judge(log, work.video, work.audio, work.expected_frames, tolerance)
 
-    return run_job(job, cache, reference, judge=decide, on_block=on_block, should_stop=should_stop)
+        return run_job(job, cache, reference, judge=decide, on_block=on_block, should_stop=should_stop)
+
+
+@contextlib.contextmanager
+def _opened(request: PrepareRequest) -> Iterator[Path]:
+    """The source as FFmpeg may open it. Raises ProbeError, as for a file that FFmpeg cannot open; OSError when its path was changed."""
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(opened(request.file))
+        except OSError as error:
+            if error.errno == errno.ESTALE:
+                raise
+            raise ProbeError(error.strerror or str(error)) from error
+        yield file
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +145,7 @@ class _Layout:
         }
 
 
-def _lay_out(request: PrepareRequest, facts: MediaFacts, tools: Tools, should_stop: child.Stop) -> _Layout:
+def _lay_out(request: PrepareRequest, file: Path, facts: MediaFacts, tools: Tools, should_stop: child.Stop) -> _Layout:
     profile = request.profile
     audio = choose_audio(facts, profile.audio_language)
     plan = make_plan(facts, audio, request.trim, profile.fps)
@@ -133,16 +153,16 @@ def _lay_out(request: PrepareRequest, facts: MediaFacts, tools: Tools, should_st
     sound = Sound()
     if audio is not None:
         seconds = profile.fps.seconds(plan.frames)
-        heard = loudness.measure(request.file, audio, plan, seconds, tools, urgent=request.urgent, should_stop=should_stop)
+        heard = loudness.measure(file, audio, plan, seconds, tools, urgent=request.urgent, should_stop=should_stop)
         sound = loudness.level(heard, profile.loudness)
     picture = facts.video
     is_still = facts.is_image
     if picture is None and facts.cover is not None:
         picture, is_still = facts.cover, True
     if picture is None:
-        argv = card_args(request.file.stem.replace("_", " "), request.file, audio, plan, profile, sound, tools)
+        argv = card_args(request.file.stem.replace("_", " "), file, audio, plan, profile, sound, tools)
     else:
-        argv = prepare_args(request.file, picture, audio, plan, profile, sound, tools, is_still=is_still)
+        argv = prepare_args(file, picture, audio, plan, profile, sound, tools, is_still=is_still)
     return _Layout(argv, plan, sound, facts.video, audio, is_still)
 
 
@@ -154,8 +174,11 @@ def _heard(audio: AudioFacts | None, plan: Plan) -> AudioFacts | None:
 
 
 def check(request: PrepareRequest, tolerance: Tolerance | None = None, tools: Tools | None = None) -> MediaFacts:
-    """Probe a source and refuse it for what can be known without decoding. Raises ProbeError, PrepareError."""
-    facts = request.facts or probe(request.file, tools=tools)
+    """Probe a source and refuse it for what can be known without decoding. Raises ProbeError, PrepareError, OSError."""
+    facts = request.facts
+    if facts is None:
+        with _opened(request) as file:
+            facts = probe(file, tools=tools)
     check_declared(facts, tolerance or Tolerance())
     audio = choose_audio(facts, request.profile.audio_language)
     if make_plan(facts, audio, request.trim, request.profile.fps).frames < 1:

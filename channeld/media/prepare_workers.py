@@ -82,7 +82,7 @@ class LookupWorker(Worker):
 
     def _probe(self, key: str, request: PrepareRequest) -> None:
         # What cannot be probed comes to the same end in prepare, which tells and remembers it.
-        with contextlib.suppress(MediaError, ProcessError):
+        with contextlib.suppress(MediaError, ProcessError, OSError):
             learn(self._board, self._kit, key, request)
 
 

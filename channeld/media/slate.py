@@ -36,7 +36,7 @@ def ensure_filler(
     clip = None
     if file is not None:
         try:
-            clip = prepare(PrepareRequest(file, profile, duration_s=MAX_FILLER_S), cache, tools=tools, should_stop=should_stop)
+            clip = prepare(PrepareRequest(file.resolve(), profile, duration_s=MAX_FILLER_S), cache, tools=tools, should_stop=should_stop)
         except (MediaError, OSError) as error:
             cache.notes.append(f"filler {file.name}: {error}; the built-in card stands in")
     clip = clip or ensure_card(cache, profile, title, tools)

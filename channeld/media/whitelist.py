@@ -63,7 +63,7 @@ def picture_format(path: Path) -> str | None:
         head = file.read(16)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp_pipe"
-    if path.suffix.lower() in _MOVING_JPEG:
+    if path.resolve().suffix.lower() in _MOVING_JPEG:  # an open file's own name, where the path is only a descriptor's
         return None
     return next((name for magic, name in _PICTURES if head.startswith(magic)), None)
 
