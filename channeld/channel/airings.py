@@ -5,17 +5,21 @@ reason. Control loop's thread only.
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import structlog
 
 from channeld.base.clock import NS_PER_SECOND, iso_utc
 from channeld.base.redact import redact_text
+from channeld.base.units import TICKS_PER_SECOND
 from channeld.channel.means import Means
 from channeld.channel.rundown import Planned, Rundown
 from channeld.channel.settings import ChannelSettings
 from channeld.playlist.model import Entry
 
+TOLD_SKIPPED = 50
+"""Entries at one boundary, at most."""
 NOT_READY = "it was not prepared in time"
 
 log = structlog.get_logger()
@@ -29,6 +33,7 @@ class _OnAir:
     entry: str | None
     path: str | None
     started_wall_s: float
+    ticks: int | None = None
 
 
 class Airings:
@@ -65,8 +70,9 @@ class Airings:
         named = _named(self._rundown.now.planned)
         log.info("entry_started", title=named["title"], skew_ticks=values["skew"], **facts)
         self._cut_by = None
-        self._on_air = _OnAir(values["serial"], values["entry"], named["path"], started_wall_s)
-        planned = {"planned_at": None if planned_at_s is None else iso_utc(planned_at_s), "frames_planned": self._frames_planned()}
+        self._on_air = _OnAir(values["serial"], values["entry"], named["path"], started_wall_s, values["dts"])
+        frames_planned = self._frames_planned(values.get("from_frame", 0))
+        planned = {"planned_at": None if planned_at_s is None else iso_utc(planned_at_s), "frames_planned": frames_planned}
         reason = self._why_filler(due) if values["airing"] is None else None
         self._publish("entry_started", **facts, **named, **planned, timeline=self._timeline, ticks=values["dts"], reason=reason)
         if values["airing"] is None and due is not None:
@@ -74,6 +80,9 @@ class Airings:
         for each in passed:
             self.counts["passed_over"] += 1
             self._tell_no_turn("entry_passed_over", each, self._why_not(each))
+        for each in self._rundown.queue.stepped_over(TOLD_SKIPPED):
+            if each.fault is not None or self._rundown.is_refused(each):
+                self._tell_no_turn("entry_skipped", each, redact_text(each.fault or self._why_not(each)))
 
     def continued(self, values: dict[str, Any]) -> None:
         """An airing that another control saw begin is still on air."""
@@ -85,21 +94,25 @@ class Airings:
     def ended(self, values: dict[str, Any]) -> Planned | None:
         """An airing ended; gives what it was, where that is known."""
         planned = self._rundown.find(values["airing"])
-        facts = {name: values[name] for name in ("entry", "frames", "reason", "error")}
+        facts = {name: values[name] for name in ("entry", "reason", "error")}
+        facts["frames"] = self._frames_between(values["dts"], values["end_dts"])
         if values["reason"] in ("damaged", "underrun"):
             self.counts["underruns"] += 1
             log.warning("entry_broken_off", channel=self._channel, **facts)
         cause = None
         if values["reason"] == "cut":
-            cause = "an entry was ready" if values["airing"] is None else self._cut_by
-        self._end(values["serial"], path=_named(planned)["path"], cause=cause, **facts)
+            cause = self._cut_by or ("an entry was ready" if values["airing"] is None else None)
+        now = self._on_air
+        path = now.path if now is not None and now.serial == values["serial"] else _named(planned)["path"]
+        self._end(values["serial"], path=path, cause=cause, **facts)
         return planned
 
     def closed(self, cause: str, progress: dict[str, Any]) -> None:
         """The channel went off the air in the middle of an airing. `progress`: the host's newest, for the frames that were sent."""
         now = self._on_air
         if now is not None:
-            frames = progress.get("frames") if progress.get("serial") == now.serial else None
+            is_known = progress.get("serial") == now.serial and now.ticks is not None
+            frames = self._frames_between(now.ticks or 0, progress["dts"]) if is_known else None
             self._end(now.serial, entry=now.entry, path=now.path, frames=frames, reason="cut", error=None, cause=cause)
 
     def _end(self, serial: int, *, frames: int | None, **facts: Any) -> None:
@@ -110,11 +123,15 @@ class Airings:
         facts |= {"serial": serial, "frames": frames, "ended_at": iso_utc(ended_wall_s)}
         self._publish("entry_ended", channel=self._channel, timeline=self._timeline, **facts)
 
-    def _frames_planned(self) -> int | None:
+    def _frames_planned(self, from_frame: int) -> int | None:
         planned = self._rundown.now.planned
         if planned is None:
             return None
-        return self._fps.frames_in(planned.length_s) if planned.clip.growing else planned.clip.frames
+        return (self._fps.frames_in(planned.length_s) if planned.clip.growing else planned.clip.frames) - from_frame
+
+    def _frames_between(self, begin: int, end: int) -> int:
+        """By the timeline: the filler goes round, and a clip may begin in its middle."""
+        return self._fps.frames_in(Fraction(end - begin, TICKS_PER_SECOND))
 
     def _due(self) -> Entry | None:
         """Whose turn it was."""
@@ -132,7 +149,8 @@ class Airings:
 
     def _tell_no_turn(self, kind: str, entry: Entry, reason: str) -> None:
         facts = {"channel": self._channel, "entry": entry.id, "path": redact_text(entry.locator)}
-        log.warning(kind, reason=reason, **facts)
+        if kind != "entry_skipped":  # that is known of the list, and comes round with it
+            log.warning(kind, reason=reason, **facts)
         self._publish(kind, title=redact_text(entry.title), reason=reason, **facts)
 
     def _publish(self, kind: str, **facts: Any) -> None:

@@ -88,6 +88,7 @@ class Supervisor:
     def stop(self) -> bool:
         """Go off the air; False when it is already off."""
         self._life.restart_wanted = False
+        self._airings.cut_by("stop")
         return self._happen(Event.STOP)
 
     def restart(self) -> None:

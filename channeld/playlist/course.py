@@ -26,6 +26,8 @@ class Course:
 
     def __init__(self, roster: Roster, *, is_shuffled: bool, seed: int) -> None:
         self.cursor: str | None = None
+        self.stepped_over: Sequence[int] = ()
+        """Positions that the newest start stepped over, and that do not wait for their turn."""
         self._roster = roster
         self._is_shuffled = is_shuffled
         self._seed = seed

@@ -116,6 +116,7 @@ class Queue:
         """
         last = None if self.current is None else self.current.id
         self._waiting.update(late)
+        self._course.stepped_over = ()
         if self._again is not None and self._again.id == entry_id:
             self.current, self._again = self._again, None
             return []
@@ -139,6 +140,10 @@ class Queue:
         self._departed = {key: each for key, each in self._departed.items() if key == entry_id}
         return self._pass_over(passed)
 
+    def stepped_over(self, count: int) -> list[Entry]:
+        """The first entries that the newest start stepped over because they were not to air: refused, faulty."""
+        return [self._roster.entry(position) for position in islice(self._course.stepped_over, count)]
+
     def _start_insertion(self, entry_id: str) -> None:
         entry, left = self._insertions[entry_id]
         self.current = entry
@@ -158,6 +163,7 @@ class Queue:
 
     def _pass_over(self, positions: list[int]) -> list[Entry]:
         passed = []
+        self._course.stepped_over = [position for position in positions if self._roster.ids[position] not in self._waiting]
         for position in positions:
             entry_id = self._roster.ids[position]
             if entry_id in self._waiting:

@@ -285,6 +285,8 @@ class Air:
             "serial": ended.serial,
             **_named(ended.source),
             "frames": ended.feed.frames_sent,
+            "dts": ended.started_dts,
+            "end_dts": self._splicer.next_dts,
             "reason": reason,
             "error": lookahead.failure if lookahead else None,
         }
@@ -349,6 +351,13 @@ class Air:
     def told(self, serial: int) -> None:
         """Control was told that this airing began. Any thread: one store."""
         self.now.reported = serial
+
+    def stop(self) -> None:
+        """Go off the air, and tell how far the airing came."""
+        if self.now.serial:
+            kind, values = self._end_of(self.now)
+            self._report(kind, **values)
+        self.close()
 
     def close(self) -> None:
         """Give back the look-aheads' files. The ring is closed by its last user, the feeder."""

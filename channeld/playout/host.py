@@ -260,7 +260,7 @@ class Host:
         def stop() -> None:
             air = self._schedule.remove(channel)
             if air is not None:
-                air.close()
+                air.stop()
             self._feeder.post(lambda: self._drop(channel, ring))
 
         self._schedule.post(stop)

@@ -57,6 +57,17 @@ def test_orders_that_cut_a_clip_are_named(station_of: OpenStation, shelf: Path) 
     cut = [line for line in lines(station) if line["path"] == "long.mp4" and line["ended"]]
     assert [(line["outcome"], line["reason"]) for line in cut] == [("cut", "skip"), ("cut", "stop")]
     assert 0 < cut[0]["frames"] < cut[0]["frames_planned"] == 400
+    assert 0 < cut[1]["frames"] < 400 and cut[1]["ticks"] == cut[0]["ticks"] + 3600 * cut[0]["frames"]
+
+
+def test_a_filler_that_goes_round_counts_all_its_frames(station_of: OpenStation, shelf: Path, media_dir: Path) -> None:
+    playlist = write(shelf / "list.txt")
+    station = station_of(settings(playlist, filler=shelf / "d.mp4"))
+    until(lambda: station.shown()["timeline"]["ticks"] > 90_000 * 5, "more than one round of a filler of a second")
+    write(playlist, "a.mp4")
+    station.until_aired(1)
+    filler, clip = lines(station)[:2]
+    assert clip["ticks"] - filler["ticks"] == 3600 * filler["frames"] and filler["frames"] > 50
 
 
 def test_a_filler_says_whose_place_it_takes_and_why_it_ends(station_of: OpenStation, shelf: Path) -> None:
@@ -78,3 +89,19 @@ def test_an_entry_that_is_not_ready_is_told_as_substituted(station_of: OpenStati
     assert filler["path"] is None and filler["reason"].startswith("new.mp4: ")
     assert (substituted["outcome"], substituted["path"]) == ("substituted", "new.mp4")
     assert substituted["reason"]
+
+
+def test_refused_entries_are_told_each_time_their_turn_comes(station_of: OpenStation, shelf: Path) -> None:
+    (shelf / "noise.mp4").write_bytes(bytes(5000))
+    station = station_of(settings(write(shelf / "list.txt", "a.mp4", "missing.mp4", "noise.mp4", "b.mp4")))
+    skipped: dict[str, str] = {}
+
+    def both_told() -> bool:
+        skipped.update((line["path"], line["reason"]) for line in lines(station) if line["outcome"] == "skipped")
+        return len(skipped) == 2
+
+    until(both_told, "both")
+    assert set(skipped) == {"missing.mp4", "noise.mp4"} and all(skipped.values())
+    station.until_aired(6)
+    told = [line["path"] for line in lines(station) if line["outcome"] == "skipped"]
+    assert told.count("missing.mp4") >= 2

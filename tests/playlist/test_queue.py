@@ -379,3 +379,12 @@ def test_a_diff_accounts_for_every_entry(order, before, after):
     assert {entry.id for entry in diff.added} == new - old
     assert {entry.id for entry in diff.removed} == old - new
     assert diff.kept == len(old & new) and set(diff.moved) <= old & new
+
+
+def test_what_a_start_steps_over_for_good_is_named_until_the_next_start():
+    queue = queue_of("a", "x!", "b", "c", "d", playing="a")
+    first = queue.plan(1, by_name(pending="b", refused="c"))[0]
+    assert first.locator == "d" and names(queue.started(first.id)) == ["b"]
+    assert names(queue.stepped_over(10)) == ["x!", "c"] and names(queue.stepped_over(1)) == ["x!"]
+    queue.started(queue.play_next(first).id)
+    assert queue.stepped_over(10) == []
