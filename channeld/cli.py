@@ -26,7 +26,8 @@ from channeld.cli_as_run import Wanted, show_lines, show_totals
 from channeld.cli_client import AdminClient, DaemonUnreachable, NotAllowed, Rejected, connect
 from channeld.cli_prepare import Preparation, wanted_clips, writing
 from channeld.cli_reload import reload_configuration, show_reload
-from channeld.cli_render import console, show_check, show_error, show_note, show_probe, status_table
+from channeld.cli_render import console, plain, show_check, show_error, show_note, show_probe, status_table
+from channeld.cli_upgrade import upgrade
 from channeld.config import default_path, load
 from channeld.media.facts import choose_audio
 from channeld.media.probe import probe as probe_media
@@ -205,6 +206,23 @@ def _watch(client: AdminClient, *, as_json: bool) -> int:
                 live.update(status_table(_channels(client)), refresh=True)
     except KeyboardInterrupt:
         return OK
+
+
+@_verb
+def upgrade_restart(
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    hosts: Annotated[bool, typer.Option("--hosts", help="replace the playout hosts, too, though their code is the same")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Go over to the code that is installed now, without a gap on air: another control, and other hosts where theirs changed."""
+    status = upgrade(connect(config, url, token), hosts=hosts)
+    if as_json:
+        _write_json(status)
+    else:
+        console().print(plain(f"channeld {status['version']} is in control since {status['since']}; the channels stayed on air"))
+    return OK
 
 
 @_verb

@@ -22,7 +22,8 @@ from channeld.base.errors import PlaylistError
 from channeld.channel.alarms import Alarms
 from channeld.channel.as_run import Page
 from channeld.channel.events import EventLog, Listener
-from channeld.channel.hub import HostHub, MediaHub
+from channeld.channel.host_hub import HostHub
+from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.registry import Registry
 from channeld.channel.supervisor import Supervisor
@@ -50,6 +51,8 @@ class DaemonControl:
         media: MediaHub,
         reloader: Reloader,
         alarms: Alarms,
+        *,
+        restart: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._registry = registry
@@ -58,6 +61,8 @@ class DaemonControl:
         self._media = media
         self._reloader = reloader
         self._alarms = alarms
+        self._restart = restart
+        self._since = iso_utc(time.time())
         self._metrics = Metrics()
 
     # -- questions ----------------------------------------------------------------------------------------------
@@ -96,6 +101,8 @@ class DaemonControl:
         reloader = self._reloader
         return {
             "version": __version__,
+            "since": self._since,
+            "hosts": self._hosts.pids(),
             "config": str(reloader.config.path),
             "config_error": reloader.error,
             "needs_restart": list(reloader.needs_restart),
@@ -156,6 +163,13 @@ class DaemonControl:
         }
         changed = self._loop.call(orders[action])
         return Trigger(self._revision(supervisor), iso_utc(time.time()), changed)
+
+    def restart(self, part: str) -> dict[str, Any]:
+        if part == "hosts":
+            self._loop.call(lambda: [self._hosts.replace(number) for number in range(self._hosts.count)])
+        else:
+            self._restart()
+        return {"part": part, "since": self._since}
 
     def _skip(self, supervisor: Supervisor) -> bool:
         if not supervisor.skip():

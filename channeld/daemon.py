@@ -6,7 +6,7 @@ order | part | why there
 --- | --- | ---
 1 | locks | a second daemon of this configuration must touch nothing
 2 | store | history goes on where it ended; a newer channeld's is not touched
-3 | holder | parent of all children; last to go
+3 | holder | parent of all children; last to go, or left
 4 | control loop, clips | what supervisors stand on
 5 | playout hosts, media workers | what channels send to
 6 | registry | channels go on air
@@ -17,11 +17,11 @@ import contextlib
 import faulthandler
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 import sdnotify
 import structlog
@@ -31,15 +31,17 @@ from channeld.api.admin_app import build_app
 from channeld.api.server import AdminServer
 from channeld.api.token import ensure_token
 from channeld.base.clock import SystemClock
+from channeld.base.edition import edition
 from channeld.base.errors import ChannelError
-from channeld.base.wire import Message
 from channeld.channel.alarms import Alarms, store_news
 from channeld.channel.clips import Clips
 from channeld.channel.events import EventLog
-from channeld.channel.hub import HostHub, MediaHub
+from channeld.channel.host_hub import HostHub
+from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.means import Means
 from channeld.channel.registry import Registry
+from channeld.channel.switchboard import Switchboard
 from channeld.config import load
 from channeld.config_values import Config
 from channeld.control import DaemonControl
@@ -50,11 +52,18 @@ from channeld.daemon_settings import channel_settings, fetch_rules, host_argumen
 from channeld.daemon_watch import ConfigWatch
 from channeld.media.cache import ClipCache
 from channeld.media.tools import Tools, find_tools
-from channeld.process.holder import Holder
+from channeld.playout.host import PARTS as HOST_PARTS
+from channeld.process.hold_client import HolderClient, start_holder
 from channeld.store.store import Retention, Store
 from channeld.telemetry.log import configure
 
 OFF_AIR_S = 3.5
+START_S = 15.0
+LEAVE_S = 15.0
+MEDIA_PARTS = ("api", "base", "bus", "outputs", "telemetry", "ts")
+"""The code that a media worker runs."""
+LINGER_S = 60.0
+"""How long the holder of a `channeld run` that was killed keeps everything on air for its successor."""
 WATCH_S = 1.0
 ORPHAN_S = 60.0
 """How long viewers may still ask for HLS of a channel that left the configuration while the daemon was down."""
@@ -63,44 +72,64 @@ log = structlog.get_logger()
 
 
 def run(config_path: Path) -> int:
-    """Run the daemon until SIGTERM or SIGINT. Raises ChannelError when it cannot start."""
+    """Run the daemon until SIGTERM or SIGINT, or until another takes its place. Raises ChannelError when it cannot start."""
     config = load(config_path)
     configure(config.log.level.value, config.log.format.value, file=config.log.file)
     faulthandler.enable()  # the watchdog's SIGABRT has every thread tell where it stands
-    stopping = threading.Event()
+    will = Will()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: _ask_to_stop(stopping, number, frame))
+        signal.signal(number, lambda number, frame: will.stop())
     with contextlib.ExitStack() as parts:
-        daemon = _start(config, parts)
+        daemon = _start(config, will, parts)
         signal.signal(signal.SIGHUP, lambda number, frame: daemon.watch.ask())
         parts.callback(signal.signal, signal.SIGHUP, signal.SIG_IGN)
         notifier = sdnotify.SystemdNotifier()
         notifier.notify("READY=1")
         log.info("daemon_started", version=__version__, channels=len(config.channels), admin=daemon.admin_url, media=daemon.media_url)
-        while not stopping.wait(WATCH_S):
+        while not will.stopping.wait(WATCH_S):
             if daemon.control.is_turning():
                 notifier.notify("WATCHDOG=1")
-        notifier.notify("STOPPING=1")
-        log.info("daemon_stopping")
+        will.leaves = will.leaves or not daemon.holder.lingers
+        notifier.notify("WATCHDOG=1" if will.restarts else "STOPPING=1")
+        log.info("daemon_stopping", channels="left on air" if will.leaves else "taken off the air")
     log.info("daemon_stopped")
+    if will.restarts:
+        os.execv(sys.executable, [sys.executable, "-m", "channeld", *sys.argv[1:]])
     return 0
 
 
-def _ask_to_stop(stopping: threading.Event, _number: int, _frame: FrameType | None) -> None:
-    stopping.set()
+class Will:
+    """How the daemon is to end: whether what the holder holds is left, and whether another takes our place. Any thread."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self.leaves = False
+        self.restarts = False
+
+    def stop(self) -> None:
+        """End: everything, or, where a service holds the children, only ourselves."""
+        self.stopping.set()
+
+    def restart(self) -> None:
+        """Go over to a new control, of the code that is on disk now; the air goes on. Too late once we end."""
+        if self.stopping.is_set():
+            return
+        self.leaves = self.restarts = True
+        self.stopping.set()
 
 
 class _Daemon:
     """What `run` needs of the running parts."""
 
-    def __init__(self, control: DaemonControl, watch: ConfigWatch, admin_url: str, media_url: str) -> None:
+    def __init__(self, control: DaemonControl, holder: HolderClient, watch: ConfigWatch, admin_url: str, media_url: str) -> None:
         self.control = control
+        self.holder = holder
         self.watch = watch
         self.admin_url = admin_url
         self.media_url = media_url
 
 
-def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
+def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     _own_folders(config, parts)
     token = ensure_token(config.folders.state)
     tools = find_tools()
@@ -111,61 +140,68 @@ def _start(config: Config, parts: contextlib.ExitStack) -> _Daemon:
     events = EventLog(store)
     alarms = Alarms(events.publish)
     store.start(store_news(events.publish, alarms), events.remembered)
-    holder = Holder()
-    parts.callback(holder.close)
+    # When it dies all that it held is dead, too: to begin anew is the shortest way back.
+    holder = start_holder(config.folders.runtime, linger_s=LINGER_S, on_lost=will.restart, arguments=host_arguments(config))
+    parts.callback(lambda: holder.close() if will.leaves else holder.end())
     loop = ControlLoop()
     loop.start()
     parts.callback(loop.close)
     registry: Registry  # the hubs' callbacks run on the loop, after it is there
     clips = _clips(config, loop, tools, lambda channel: registry.clips_changed(channel))
+    switchboard = Switchboard()
     hosts = HostHub(
-        config.hosts,
+        config.hosts, loop=loop, holder=holder, arguments=host_arguments(config), events=switchboard, version=edition(HOST_PARTS)
+    )
+    media = MediaHub(
+        media_listener(config, token),
         loop=loop,
         holder=holder,
-        arguments=host_arguments(config),
-        on_told=lambda host, message: _route(registry, media, host, message),
-        on_lost=lambda host, reason: _lose(registry, media, hosts, host, reason),
-        on_started=lambda host: media.host_started(host),
+        hosts=hosts,
+        level=config.log.level.value,
+        version=edition(MEDIA_PARTS),
+        alarms=alarms,
     )
-    media = MediaHub(media_listener(config, token), loop=loop, holder=holder, hosts=hosts, level=config.log.level.value, alarms=alarms)
     means = Means(
         loop=loop,
         host=hosts,
         media=media,
         holder=holder,
         preparer=clips,
+        positions=store,
         runtime_dir=config.folders.runtime,
         ffmpeg=tools.ffmpeg,
         clock=SystemClock(),
         publish=events.publish,
     )
     registry = Registry([channel_settings(config, spec) for spec in config.channels.values()], means)
+    switchboard.connect(hosts, media, registry)
     clips.start()
     parts.callback(clips.close)
-    loop.call(hosts.start)
-    parts.callback(hosts.close)
-    loop.call(media.start)
-    parts.callback(media.close)
+    loop.call(hosts.start, START_S)
+    parts.callback(lambda: hosts.leave() if will.leaves else hosts.close())
+    loop.call(media.start, START_S)
+    parts.callback(lambda: media.leave() if will.leaves else media.close())
     loop.call(lambda: _clean_orphans(config, media))
     registry.start()
-    parts.callback(_end_channels, loop, registry)
+    parts.callback(lambda: _leave_channels(loop, registry) if will.leaves else _end_channels(loop, registry))
     running = Running(loop, hosts, media, clips, registry, alarms, events)
-    return _open_to_people(config, parts, running, token)
+    return _open_to_people(config, parts, running, token, holder, will)
 
 
-def _open_to_people(config: Config, parts: contextlib.ExitStack, running: Running, token: str) -> _Daemon:
+def _open_to_people(config: Config, parts: contextlib.ExitStack, running: Running, token: str, holder: HolderClient, will: Will) -> _Daemon:
     """Keep the house, then answer the admin interface."""
     house = House(config, running, token)
     house.start()
     parts.callback(house.close)
-    control = DaemonControl(running.loop, running.registry, running.events, running.hosts, running.media, house.reloader, running.alarms)
+    hubs = running.hosts, running.media
+    control = DaemonControl(running.loop, running.registry, running.events, *hubs, house.reloader, running.alarms, restart=will.restart)
     listen, viewers = config.admin.listen, media_url(config)
     app = build_app(control, token=token, allowed_hosts=[listen.host, *config.admin.allowed_hosts], media_base_url=viewers)
     admin = AdminServer(app, str(listen), config.admin.tls)
     admin.start()
     parts.callback(admin.close)
     scheme = "https" if config.admin.tls is not None else "http"
-    return _Daemon(control, house.watch, f"{scheme}://{listen.host}:{admin.port}", viewers)
+    return _Daemon(control, holder, house.watch, f"{scheme}://{listen.host}:{admin.port}", viewers)
 
 
 def _own_folders(config: Config, parts: contextlib.ExitStack) -> None:
@@ -192,21 +228,9 @@ def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[
     )
 
 
-def _route(registry: Registry, media: MediaHub, host: int, message: Message) -> None:
-    if message.kind == "ring":
-        media.ring(message.values["channel"], message.values["ring_id"], message.fds[0])
-        for fd in message.fds[1:]:
-            os.close(fd)
-    elif message.kind == "stopped":
-        media.forget_ring(message.values["channel"])
-    registry.host_told(host, message)
-
-
-def _lose(registry: Registry, media: MediaHub, hosts: HostHub, host: int, reason: str) -> None:
-    channels = [name for name in registry.channels if hosts.host_of(name) == host]
-    for channel in channels:
-        media.forget_ring(channel)
-    registry.host_lost(host, channels, reason)
+def _leave_channels(loop: ControlLoop, registry: Registry) -> None:
+    registry.close()
+    loop.call(registry.leave, LEAVE_S)
 
 
 def _end_channels(loop: ControlLoop, registry: Registry) -> None:

@@ -10,7 +10,8 @@ from channeld.channel.clips import Clips
 from channeld.channel.clock_watch import ClockWatch
 from channeld.channel.disk import DiskWatch, Level, Room
 from channeld.channel.events import EventLog
-from channeld.channel.hub import HostHub, MediaHub
+from channeld.channel.host_hub import HostHub
+from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.registry import Registry
 from channeld.config_values import Config

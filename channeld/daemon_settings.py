@@ -76,6 +76,8 @@ def channel_settings(config: Config, spec: ChannelSpec, before: ChannelSettings 
         origin_ticks=spec.timeline_start,
         targets=tuple(_target(spec.id, output, media_url(config)) for output in spec.outputs),
         enabled=spec.enabled,
+        resume=spec.resume.value,
+        on_outage=spec.on_outage.value,
     )
 
 

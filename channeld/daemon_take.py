@@ -5,7 +5,8 @@ Rule: only what a part can take while it works is given to it; `config_diff` kno
 
 from channeld.channel.clips import Clips
 from channeld.channel.disk import DiskWatch, Level, Marks, Room
-from channeld.channel.hub import HostHub, MediaHub
+from channeld.channel.host_hub import HostHub
+from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.settings import ChannelSettings
 from channeld.config_values import ChannelSpec, Config

@@ -13,12 +13,14 @@ from channeld.base.clock import SystemClock
 from channeld.base.units import FrameRate
 from channeld.channel.clips import Clips
 from channeld.channel.events import EventLog
-from channeld.channel.hub import HostHub, MediaHub, MediaListener
+from channeld.channel.host_hub import HostHub
+from channeld.channel.hub import MediaHub, MediaListener
 from channeld.channel.loop import ControlLoop
 from channeld.channel.means import Means
 from channeld.channel.registry import Registry
 from channeld.channel.settings import ChannelSettings, Target
 from channeld.channel.supervisor import Supervisor
+from channeld.channel.switchboard import Switchboard
 from channeld.media.cache import ClipCache
 from channeld.media.pinned import FetchRules
 from channeld.media.profile import Profile
@@ -26,6 +28,7 @@ from channeld.media.tools import find_tools
 from channeld.media.verdict import Tolerance
 from channeld.playlist.locate import PathRules
 from channeld.process.holder import Holder
+from channeld.store.store import Store
 
 SMALL = Profile("small", 320, 180, FrameRate(25, 1), 400_000, 64_000, gop_seconds=1.0)
 TIMEOUT_S = 40.0
@@ -52,10 +55,13 @@ class Station:
         tools = find_tools()
         self._parts = contextlib.ExitStack()
         self.holder = Holder()
+        self.store = Store(folder)
+        self.store.open()
         self.loop = ControlLoop()
         self.events = EventLog()
         self.cache = ClipCache(cache or folder / "cache", 1 << 30)
-        self.lost: list[str] = []
+        self.losses: list[str] = []
+        self._switchboard = Switchboard()
         tolerance = Tolerance(0.9, 0.05)
         on_change = lambda channel: self.registry.clips_changed(channel)  # noqa: E731
         self.clips = Clips(
@@ -66,9 +72,7 @@ class Station:
             loop=self.loop,
             holder=self.holder,
             arguments=("--log-level", "error"),
-            on_told=lambda host, message: self._told(host, message),
-            on_lost=self._lost,
-            on_started=lambda host: self.media.host_started(host),
+            events=self,
         )
         listener = MediaListener("127.0.0.1:0", workers, str(folder / "hls"), None, "open", None, None)
         self.media = MediaHub(listener, loop=self.loop, holder=self.holder, hosts=self.hosts, level="error")
@@ -78,28 +82,29 @@ class Station:
             media=self.media,
             holder=self.holder,
             preparer=self.clips,
+            positions=self.store,
             runtime_dir=folder / "run",
             ffmpeg=tools.ffmpeg,
             clock=SystemClock(),
             publish=self.events.publish,
         )
         self.registry = Registry(channels, self.means)
+        self._switchboard.connect(self.hosts, self.media, self.registry)
 
-    def _told(self, host: int, message: Any) -> None:
-        if message.kind == "ring":
-            self.media.ring(message.values["channel"], message.values["ring_id"], message.fds[0])
-        elif message.kind == "stopped":
-            self.media.forget_ring(message.values["channel"])
-        self.registry.host_told(host, message)
+    def told(self, host: int, message: Any) -> None:
+        self._switchboard.told(host, message)
 
-    def _lost(self, host: int, reason: str) -> None:
-        self.lost.append(reason)
-        for channel in self.registry.channels:
-            self.media.forget_ring(channel)
-        self.registry.host_lost(host, list(self.registry.channels), reason)
+    def lost(self, host: int, reason: str) -> None:
+        self.losses.append(reason)
+        self._switchboard.lost(host, reason)
+
+    def started(self, host: int) -> None:
+        self._switchboard.started(host)
 
     def __enter__(self) -> "Station":
         parts = self._parts
+        self.store.start(lambda *_, **__: None)
+        parts.callback(self.store.close)
         parts.callback(self.holder.close)
         self.loop.start()
         parts.callback(self.loop.close)

@@ -35,11 +35,20 @@ channels:
 """
 
 
+def end_holders(runtime_dir: Path) -> None:
+    """End what a killed daemon left with its holder."""
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        if "channeld.process.hold" in line and str(runtime_dir / "hold.sock") in line:
+            process.terminate()
+            process.wait(20)
+
+
 class Daemon:
     """`channeld run` with a socket where systemd would listen."""
 
     def __init__(self, folder: Path, notices: Path, admin_port: int = 0) -> None:
-        self.admin_port = admin_port
+        self.admin_port, self.folder = admin_port, folder
         self._log = (folder / "log").open("ab")
         self._inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._inbox.bind(str(notices))
@@ -76,6 +85,7 @@ class Daemon:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        end_holders(self.folder / "run")
         self._inbox.close()
         self._log.close()
 
@@ -148,7 +158,7 @@ def test_the_watchdogs_abort_has_every_thread_tell_where_it_stands(start: Callab
     assert daemon.process.wait(10) == -signal.SIGABRT
     said = daemon.log.read_text()
     assert "most recent call first" in said and "channel/loop.py" in said
-    until(lambda: gone(children), "the end of all children")
+    assert not gone(children[:1]), "the holder waits for a control"
 
 
 def test_a_frozen_host_shows_in_health_and_costs_control_no_meal(start: Callable[[], Daemon], tmp_path: Path) -> None:
@@ -178,13 +188,16 @@ def test_a_daemon_stopped_while_it_prepares_leaves_no_child(start: Callable[[], 
     assert "Traceback" not in daemon.log.read_text()
 
 
-def test_children_die_with_a_daemon_that_is_killed(start: Callable[[], Daemon], tmp_path: Path) -> None:
+def test_children_outlive_a_killed_daemon_and_end_with_their_holder(start: Callable[[], Daemon], tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("")
     daemon = start()
     until(lambda: daemon.told("READY=1"), "READY")
     children = daemon.children()
     daemon.process.kill()
     daemon.process.wait()
+    assert len(children) >= 3 and all(child.is_running() for child in children)
+    holder = next(child for child in children if "channeld.process.hold" in child.cmdline())
+    holder.kill()
     until(lambda: gone(children), "the end of all children")
 
 

@@ -153,16 +153,25 @@ class ConfigErrorModel(BaseModel):
     message: str
 
 
-class StatusModel(BaseModel):
-    """The daemon. `config_error`: null while the newest configuration is in use; `alarms`: what is wrong just now.
+class RestartModel(BaseModel):
+    """Which control answered, and since when: one that answers later with another `since` is its successor."""
 
-    `store_problem`: why state and history are not written, null while they are.
+    model_config = ConfigDict(json_schema_extra={"example": {"part": "control", "since": "2026-11-21T10:00:00.000Z"}})
+    part: str
+    since: str
+
+
+class StatusModel(BaseModel):
+    """The daemon. `since`: when this control began; `hosts`: pids of the playout hosts; `config_error`: null while the newest
+    configuration is in use; `alarms`: what is wrong just now; `store_problem`: why state and history are not written, null while they are.
     """
 
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
                 "version": "0.1.0",
+                "since": "2026-11-21T10:00:00.000Z",
+                "hosts": {"host:0": 4711},
                 "config": "/etc/channeld/channeld.yaml",
                 "config_error": None,
                 "needs_restart": [],
@@ -174,6 +183,8 @@ class StatusModel(BaseModel):
         }
     )
     version: str
+    since: str
+    hosts: dict[str, int]
     config: str
     config_error: ConfigErrorModel | None
     needs_restart: list[str]

@@ -143,6 +143,10 @@ class Control(Protocol):
         """Take the configuration file as it is now; gives what changed. Raises ConfigRefused."""
         ...
 
+    def restart(self, part: str) -> dict[str, Any]:
+        """Have another control, or other hosts, take the place of what runs; the air goes on. Gives `part` and `since`."""
+        ...
+
     def status(self) -> dict[str, Any]:
         """The daemon itself: its configuration, what is wrong just now."""
         ...

@@ -52,6 +52,7 @@ class Origin:
 
     def __init__(self, wanted: Configuration, feeds: dict[str, Feed], reports: Reporter) -> None:
         self.access = Access(wanted.token)
+        self._wanted = wanted
         self._listener = listen(wanted.host, wanted.port, reuse_port=wanted.reuse_port)
         self.port = int(self._listener.getsockname()[1])
         self._folder = Folder(wanted.hls_dir)
@@ -70,6 +71,10 @@ class Origin:
     def alive(self) -> bool:
         """Both the server and the packager run."""
         return self.packaging.alive and self._serving is not None and not self._serving.done()
+
+    def listens_as(self, wanted: Configuration) -> bool:
+        """Whether what cannot change without a restart is as it was."""
+        return _fixed(wanted) == _fixed(self._wanted)
 
     def change(self, wanted: Configuration) -> None:
         """Take over what can change without a restart: token, cap, and renewed certificates. Raises OSError, ssl.SSLError."""
@@ -188,7 +193,11 @@ class MediaWorker:
             wanted = read_configuration(message.values)
             log.set_level(wanted.log_level)
             if self._origin is not None:
+                if not self._origin.listens_as(wanted):
+                    self._give_up("another listener was ordered")
+                    return
                 self._origin.change(wanted)
+                self._reports.put("ready", port=self._origin.port)
                 return
             self._origin = Origin(wanted, self._feeds, self._reports)
         except (ValueError, OSError, ssl.SSLError) as error:
@@ -284,6 +293,10 @@ class MediaWorker:
         self._close_feed(channel)
         if order.hls is not None and self._origin is not None:
             self._origin.packaging.order(Remove(channel))
+
+
+def _fixed(wanted: Configuration) -> tuple[object, ...]:
+    return wanted.host, wanted.port, str(wanted.hls_dir), wanted.tls is not None, wanted.reuse_port
 
 
 async def work(wire_fd: int) -> int:

@@ -1,14 +1,14 @@
-"""The playout hosts and media workers of the daemon, as ports that channels send to.
+"""The media workers of the daemon: who serves what, and what they tell.
 
-Rule: a channel always lives on the same host (its place in the list of channels decides), and a child that ends is
-started again after a back-off; who lived on it is told. Control loop's thread, but for `send`, which any thread may call.
+Rule: a worker that ends is started again after a back-off; one that lives already and runs our code is adopted, and told again
+all that it should do, which changes nothing where it does so already. Control loop's thread.
 """
 
 import os
 import socket
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,125 +18,18 @@ from channeld.base.clock import iso_utc
 from channeld.base.errors import SpawnError
 from channeld.base.wire import Message
 from channeld.channel.alarms import Alarms
+from channeld.channel.host_hub import HostHub
 from channeld.channel.link import Link
 from channeld.channel.loop import ControlLoop
 from channeld.channel.media_alarms import clear_output, tell_cap, tell_output
+from channeld.channel.patience import Patience
 from channeld.channel.settings import ServedTarget
-from channeld.process.backoff import Backoff
 from channeld.process.holding import Holding
 
 CLOSE_S = 1.5
 """How long a child may take to end by itself when the daemon ends."""
 
 log = structlog.get_logger()
-
-
-class _Patience:
-    """How long to wait before a child is started again: its back-off, and since when it runs."""
-
-    def __init__(self) -> None:
-        self._backoff = Backoff()
-        self._since_s: float | None = None
-
-    def started(self) -> None:
-        """The child runs."""
-        self._since_s = time.monotonic()
-
-    def wait_s(self) -> float:
-        """The child ended, or did not start."""
-        since_s, self._since_s = self._since_s, None
-        return self._backoff.next_s(healthy_for_s=0.0 if since_s is None else time.monotonic() - since_s)
-
-
-class HostHub:
-    """All playout hosts. `on_told(host, message)` and `on_lost(host, reason)` run on the control loop."""
-
-    def __init__(
-        self,
-        count: int,
-        *,
-        loop: ControlLoop,
-        holder: Holding,
-        arguments: tuple[str, ...],
-        on_told: Callable[[int, Message], None],
-        on_lost: Callable[[int, str], None],
-        on_started: Callable[[int], None],
-    ) -> None:
-        self.count = count
-        self._loop = loop
-        self._holder = holder
-        self._arguments = arguments
-        self._on_told = on_told
-        self._on_lost = on_lost
-        self._on_started = on_started
-        self._links: dict[int, Link] = {}
-        self._patience = [_Patience() for _ in range(count)]
-        self._is_closing = False
-
-    def start(self) -> None:
-        """Start every host."""
-        for number in range(self.count):
-            self._start_one(number)
-
-    def _start_one(self, number: int) -> None:
-        if self._is_closing:
-            return
-        try:
-            link = Link(
-                f"host:{number}",
-                "channeld.playout.host",
-                holder=self._holder,
-                on_message=lambda message: self._loop.post(lambda: self._on_told(number, message)),
-                on_gone=lambda reason: self._loop.post(lambda: self._gone(number, reason)),
-                arguments=self._arguments,
-            )
-        except SpawnError as error:
-            log.error("host_not_started", host=number, error=str(error))
-            self._loop.later(self._patience[number].wait_s(), lambda: self._start_one(number))
-            return
-        self._links[number] = link
-        self._patience[number].started()
-        link.start()
-        self._on_started(number)
-
-    def _gone(self, number: int, reason: str) -> None:
-        log.error("host_ended", host=number, reason=reason)
-        link = self._links.pop(number, None)
-        if link is not None:
-            link.close()
-        self._on_lost(number, reason)
-        self._loop.later(self._patience[number].wait_s(), lambda: self._start_one(number))
-
-    def change(self, *arguments: str, level: str) -> None:
-        """Have every host log from another level on, and those that start later begin with other arguments."""
-        self._arguments = arguments
-        for link in self._links.values():
-            link.send("log", level=level)
-
-    def host_of(self, channel: str) -> int:
-        """Which host a channel lives on."""
-        return zlib.crc32(channel.encode()) % self.count
-
-    def send(self, kind: str, fds: tuple[int, ...] = (), **values: Any) -> bool:
-        """Send to the host of `channel`; False when it is not there."""
-        link = self._links.get(self.host_of(values["channel"]))
-        return link.send(kind, fds, **values) if link is not None else False
-
-    def listen(self, number: int, worker: int, heads: socket.socket) -> bool:
-        """Have a host tell a media worker its heads."""
-        link = self._links.get(number)
-        return link.send("heads", (heads.fileno(),), worker=worker) if link is not None else False
-
-    def pids(self) -> dict[str, int]:
-        """Name and pid of each living host."""
-        return {link.name: link.child.pid for link in list(self._links.values())}
-
-    def close(self) -> None:
-        """End every host."""
-        self._is_closing = True
-        for link in list(self._links.values()):
-            link.close(CLOSE_S)
-        self._links.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +52,17 @@ class MediaHub:
     """
 
     def __init__(
-        self, listener: MediaListener, *, loop: ControlLoop, holder: Holding, hosts: HostHub, level: str, alarms: Alarms | None = None
+        self,
+        listener: MediaListener,
+        *,
+        loop: ControlLoop,
+        holder: Holding,
+        hosts: HostHub,
+        level: str,
+        version: str = "",
+        alarms: Alarms | None = None,
     ) -> None:
+        self._version = version
         self._listener = listener
         self._alarms = alarms
         self._loop = loop
@@ -168,7 +70,7 @@ class MediaHub:
         self._hosts = hosts
         self._level = level
         self._links: dict[int, Link] = {}
-        self._patience = [_Patience() for _ in range(listener.workers)]
+        self._patience = [Patience() for _ in range(listener.workers)]
         self._rings: dict[str, tuple[int, int]] = {}
         self._served: dict[str, Sequence[ServedTarget]] = {}
         self._states: dict[tuple[str, str], dict[str, Any]] = {}
@@ -178,22 +80,27 @@ class MediaHub:
         self.problem: str | None = None
 
     def start(self) -> None:
-        """Start every worker."""
-        for number in range(self._listener.workers):
-            self._start_one(number)
+        """Adopt every worker that lives and runs our code, end those of other code, start what is missing."""
+        names = [f"media:{number}:{self._version}" for number in range(self._listener.workers)]
+        living = {child.name for child in self._holder.held().children if child.name.startswith("media:")}
+        for name in living.difference(names):
+            self._holder.adopt(name).terminate(CLOSE_S)  # its port is wanted by its successor
+        for number, name in enumerate(names):
+            self._start_one(number, adopt=name in living)
 
-    def _start_one(self, number: int) -> None:
+    def _start_one(self, number: int, *, adopt: bool = False) -> None:
         if self._is_closing:
             return
         try:
             link = Link(
-                f"media:{number}",
+                f"media:{number}:{self._version}",
                 "channeld.api.media_worker",
                 holder=self._holder,
                 on_message=lambda message: self._loop.post(lambda: self._told(message)),
                 on_gone=lambda reason: self._loop.post(lambda: self._gone(number, reason)),
                 arguments=("--log-level", self._level),
                 farewell="stop",
+                adopt=adopt,
             )
         except SpawnError as error:
             self._retry(number, str(error))
@@ -284,12 +191,19 @@ class MediaHub:
                     state[name] = values[name]
 
     def ring(self, channel: str, ring_id: int, fd: int) -> None:
-        """A channel's new ring; the descriptor is owned here from now on."""
+        """A channel's ring; the descriptor is owned here from now on."""
+        if self.has_ring(channel, ring_id):
+            os.close(fd)  # another host goes on with it: readers need not know
+            return
         self.forget_ring(channel)
         self._rings[channel] = (ring_id, fd)
         if channel in self._served:
             for number in self._links:
                 self._order(channel, number)
+
+    def has_ring(self, channel: str, ring_id: int) -> bool:
+        """This ring of the channel is known."""
+        return channel in self._rings and self._rings[channel][0] == ring_id
 
     def forget_ring(self, channel: str) -> None:
         """The channel's ring is gone."""
@@ -349,7 +263,15 @@ class MediaHub:
 
     def pids(self) -> dict[str, int]:
         """Name and pid of each living worker."""
-        return {link.name: link.child.pid for link in list(self._links.values())}
+        return {f"media:{number}": link.child.pid for number, link in list(self._links.items())}
+
+    def leave(self) -> None:
+        """Let every worker live on without us."""
+        self._is_closing = True
+        for link in list(self._links.values()):
+            link.leave()
+        for channel in list(self._rings):
+            self.forget_ring(channel)
 
     def close(self) -> None:
         """End every worker."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from channeld.base.clock import Clock
 from channeld.channel.loop import ControlLoop
-from channeld.channel.ports import HostPort, MediaPort
+from channeld.channel.ports import HostPort, MediaPort, PositionPort
 from channeld.channel.preparation import Preparer
 from channeld.process.holding import Holding
 
@@ -22,6 +22,7 @@ class Means:
     media: MediaPort
     holder: Holding
     preparer: Preparer
+    positions: PositionPort
     runtime_dir: Path
     ffmpeg: str
     clock: Clock

@@ -30,6 +30,24 @@ class OutputSet:
         self._pushes: dict[str, PushOutput] = {}
         self._closing: dict[str, str] = {}  # URL of each push that is ending, by name
         self._is_open = False
+        self._adopts = False
+
+    def feed(self) -> None:
+        """Another host airs the channel: have it go on with every push."""
+        for push in self._pushes.values():
+            push.refeed()
+
+    def leave(self) -> None:
+        """End our threads; what the pushes started goes on, for another control to adopt."""
+        for push in self._pushes.values():
+            push.leave()
+
+    def adopt(self) -> None:
+        """Go on with every enabled output, as an earlier control left it; start what is missing."""
+        self._adopts = True
+        self.open()
+        self._adopts = False
+        self.feed()
 
     def open(self) -> None:
         """Start every enabled output; a push as soon as the one before it is closed."""
@@ -71,6 +89,7 @@ class OutputSet:
             runtime_dir=self._means.runtime_dir,
             on_writer=lambda fd, continues: self._hand_writer(target.name, fd, continues),
             on_state=self._on_change,
+            adopt=self._adopts,
             ffmpeg=self._means.ffmpeg,
             control=target.control,
             tls_verify=target.tls_verify,

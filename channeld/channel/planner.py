@@ -3,6 +3,7 @@
 Rule: many changes within a moment become one plan, and a plan that says nothing new is not sent. Control loop's thread only.
 """
 
+import time
 from collections.abc import Callable
 
 from channeld.channel.means import Means
@@ -13,6 +14,8 @@ from channeld.playlist.queue import Queue
 
 PLAN_SOON_S = 0.05
 WANTS_SOON_S = 1.0
+PATIENCE_S = 2.0
+"""How long a host that goes on keeps the plan it has while nobody has looked which clips are prepared."""
 
 
 class Planner:
@@ -28,6 +31,7 @@ class Planner:
         self.filler: PreparedClip | None = None
         self._is_wanting = False
         self._has_air = False
+        self._patient_until_s = 0.0
         self._sent: tuple[int, list[dict[str, str]]] | None = None
         self._due: set[Callable[[], None]] = set()
 
@@ -49,6 +53,21 @@ class Planner:
         sources = self._sources()
         self._sent = self.rundown.now.serial, sources
         return sources
+
+    def pause(self) -> None:
+        """The host is away: nothing is told until it goes on."""
+        self._has_air = False
+
+    def again(self) -> tuple[int, list[dict[str, str]]]:
+        """The plan for a host that goes on for another: behind which airing, and what."""
+        return self.rundown.now.serial, self._sources() if self.rundown.playlist is not None else []
+
+    def resume(self) -> None:
+        """The host goes on with what aired, and has no plan; or it has one that we do not know."""
+        self._has_air, self._sent = True, None
+        self._patient_until_s = time.monotonic() + PATIENCE_S
+        self.tell_wants_soon()
+        self.plan()
 
     def close(self) -> None:
         """There is no air any more; the clips stay wanted."""
@@ -90,6 +109,9 @@ class Planner:
         """Tell the host what airs at the coming boundaries."""
         if not self._has_air:
             return
+        if time.monotonic() < self._patient_until_s and not self.rundown.is_looked_up():
+            self.plan_soon()  # after a restart: what is prepared is not known yet, and the host may have a good plan
+            return
         plan = self.rundown.now.serial, self._sources()
         if plan == self._sent:
             return
@@ -118,4 +140,4 @@ class Planner:
 def _source(item: Planned) -> dict[str, str]:
     # A growing clip is named as it will be when it is whole: the look-ahead tries both names.
     ts, idx = (str(path).removesuffix(".part") for path in (item.clip.ts_path, item.clip.idx_path))
-    return {"airing": item.airing, "entry": item.entry.id, "ts": ts, "idx": idx}
+    return {"airing": item.airing, "entry": item.entry.id, "ts": ts, "idx": idx, "tag": item.tag}

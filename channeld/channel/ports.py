@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from channeld.channel.settings import ServedTarget
+from channeld.store.records import Position
 
 
 class HostPort(Protocol):
@@ -11,6 +12,22 @@ class HostPort(Protocol):
 
     def send(self, kind: str, fds: tuple[int, ...] = (), **values: Any) -> bool:
         """Send a message about `channel`; False when its host is not there. Any thread; never waits."""
+        ...
+
+    def is_ready(self, channel: str) -> bool:
+        """Whether the host of `channel` is there, and has told what it airs already."""
+        ...
+
+
+class PositionPort(Protocol):
+    """Where channels write down where they are. Saving never waits."""
+
+    def save_position(self, channel: str, position: Position) -> None:
+        """In place of what was saved before."""
+        ...
+
+    def load_position(self, channel: str) -> Position | None:
+        """What was saved last, also by an earlier control."""
         ...
 
 

@@ -242,7 +242,12 @@ class Registry:
     def stop(self) -> None:
         """Take every channel off the air."""
         for supervisor in self.channels.values():
-            supervisor.stop()
+            supervisor.stop(by_order=False)
+
+    def leave(self) -> None:
+        """Let go of every channel, and leave it on air."""
+        for supervisor in self.channels.values():
+            supervisor.leave()
 
     @property
     def is_stopped(self) -> bool:

@@ -15,6 +15,7 @@ import structlog
 from channeld.base.clock import NS_PER_SECOND, iso_utc
 from channeld.base.redact import redact_text
 from channeld.channel.preparation import Prepared, Want
+from channeld.channel.tag import Tag
 from channeld.media.clip import PreparedClip
 from channeld.playlist.model import Content, Entry, Playlist, Readiness
 from channeld.playlist.order import Diff
@@ -31,13 +32,17 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """An airing promised to the host while its airing number `after` was on air. `length_s` is that of the whole clip."""
+    """An airing promised to the host while its airing number `after` was on air. `length_s` is that of the whole clip.
+
+    `tag` is what the host gives back, to this control or a later one.
+    """
 
     airing: str
     entry: Entry
     clip: PreparedClip
     length_s: float
     after: int
+    tag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,9 @@ class Rundown:
     def _promise(self, entry: Entry, clip: PreparedClip, length_s: float | None, turn: int) -> Planned:
         # Named for what it is: plans made again in a storm of edits promise the same airings, and the host may air one of any of them.
         name = f"{self.now.serial}.{entry.id}.{turn}.{clip.key[:8]}"
-        planned = Planned(name, entry, clip, length_s or clip.duration_s, self.now.serial)
+        length_s = length_s or clip.duration_s
+        tag = Tag.of(entry, clip, length_s).text()
+        planned = Planned(name, entry, clip, length_s, self.now.serial, tag)
         self._promised.pop(name, None)
         self._promised[name] = planned
         while len(self._promised) > MAX_PROMISES:
@@ -104,6 +111,16 @@ class Rundown:
     def find(self, airing: str | None) -> Planned | None:
         """What was promised under an airing's name."""
         return self._promised.get(airing) if airing is not None else None
+
+    def learn(self, airing: str, tag: Tag, serial: int) -> Planned:
+        """An airing that an earlier control promised, under our entry where the list still has it."""
+        entry = self.queue.find(tag.entry) or tag.as_entry()
+        planned = self._promised[airing] = Planned(airing, entry, tag.as_clip(), tag.length_s, serial - 1, tag.text())
+        return planned
+
+    def take_up(self, serial: int, planned: Planned | None, *, started_ns: int, started_wall_s: float) -> None:
+        """What airs began before our time, and the queue knows it."""
+        self.now = Now(serial, planned, started_ns, started_wall_s)
 
     def started(
         self, serial: int, airing: str | None, *, started_ns: int, started_wall_s: float, late: Collection[str] = ()
@@ -116,13 +133,17 @@ class Rundown:
         outlived = [name for name, each in self._promised.items() if each.after < serial - PLANNED_AIRINGS]
         for name in outlived:
             del self._promised[name]
-        if planned is None:
+        if planned is None or self.playlist is None:
             return []
+        return self.place(planned.entry.id, overtaken - {planned.entry.id})
+
+    def place(self, entry_id: str, late: Collection[str] = ()) -> list[Entry]:
+        """Have the queue know that an entry began; gives those passed over."""
         try:
-            return self.queue.started(planned.entry.id, overtaken - {planned.entry.id})
+            return self.queue.started(entry_id, late)
         except ValueError as error:
             # Two edits took it out while the host was faster than control: it airs, and the list goes on from where it was.
-            log.warning("airing_unknown", entry=planned.entry.id, error=str(error))
+            log.warning("airing_unknown", entry=entry_id, error=str(error))
             return []
 
     def stopped(self) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from channeld.media.profile import Profile
 from channeld.playlist.locate import PathRules
+from channeld.playlist.resume import OnOutage, Resume
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class ChannelSettings:
     targets: tuple[Target, ...] = ()
     enabled: bool = True
     origin_ticks: int = 90_000
+    resume: Resume = "exact"
+    on_outage: OnOutage = "continue"
 
 
 def needs_restart(before: ChannelSettings, after: ChannelSettings) -> bool:

@@ -30,6 +30,8 @@ class Event(StrEnum):
     CLIP_STARTED = "clip_started"
     FILLER_STARTED = "filler_started"
     CRASHED = "crashed"
+    HOST_LOST = "host_lost"
+    ADOPTED = "adopted"
 
 
 class Action(StrEnum):
@@ -38,6 +40,8 @@ class Action(StrEnum):
     PREPARE_FILLER = "prepare_filler"
     OPEN_AIR = "open_air"
     OPEN_OUTPUTS = "open_outputs"
+    ADOPT_OUTPUTS = "adopt_outputs"
+    FEED_OUTPUTS = "feed_outputs"
     CLOSE_OUTPUTS = "close_outputs"
     CLOSE_AIR = "close_air"
     RETRY_LATER = "retry_later"
@@ -65,6 +69,11 @@ TABLE: dict[tuple[State, Event], Step] = {
     **{(state, Event.FILLER_STARTED): Step(State.FILLER) for state in _RUNNING},
     **{(state, Event.STOP): Step(State.STOPPING, _ENDED) for state in _RUNNING},
     **{(state, Event.CRASHED): Step(State.FAILED, (*_ENDED, Action.RETRY_LATER)) for state in _RUNNING},
+    # A host that ended leaves the ring and the outputs: another goes on from there, and viewers see no other state.
+    **{(state, Event.HOST_LOST): Step(state, (Action.OPEN_AIR,)) for state in _RUNNING},
+    **{(state, Event.ADOPTED): Step(State.STARTING, (Action.ADOPT_OUTPUTS,)) for state in (State.STOPPED, State.STARTING)},
+    **{(state, Event.ADOPTED): Step(state, (Action.FEED_OUTPUTS,)) for state in (State.ON_AIR, State.FILLER)},
+    (State.STOPPING, Event.HOST_LOST): Step(State.STOPPED, (Action.END,)),
     (State.FAILED, Event.STOP): Step(State.STOPPED, (Action.END,)),
     (State.STOPPING, Event.AIR_CLOSED): Step(State.STOPPED, (Action.END,)),
     (State.STOPPING, Event.CRASHED): Step(State.STOPPED, (Action.END,)),

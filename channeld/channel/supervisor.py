@@ -4,14 +4,11 @@ Rule: all of it runs on the control loop's thread; what may wait runs elsewhere 
 
 | what                        | made by            | waited for by          | closed by              |
 |-----------------------------|--------------------|------------------------|------------------------|
-| air, ring                   | host, on `start`   | AIR_CLOSED             | host, on `stop`        |
+| air, ring                   | AirDesk, the host  | AIR_CLOSED             | AirDesk                |
 | pushes (thread, child, FIFO)| OutputSet.open     | OutputSet's closer     | OutputSet.close_soon   |
 | pins on clips               | Planner            | -                      | Planner.end            |
 """
 
-import itertools
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,26 +17,21 @@ import structlog
 from channeld.base.clock import iso_utc
 from channeld.base.errors import PlaylistError
 from channeld.base.redact import redact_text
+from channeld.channel.air_desk import AirDesk
 from channeld.channel.airings import Airings
+from channeld.channel.continuity import Continuity
 from channeld.channel.life import Life
 from channeld.channel.means import Means
 from channeld.channel.output_set import OutputSet
 from channeld.channel.planner import Planner
+from channeld.channel.readings import Readings
 from channeld.channel.rundown import Rundown
 from channeld.channel.settings import ChannelSettings, needs_restart
 from channeld.channel.state import Action, Event, State, step
 from channeld.channel.view import View
 from channeld.media.clip import PreparedClip
-from channeld.media.profile import COMPOSITION_DELAY
 from channeld.outputs.push_health import PushState
 from channeld.playlist.model import Entry, Playlist
-
-RING_SECONDS = 12
-START_LEAD_S = 2.0
-AIR_POLL_S = 0.05
-PATIENCE_S = 2.0
-MUX_OVERHEAD = 1.35
-"""Room in the ring for TS packets' stuffing, PSI and bitrate peaks."""
 
 log = structlog.get_logger()
 
@@ -57,6 +49,8 @@ class Supervisor:
         self._life = Life(means.clock)
         self._planner = Planner(settings, means)
         self._airings = Airings(settings, means, self._planner.rundown)
+        self._continuity = Continuity(settings, means, self.rundown)
+        self._air = AirDesk(settings, means, self._planner, self._life, self._continuity, is_faulty=lambda: self.edit_error is not None)
         self._view = View(settings, means, self._planner.rundown)
         self._outputs = OutputSet(settings, means, on_change=lambda state: means.loop.post(lambda: self._output_changed(state)))
         self.readings = Readings()
@@ -72,6 +66,11 @@ class Supervisor:
         return self._airings.counts
 
     @property
+    def has_ring(self) -> bool:
+        """Another host could go on with the channel."""
+        return self._air.has_ring
+
+    @property
     def is_over(self) -> bool:
         """Nothing of the channel is on air or on its way, and its outputs' children are gone."""
         return self.state in (State.STOPPED, State.FAILED) and self._outputs.is_closed
@@ -85,10 +84,12 @@ class Supervisor:
             return True
         return self._happen(Event.START)
 
-    def stop(self) -> bool:
-        """Go off the air; False when it is already off."""
+    def stop(self, *, by_order: bool = True) -> bool:
+        """Go off the air; False when it is already off. Only what was stopped by order begins with the next entry."""
         self._life.restart_wanted = False
         self._airings.cut_by("stop")
+        if by_order:
+            self._continuity.stopped()
         return self._happen(Event.STOP)
 
     def restart(self) -> None:
@@ -117,6 +118,8 @@ class Supervisor:
     def _take(self, settings: ChannelSettings) -> None:
         self.settings = settings
         self._planner.change(settings)
+        self._air.change(settings)
+        self._continuity.change(settings)
         self._view.change(settings)
         self._outputs.change(settings.targets)
 
@@ -130,8 +133,10 @@ class Supervisor:
             self._means.publish("channel_state", channel=self.settings.id, state=found.state.value)
         actions: dict[Action, Callable[[], None]] = {
             Action.PREPARE_FILLER: self._prepare_filler,
-            Action.OPEN_AIR: self._open_air,
+            Action.OPEN_AIR: self._air.open,
             Action.OPEN_OUTPUTS: self._outputs.open,
+            Action.ADOPT_OUTPUTS: self._outputs.adopt,
+            Action.FEED_OUTPUTS: self._outputs.feed,
             Action.CLOSE_OUTPUTS: self._outputs.close_soon,
             Action.CLOSE_AIR: self._close_air,
             Action.RETRY_LATER: self._retry_later,
@@ -155,7 +160,7 @@ class Supervisor:
         attempt = self._life.begin()
 
         def done(result: PreparedClip | str) -> None:
-            if attempt == self._life.attempt and self.state is State.STARTING:
+            if attempt == self._life.attempt and self.state in (State.STARTING, State.ON_AIR, State.FILLER):
                 self._filler_done(result)
 
         self._planner.begin()
@@ -170,46 +175,15 @@ class Supervisor:
         self._planner.filler = result
         self._happen(Event.FILLER_READY)
 
-    def _open_air(self) -> None:
-        """Have the host begin; when it is away, or still clears away what a crash left, as soon as it can."""
-        attempt = self._life.attempt
-        # A moment's patience: clips that are prepared already would be passed over while nobody has looked for them.
-        has_programme = self.rundown.is_looked_up() or self.edit_error is not None or self._life.age_s > PATIENCE_S
-        if has_programme and not self._life.has_air:
-            self._life.has_air = self._means.host.send("start", **self._start_values())
-            if self._life.has_air:
-                return
-        self._means.loop.later(AIR_POLL_S, lambda: self._open_air() if self._is_starting(attempt) else None)
-
-    def _is_starting(self, attempt: int) -> bool:
-        return self.state is State.STARTING and self._life.attempt == attempt
-
-    def _start_values(self) -> dict[str, Any]:
-        settings, profile, filler = self.settings, self.settings.profile, self._planner.filler
-        if filler is None:
-            raise RuntimeError(f"channel {settings.id} opens without its filler")
-        ring_id = time.monotonic_ns()
-        return {
-            "channel": settings.id,
-            "ring_id": ring_id,
-            "fps": [profile.fps.num, profile.fps.den],
-            "composition_delay": COMPOSITION_DELAY,
-            "origin": settings.origin_ticks,
-            "bitrate": int((profile.video_bitrate + profile.audio_bitrate) * MUX_OVERHEAD),
-            "ring_seconds": RING_SECONDS,
-            "start_lead_s": START_LEAD_S,
-            "timeline": f"{settings.id}-{ring_id}",
-            "filler": {"ts": str(filler.ts_path), "idx": str(filler.idx_path)},
-            "sources": self._planner.open(),
-        }
-
     def _close_air(self) -> None:
+        self._air.cancel()
         self._planner.close()
         if not self._life.has_air or not self._means.host.send("stop", channel=self.settings.id):
             self._means.loop.post(self._air_closed)
 
     def _end(self) -> None:
         self._planner.end()
+        self._air.forget()
         self.progress = {}
         if self._life.successor is not None:
             settings, self._life.successor = self._life.successor, None
@@ -227,6 +201,7 @@ class Supervisor:
         rundown = self.rundown
         before = rundown.queue.revision
         diff = rundown.apply(playlist)
+        self._continuity.listed()
         self.edit_error = None
         if rundown.queue.revision == before:
             return
@@ -235,6 +210,7 @@ class Supervisor:
             log.warning("playlist_noticed", channel=self.settings.id, line=notice.line, message=notice.message)
         facts = {"revision": rundown.queue.revision, "added": len(diff.added), "removed": len(diff.removed)}
         self._means.publish("playlist_applied", channel=self.settings.id, **facts)
+        self._continuity.note()
         self._planner.tell_all()
 
     def refuse(self, error: PlaylistError, reading: int | None = None) -> None:
@@ -251,6 +227,7 @@ class Supervisor:
     def play_next(self, entry: Entry) -> None:
         """Air an entry once, before anything else. Raises ValueError when it is faulty."""
         self.rundown.queue.play_next(entry)
+        self._continuity.note()
         self._planner.tell_all()
 
     def clips_changed(self) -> None:
@@ -267,6 +244,7 @@ class Supervisor:
         """One message of the host about this channel."""
         handlers: dict[str, Callable[[dict[str, Any]], None]] = {
             "ring": self._air_opened,
+            "present": self._present,
             "started": self._started,
             "ended": self._ended,
             "failed": self._clip_failed,
@@ -278,13 +256,34 @@ class Supervisor:
             handlers[kind](values)
 
     def host_lost(self, reason: str) -> None:
-        """The host ended, and the air with it."""
+        """The host ended; the ring is there, and another host goes on from it."""
         self._life.has_air = False
-        self._crashed({"error": f"playout host ended: {reason}"})
+        if not self._air.has_ring:
+            self._crashed({"error": f"playout host ended: {reason}"})
+            return
+        self.last_error = redact_text(f"playout host ended: {reason}".splitlines()[-1])
+        self._planner.pause()
+        self._happen(Event.HOST_LOST)
+
+    def lend_ring(self) -> int | None:
+        """A descriptor to read the ring that an earlier control left, owned by whoever asked."""
+        return self._air.lend()
+
+    def leave(self) -> None:
+        """Let go of the channel and leave it on air, for another control to adopt."""
+        self._planner.pause()
+        self._air.leave()
+        self._outputs.leave()
+
+    def ring_made(self, ring_fd: int) -> None:
+        """The host's ring, writable; owned here from now on."""
+        self._air.keep(ring_fd)
 
     def progressed(self, progress: dict[str, Any]) -> None:
         """Once a second: how far the air is."""
         self.progress = progress
+        if self.state in (State.ON_AIR, State.FILLER):
+            self._continuity.progressed(progress)
 
     def _air_opened(self, values: dict[str, Any]) -> None:
         self._airings.opened(f"{self.settings.id}-{values['ring_id']}")
@@ -293,13 +292,40 @@ class Supervisor:
     def _air_closed(self) -> None:
         self._life.has_air = False
         self._airings.closed("stop", self.progress)
+        self._air.forget()
         self._happen(Event.AIR_CLOSED)
 
+    def _present(self, values: dict[str, Any]) -> None:
+        """The host airs the channel already: it outlived an earlier control, or goes on from a ring."""
+        if not self.settings.enabled or values["description"].get("fingerprint") != self._air.fingerprint:
+            log.info("air_not_adopted", channel=self.settings.id, reason="it was opened with other settings")
+            self._life.has_air = self._means.host.send("stop", channel=self.settings.id)
+            return
+        if self.state is State.STOPPED:
+            self._prepare_filler()
+        self._life.has_air = True
+        if not self._happen(Event.ADOPTED):
+            return
+        self._airings.opened(f"{self.settings.id}-{values['ring_id']}")
+        while self._continuity.unheard:
+            self._airings.started(self._continuity.unheard.popleft())
+        if values["serial"] != self.rundown.now.serial:
+            self._continuity.take_up(values)
+            self._airings.continued(values)
+            self._happen(Event.FILLER_STARTED if values["airing"] is None else Event.CLIP_STARTED)
+        log.info("air_adopted", channel=self.settings.id, serial=values["serial"], frames=values["frames"])
+        self._planner.resume()
+
     def _started(self, values: dict[str, Any]) -> None:
+        self._continuity.learn(values)
+        if self.state is State.STOPPED:
+            self._continuity.unheard.append(values)  # told to an earlier control, which did not hear it
+            return
         if not self._happen(Event.FILLER_STARTED if values["airing"] is None else Event.CLIP_STARTED):
             return  # told just before it was taken off
         self._life.aired()
         self._airings.started(values)
+        self._continuity.note()
         self._planner.plan()
         self._planner.tell_wants_soon()
 
@@ -317,6 +343,12 @@ class Supervisor:
 
     def _start_failed(self, values: dict[str, Any]) -> None:
         self._life.has_air = False
+        if values.get("adopt"):
+            log.warning("ring_not_adopted", channel=self.settings.id, error=values["error"], consequence="a new timeline begins")
+            self._air.forget()
+            if self.state is State.STARTING:
+                self._air.open()
+                return
         self._crashed(values)
 
     def _crashed(self, values: dict[str, Any]) -> None:
@@ -326,6 +358,7 @@ class Supervisor:
         self.last_error = redact_text(lines[-1] if lines else "no reason given")
         self._airings.closed(f"crash: {self.last_error}", self.progress)
         log.error("channel_crashed", channel=self.settings.id, error=values["error"])
+        self._continuity.crashed()
         self._happen(Event.CRASHED)
 
     def _output_changed(self, state: PushState) -> None:
@@ -359,24 +392,3 @@ class Supervisor:
             "outputs": self._outputs.describe(),
             "timeline": {"ticks": ticks, "wraps": ticks >> 33},
         }
-
-
-class Readings:
-    """Which reading of a playlist file is the newest. `take` before a file is read or after it is written; any thread."""
-
-    def __init__(self) -> None:
-        self.writing = threading.Lock()  # one writer of the playlist file at a time; held over the write by API threads only
-        self._count = itertools.count(1)
-        self._newest = 0
-
-    def take(self) -> int:
-        """A number that is greater than all before."""
-        return next(self._count)
-
-    def accept(self, reading: int | None) -> bool:
-        """Whether what was read under a number (None: just now) is not older than what was accepted. Control loop's thread."""
-        number = self.take() if reading is None else reading
-        if number < self._newest:
-            return False
-        self._newest = number
-        return True

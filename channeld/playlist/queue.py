@@ -100,6 +100,14 @@ class Queue:
         """The entry at a position of the newest list, from 0, under its lasting id."""
         return self._roster.entry(position)
 
+    def find(self, entry_id: str) -> Entry | None:
+        """The entry of an id: listed, put in between, or removed just now."""
+        if entry_id in self._roster:
+            return self._roster.entry(self._roster.position[entry_id])
+        if entry_id in self._insertions:
+            return self._insertions[entry_id][0]
+        return self._departed[entry_id].entry if entry_id in self._departed else None
+
     def play_next(self, entry: Entry) -> Entry:
         """Air an entry once (or `repeat` times), before anything else; gives it with its own id. Raises ValueError when faulty."""
         if entry.fault is not None:

@@ -167,7 +167,7 @@ class HoldServer:
             self._part(selector, former)
         with self._lock:
             self._control = connection
-            connection.answer(message, protocol=PROTOCOL, pid=os.getpid())
+            connection.answer(message, protocol=PROTOCOL, pid=os.getpid(), lingers=self._linger_s is not None)
         _log.info("control_connected", took_over=former is not None)
 
     def _spawn(self, connection: Connection, message: Message) -> None:

@@ -70,6 +70,8 @@ class HolderClient(Worker):
         self._is_over = self._is_superseded = False
         self._ids = count(1)
         self.pid = 0
+        self.lingers = False
+        """It ends when nobody comes back to it: a `channeld run` started it, and no service."""
         self.start()
         try:
             self._greet()
@@ -87,7 +89,7 @@ class HolderClient(Worker):
         theirs = answer.values["protocol"]
         if theirs != PROTOCOL:
             raise ProcessError(f"the holder (pid {answer.values['pid']}) is of another version ({theirs}, not {PROTOCOL}): stop it")
-        self.pid = answer.values["pid"]
+        self.pid, self.lingers = answer.values["pid"], bool(answer.values["lingers"])
 
     # Holding
 

@@ -112,8 +112,19 @@ class MemoryControl:
             raise ConfigRefused(self.config_faults)
         return {"added": [], "removed": [], "changed": {"live1": ["name"]}, "restarted": [], "daemon": [], "needs_restart": []}
 
+    def restart(self, part: str) -> dict[str, Any]:
+        return {"part": part, "since": AT}
+
     def status(self) -> dict[str, Any]:
-        return {"version": "0", "config": "channeld.yaml", "config_error": None, "needs_restart": [], "alarms": []}
+        return {
+            "version": "0",
+            "since": AT,
+            "hosts": {},
+            "config": "channeld.yaml",
+            "config_error": None,
+            "needs_restart": [],
+            "alarms": [],
+        }
 
     def health(self) -> Health:
         return Health(self.healthy, {"control": "ok" if self.healthy else "stuck"})

@@ -10,7 +10,7 @@ RUNNING = (State.STARTING, State.ON_AIR, State.FILLER)
 
 # Written a second time on purpose, by what must happen and not by how the table is made.
 LEADS_TO: dict[State, dict[Event, State]] = {
-    State.STOPPED: {Event.START: State.STARTING},
+    State.STOPPED: {Event.START: State.STARTING, Event.ADOPTED: State.STARTING},
     State.FAILED: {Event.START: State.STARTING, Event.STOP: State.STOPPED},
     State.STARTING: {
         Event.FILLER_READY: State.STARTING,
@@ -20,20 +20,26 @@ LEADS_TO: dict[State, dict[Event, State]] = {
         Event.FILLER_STARTED: State.FILLER,
         Event.STOP: State.STOPPING,
         Event.CRASHED: State.FAILED,
+        Event.HOST_LOST: State.STARTING,
+        Event.ADOPTED: State.STARTING,
     },
     State.ON_AIR: {
         Event.CLIP_STARTED: State.ON_AIR,
         Event.FILLER_STARTED: State.FILLER,
         Event.STOP: State.STOPPING,
         Event.CRASHED: State.FAILED,
+        Event.HOST_LOST: State.ON_AIR,
+        Event.ADOPTED: State.ON_AIR,
     },
     State.FILLER: {
         Event.CLIP_STARTED: State.ON_AIR,
         Event.FILLER_STARTED: State.FILLER,
         Event.STOP: State.STOPPING,
         Event.CRASHED: State.FAILED,
+        Event.HOST_LOST: State.FILLER,
+        Event.ADOPTED: State.FILLER,
     },
-    State.STOPPING: {Event.AIR_CLOSED: State.STOPPED, Event.CRASHED: State.STOPPED},
+    State.STOPPING: {Event.AIR_CLOSED: State.STOPPED, Event.CRASHED: State.STOPPED, Event.HOST_LOST: State.STOPPED},
 }
 
 
@@ -65,4 +71,4 @@ def test_outputs_are_closed_before_the_air_they_read() -> None:
 
 def test_a_channel_goes_on_air_only_with_its_filler() -> None:
     openers = [(state, event) for state in State for event in Event if (found := step(state, event)) and Action.OPEN_AIR in found.actions]
-    assert openers == [(State.STARTING, Event.FILLER_READY)]
+    assert openers == [(State.STARTING, Event.FILLER_READY), *((state, Event.HOST_LOST) for state in RUNNING)]

@@ -56,7 +56,7 @@ def test_a_killed_worker_serves_again_and_the_air_did_not_notice(station_of: Ope
     assert "status -9" in output(station)["last_error"]
     until(lambda: (now := segments(station)) and now[-1] > max(before), "newer segments")
     until(lambda: output(station)["state"] == "up", "the output up")
-    assert station.hosts.pids()["host:0"] == host and station.lost == []
+    assert station.hosts.pids()["host:0"] == host and station.losses == []
     assert station.media.pids()["media:0"] != worker
 
 
@@ -64,7 +64,7 @@ def test_a_killed_host_is_served_again_from_its_new_ring(station_of: OpenStation
     station = open_one(station_of, shelf)
     before = max(segments(station))
     os.kill(station.hosts.pids()["host:0"], signal.SIGKILL)
-    until(lambda: station.lost, "the loss")
+    until(lambda: station.losses, "the loss")
     until(lambda: (now := segments(station)) and now[-1] > before, "newer segments")
 
 

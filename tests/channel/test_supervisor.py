@@ -184,7 +184,7 @@ def test_a_killed_host_is_started_again_and_its_channels_go_on(station_of: OpenS
     station.until_aired(1, "two")
     before = station.hosts.pids()["host:0"]
     os.kill(before, signal.SIGKILL)
-    until(lambda: station.lost, "the loss")
+    until(lambda: station.losses, "the loss")
     seen = {name: len(station.until_aired(1, name)) for name in ("one", "two")}
     for name, count in seen.items():
         station.until_aired(count + 2, name)
@@ -197,12 +197,13 @@ def test_a_channel_whose_host_is_away_goes_on_air_when_it_is_back(station_of: Op
     station.until_aired(1)
     station.order(station.channel().stop)
     station.until_state("stopped")
-    link = station.order(lambda: station.hosts._links.pop(0))
+    place = station.hosts._hosts[0]
+    station.order(lambda: setattr(place, "is_ready", False))
     station.order(station.channel().start)
     until(lambda: station.order(lambda: station.channel()._planner.filler), "the filler")
     assert station.shown()["state"] == "starting"
     seen = len(station.until_aired(1))
-    station.order(lambda: station.hosts._links.update({0: link}))
+    station.order(lambda: setattr(place, "is_ready", True))
     station.until_aired(seen + 1)
 
 

@@ -125,6 +125,7 @@ class RunningDaemon:
     def stop(self, *, within_s: float = 15.0) -> list[str]:
         """SIGTERM, and what is wrong with how it ended: status, children, FIFOs, temporary files, ports. Idempotent."""
         if self.process is None:
+            self.end_holder()
             return []
         process, self.process = self.process, None
         try:
@@ -141,6 +142,14 @@ class RunningDaemon:
             found.append(f"the daemon did not end within {within_s} s of SIGTERM")
         return [*found, *([f"the daemon exits with {status}"] if status else []), *self._leftovers(family)]
 
+    def end_holder(self) -> None:
+        """End what a killed daemon left with its holder, as a minute without a daemon does."""
+        for process in psutil.process_iter(["cmdline"]):
+            line = process.info["cmdline"] or []
+            if "channeld.process.hold" in line and str(self.folder / "run" / "hold.sock") in line:
+                process.terminate()
+                process.wait(20)
+
     def kill(self) -> None:
         """SIGKILL for the daemon alone, as the kernel does when memory is short."""
         if self.process is not None:
@@ -154,11 +163,11 @@ class RunningDaemon:
         return found + [f"port {port} is still open" for port in (self.admin_port, self.media_port) if listens(port)]
 
     def _loose_files(self) -> list[Path]:
-        """FIFOs, sockets and temporary files: none of them may outlive the daemon."""
+        """FIFOs, sockets and temporary files: none of them may outlive the daemon. Lock files do: to remove one breaks the lock."""
         within = [*(self.folder / "run").rglob("*"), *(self.folder / "tmp").rglob("*")]
         parts = [path for place in ("state", "hls") for path in (self.folder / place).rglob("*") if path.suffix in (".part", ".tmp")]
         fifos = [path for path in self.folder.rglob("*") if path.is_fifo() or path.is_socket()]
-        return sorted({*(path for path in within if not path.is_dir()), *parts, *fifos})
+        return sorted({*(path for path in within if not path.is_dir() and path.suffix != ".lock"), *parts, *fifos})
 
     # -- what it says -------------------------------------------------------------------------------------------
 

@@ -120,7 +120,7 @@ def test_a_second_daemon_is_refused_with_the_pid_of_the_first(daemon_of: DaemonO
     command = [sys.executable, "-m", "channeld", "run", "--config", str(first.config_path)]
     second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert second.returncode == 1
-    assert f"pid {first.pid})" in second.stderr
+    assert f"pid {first.pid}," in second.stderr
     assert first.answers("/readyz")
 
 
@@ -185,9 +185,7 @@ def test_a_dead_playout_host_is_replaced_and_the_channel_is_back(daemon_of: Daem
         wait_until(lambda: len(daemon.airings("one")) > begun + 2, what="clips after the death", timeout_s=40)
         last = max(viewer.fetched)
         wait_until(lambda: max(viewer.fetched) > last + 2, what="segments after the death", timeout_s=40)
-    joints = [fetched.segment for fetched in viewer.fetched.values() if fetched.segment.discontinuity]
-    assert len(joints) == 1
-    assert viewer.faults(discontinuities=1) == []
+    assert viewer.faults(discontinuities=0) == []
 
 
 def test_a_daemon_started_again_goes_on_in_the_same_manifest(daemon_of: DaemonOf, deck_list: Path, deck: Path, prepared: Path) -> None:
@@ -208,17 +206,23 @@ def test_a_daemon_started_again_goes_on_in_the_same_manifest(daemon_of: DaemonOf
     assert newest.discontinuity_sequence == 1
 
 
-def test_the_daemons_own_death_leaves_no_child_and_the_next_one_starts_clean(
+def test_the_daemons_own_death_leaves_the_air_and_the_next_one_goes_on_with_it(
     daemon_of: DaemonOf, deck_list: Path, deck: Path, prepared: Path, origin: NginxOrigin
 ) -> None:
     daemon = daemon_of({"one": channel_of(deck_list, deck, HLS, {"rtmp": origin.rtmp_url("one")})}, cache=prepared)
     daemon.start()
     daemon.wait_for("one", is_up, what="the channel to be up")
-    family = daemon.family()
-    daemon.kill()
-    assert [command_line(process) for process in still_there(family, within_s=10)] == []
-    daemon.start()
-    daemon.wait_for("one", is_up, what="the channel to be up again", timeout_s=40)
+    with HlsRecorder(daemon.hls_url("one"), daemon.folder / "kept") as viewer:
+        viewer.wait_for_segments(2, 20)
+        family = {process.pid for process in daemon.family()}
+        daemon.kill()
+        daemon.start()
+        daemon.wait_for("one", is_up, what="the channel to be up again", timeout_s=40)
+        last = max(viewer.fetched)
+        wait_until(lambda: max(viewer.fetched) > last + 2, what="segments after the death", timeout_s=40)
+    assert viewer.faults(discontinuities=0) == []
+    assert daemon.stop() == []
+    assert not [pid for pid in family if psutil.pid_exists(pid)]
 
 
 def test_ctrl_c_ends_a_foreground_daemon_as_sigterm_does(daemon_of: DaemonOf, deck_list: Path, deck: Path, prepared: Path) -> None:
