@@ -118,6 +118,7 @@ def _is_done(folder: Path) -> bool:
     return True
 
 
+@pytest.mark.long
 def test_little_room_is_an_alarm_before_anything_fails(tight: Tight) -> None:
     """The disk itself is named, with what is free; it clears when there is room again."""
     wait_until(lambda: ("disk", "hls") not in tight.alarms(), what="the disk to be well", timeout_s=20)

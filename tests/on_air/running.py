@@ -49,6 +49,8 @@ class RunningDaemon:
         self.log_path = folder / "daemon.log"
         self.config = self._config(channels)
         self.process: subprocess.Popen[bytes] | None = None
+        self.command = [sys.executable, "-m", "channeld"]
+        self.environment: dict[str, str] = {}
         for name in ("state", "run", "hls", "tmp"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         if cache is not None:
@@ -75,10 +77,10 @@ class RunningDaemon:
     def launch(self) -> None:
         """Start the process, without waiting for anything."""
         self.write_config()
-        environment = {**os.environ, "TMPDIR": str(self.folder / "tmp")}
+        environment = {**os.environ, "TMPDIR": str(self.folder / "tmp"), **self.environment}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "channeld", "run", "--config", str(self.config_path)],
+                [*self.command, "run", "--config", str(self.config_path)],
                 stdout=log,
                 stderr=log,
                 env=environment,
