@@ -21,6 +21,8 @@ from channeld.playlist.parse import is_media_name
 from channeld.playlist.trail import Stamp, Trail, follow, is_being_written
 
 QUIET_S = 1.0
+RESCAN_S = 3.5
+"""With the second for which a file must then stand still, what no event told of is found within 5 s."""
 _GATHER_S = 0.01
 _GATHER_AT_MOST_S = 0.05
 _LOOKS_WHILE_MOVING = 8
@@ -38,7 +40,7 @@ class ChangeKind(Enum):
 class PlaylistWatch:
     """One playlist file or folder of a Watcher. `on_change` is called on the watcher's thread: it must be quick and not raise."""
 
-    def __init__(self, path: Path, on_change: Callable[[ChangeKind], None], rescan_s: float = 5.0) -> None:
+    def __init__(self, path: Path, on_change: Callable[[ChangeKind], None], rescan_s: float = RESCAN_S) -> None:
         self.path = path
         self.trail = follow(path)
         self.due_s = time.monotonic() + rescan_s
