@@ -1,7 +1,7 @@
 """A media file opened once, by us, where it was judged to lie: what FFmpeg reads is that very file, whatever its path becomes.
 
-Rule: a path that leads elsewhere by the time it is opened, by a link put in its place or in that of a folder above it, is not read.
-The kernel's own name of the open file is what counts. Whoever opens closes, by leaving the `with`.
+Rule: a path that leads elsewhere by the time it is opened, by a link put in its place or in that of a folder above it, is not opened.
+Whoever opens closes, by leaving the `with`.
 """
 
 import contextlib
@@ -14,15 +14,22 @@ from typing import BinaryIO
 
 def open_judged(path: Path) -> int:
     """A descriptor of the file that really has this path, links resolved. Raises OSError, ESTALE for one that leads elsewhere."""
-    # O_NONBLOCK: opening a FIFO would wait for its writer; ffprobe refuses it afterwards.
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    *folders, name = os.path.abspath(path).split("/")[1:]  # noqa: PTH100 - resolving would follow the very links
+    here = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        if str(Path(f"/proc/self/fd/{fd}").readlink()) != os.path.abspath(path):  # noqa: PTH100 - resolving would follow links
-            raise OSError(errno.ESTALE, "the path leads to another file by now", str(path))
-    except BaseException:
-        os.close(fd)
+        # Step by step, as nothing that a link leads to may be opened, not even to be closed again.
+        for folder in folders:
+            below = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+            os.close(here)
+            here = below
+        # O_NONBLOCK: opening a FIFO would wait for its writer; ffprobe refuses it afterwards.
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=here)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise OSError(errno.ESTALE, "the path leads to another file by now", str(path)) from None
         raise
-    return fd
+    finally:
+        os.close(here)
 
 
 @contextlib.contextmanager

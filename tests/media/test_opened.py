@@ -36,7 +36,7 @@ def test_a_path_that_leads_elsewhere_by_now_is_not_read(tree: Path, swapped: str
     place.rename(tree / "aside")
     place.symlink_to(tree / "outside" / "folder" / swapped)
     for read in (open_judged, fingerprint):
-        with pytest.raises(OSError, match=r"leads to another file|Too many levels"):
+        with pytest.raises(OSError, match="leads to another file"):
             read(tree / "root" / "folder" / "clip.mp4")
 
 
