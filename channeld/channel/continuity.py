@@ -5,6 +5,7 @@ at most a second old. Control loop's thread only, but for the constructor.
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -59,6 +60,13 @@ class Continuity:
         if airing is None or tag is None:
             return None
         return self._rundown.find(airing) or self._rundown.learn(airing, tag, int(values["serial"]))
+
+    def hear(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        """Tell of the airings that began while no control listened."""
+        while self.unheard:
+            tell(self.unheard.popleft())
+            if self._rundown.playlist is not None:
+                self.note()
 
     def take_up(self, values: dict[str, Any]) -> None:
         """The host airs the channel: go on with that, and with the list where it stood."""

@@ -301,17 +301,19 @@ class Supervisor:
             log.info("air_not_adopted", channel=self.settings.id, reason="it was opened with other settings")
             self._life.has_air = self._means.host.send("stop", channel=self.settings.id)
             return
+        is_new = self.state in (State.STOPPED, State.STARTING)
         if self.state is State.STOPPED:
             self._prepare_filler()
         self._life.has_air = True
         if not self._happen(Event.ADOPTED):
             return
         self._airings.opened(f"{self.settings.id}-{values['ring_id']}")
-        while self._continuity.unheard:
-            self._airings.started(self._continuity.unheard.popleft())
-        if values["serial"] != self.rundown.now.serial:
+        self._continuity.hear(self._airings.started)
+        is_unknown = values["serial"] != self.rundown.now.serial
+        if is_new or is_unknown:
             self._continuity.take_up(values)
-            self._airings.continued(values)
+            if is_unknown:
+                self._airings.continued(values)
             self._happen(Event.FILLER_STARTED if values["airing"] is None else Event.CLIP_STARTED)
         log.info("air_adopted", channel=self.settings.id, serial=values["serial"], frames=values["frames"])
         self._planner.resume()
