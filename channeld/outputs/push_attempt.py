@@ -49,7 +49,7 @@ class PushAttempt:
         self._stack = contextlib.ExitStack()
         self._child: HeldProcess | None = None
         self._fd: int | None = None
-        self._is_fed = False
+        self._is_fed = self._was_opened = False
         self._offered_ns = 0
 
     @property
@@ -95,6 +95,7 @@ class PushAttempt:
         self.pid = child.pid
         self._fd = fifo.open_writer(self._timing.open_s, lambda: should_end() or child.poll() is not None)
         if self._fd is not None:
+            self._was_opened = True
             self._stack.callback(self._drop_fd)
             self._keep(self._fd)
 
@@ -110,7 +111,7 @@ class PushAttempt:
         self._stack.callback(self._end, child)
         self._stack.callback(self._ports.holder.release, self.slot.label)
         self._stack.callback(self._ports.on_writer, None, False)
-        self.pid, self._is_fed = child.pid, True
+        self.pid, self._is_fed, self._was_opened = child.pid, True, True
         self.delivery.remember([parse_line(line) for line in child.stderr_tail.splitlines()])
 
     def feed(self) -> None:
@@ -170,9 +171,10 @@ class PushAttempt:
             self._ports.on_writer(self._ports.holder.borrow(self.slot.label), True)
 
     def _end(self, child: HeldProcess) -> None:
-        """Its write ends are closed: wait for the end that follows, but not for one that stands still."""
-        if self.delivery.is_stalled:
-            child.terminate(0.0)  # INT waits in a stopped process, KILL does not
+        """Its write ends are closed: wait for the end that follows, if one can."""
+        # INT waits in a stopped process, and in one that waits for its FIFO to be opened (the call is begun again); KILL does not.
+        if self.delivery.is_stalled or not self._was_opened:
+            child.terminate(0.0)
             return
         try:
             child.wait(self._timing.eof_grace_s)

@@ -255,7 +255,7 @@ class HolderClient(Worker):
     def _reap(self) -> None:
         if self._process is not None and not self._is_superseded:
             try:
-                self._process.wait(5.0)
+                self._process.wait(1.0)
             except subprocess.TimeoutExpired:
                 _log.error("holder_not_reaped", pid=self._process.pid)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from channeld.base.errors import OutputError
-from channeld.outputs.push_args import push_arguments
+from channeld.outputs.push_args import PROGRESS_DROPPED, PROGRESS_TOLD, push_arguments
 from channeld.outputs.push_target import PushTarget, protocols, target_options
 
 
@@ -47,3 +47,10 @@ def test_ffmpeg_keeps_to_the_outputs_whitelist(ffmpeg: str, house_ts: Path) -> N
         line = [argument.replace("protocol_whitelist=rtmp,tcp", f"protocol_whitelist={listed}") for argument in short]
         done = subprocess.run(line, capture_output=True, text=True, timeout=30)
         assert expected in done.stderr
+
+
+def test_every_line_of_progress_is_told_or_dropped_and_none_is_kept(ffmpeg: str, house_ts: Path) -> None:
+    line = [ffmpeg, "-nostdin", "-v", "error", "-i", str(house_ts), "-c", "copy", "-progress", "pipe:2", "-f", "null", "-"]
+    lines = subprocess.run(line, capture_output=True, text=True, timeout=30).stderr.splitlines()
+    assert [each for each in lines if not each.startswith((*PROGRESS_TOLD, *PROGRESS_DROPPED))] == []
+    assert [each for each in lines if each.startswith(PROGRESS_TOLD)]

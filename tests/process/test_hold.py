@@ -300,29 +300,34 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     assert (done.returncode, path.read_text()) == (1, "precious")
 
 
-@pytest.mark.parametrize(
-    "datagram",
-    [
+def test_a_malformed_message_or_one_before_hello_closes_only_its_own_connection(client: HolderClient, tmp_path: Path) -> None:
+    child = client.spawn(SLEEPER)
+    datagrams = [
         b"\x00\xff garbage",
         b"[]",
         b"{}",
+        b"[" * 60_000,
         json.dumps({"kind": "hello"}).encode(),
         json.dumps({"kind": "spawn", "id": 1, "child": {}}).encode(),
-        json.dumps({"kind": "end", "id": 1}).encode(),
-        b"[" * 60_000,
-    ],
-)
-def test_a_malformed_message_or_one_before_hello_closes_only_its_own_connection(
-    datagram: bytes, client: HolderClient, tmp_path: Path
-) -> None:
-    child = client.spawn(SLEEPER)
-    end = connect_socket(tmp_path / "run" / "hold.sock")
-    assert end is not None
-    with end:
-        end.settimeout(20)
-        end.send(datagram)
-        assert end.recv(100) == b""
+        json.dumps({"kind": "end", "id": 1, "grace_s": 0}).encode(),
+    ]
+    for datagram in datagrams:
+        end = connect_socket(tmp_path / "run" / "hold.sock")
+        assert end is not None
+        with end:
+            end.settimeout(20)
+            end.send(datagram)
+            assert end.recv(100) == b""
     assert (client.held().children[0].pid, child.poll()) == (child.pid, None)
+
+
+def test_a_malformed_question_of_control_costs_it_its_connection_and_no_child(start: Start, until: Until) -> None:
+    lost = threading.Event()
+    first = start(on_lost=lost.set)
+    pid = first.spawn(SLEEPER).pid
+    first._wire.send("spawn", id=1, child={"name": "x"})
+    assert lost.wait(20)
+    assert start().adopt("sleeper").pid == pid
 
 
 def test_many_strangers_neither_fill_it_nor_disturb_control(client: HolderClient, tmp_path: Path) -> None:
