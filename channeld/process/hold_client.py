@@ -163,6 +163,7 @@ class HolderClient(Worker):
         self._thread.join(timeout_s)
         if self.alive:
             raise TimeoutError(f"the holder (pid {self.pid}) lives after {timeout_s:g} s")
+        self._reap()
         self.close()
 
     def close(self, timeout_s: float = 10.0) -> None:
@@ -247,13 +248,14 @@ class HolderClient(Worker):
             question.result.set_exception(SpawnError("the holder is gone"))
         if self.stopping.is_set():
             return
-        self._reap()
+        if not self._is_superseded:
+            self._reap()
         for child in children:
             child.take_exit(_LOST_STATUS, f"{child.stderr_tail}\nthe holder is gone".strip())
         self._on_lost()
 
     def _reap(self) -> None:
-        if self._process is not None and not self._is_superseded:
+        if self._process is not None:
             try:
                 self._process.wait(1.0)
             except subprocess.TimeoutExpired:

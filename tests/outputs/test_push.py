@@ -1,5 +1,6 @@
 """RTMP push: real FFmpeg, real nginx-rtmp, a stream fed in real time."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -241,8 +242,10 @@ def test_a_stream_key_is_on_no_command_line_and_outlives_a_lost_connection(
         origin.wait_for_segments("secret-key", 1)
         pid = pushing.output.state.pid
         assert pid is not None
-        for words in (psutil.Process(pid).cmdline(), *(child.cmdline() for child in psutil.Process().children(recursive=True))):
-            assert "secret-key" not in " ".join(words) or "nginx" in words[0]
+        for process in (psutil.Process(pid), *psutil.Process().children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):  # ended meanwhile
+                words = process.cmdline()
+                assert "secret-key" not in " ".join(words) or "nginx" in words[0]
         before = origin.segments("secret-key")
         origin.crash()
         until(lambda: pushing.is_in(RETRYING))
