@@ -220,6 +220,6 @@ def test_a_child_whose_wire_was_not_kept_is_ended_not_adopted(hold: Callable[[],
     link.leave()
     for name in holder.held().fds:
         holder.release(name)
-    with pytest.raises(SpawnError, match="it was ended|no such child"):  # a host without a wire also ends by itself
+    with pytest.raises(SpawnError, match=r"it was ended|no such child"):  # a host without a wire also ends by itself
         open_host(holder, ear, adopt=True)
     until(lambda: holder.held().children == (), "the end of the host")
