@@ -24,6 +24,7 @@ from channeld.check_service import check_as_service
 from channeld.check_stock import measure_once
 from channeld.cli_as_run import Wanted, show_lines, show_totals
 from channeld.cli_client import AdminClient, DaemonUnreachable, NotAllowed, Rejected, connect
+from channeld.cli_hold import hold as hold_in_foreground
 from channeld.cli_prepare import Preparation, wanted_clips, writing
 from channeld.cli_reload import reload_configuration, show_reload
 from channeld.cli_render import console, plain, show_check, show_error, show_note, show_probe, status_table
@@ -111,6 +112,16 @@ def run(config: ConfigOption = None) -> int:
     from channeld.daemon import run as run_daemon
 
     return run_daemon(config or default_path())
+
+
+@_verb
+def hold(
+    config: ConfigOption = None,
+    runtime_dir: Annotated[Path | None, typer.Option("--runtime-dir", help="Its folder, in place of a configuration's.")] = None,
+    linger: Annotated[float | None, typer.Option("--linger", help="Seconds without a daemon after which it ends. Default: never.")] = None,
+) -> int:
+    """Hold what airs while the daemon may come and go: for a service manager. SIGTERM ends it with all that it holds."""
+    return hold_in_foreground(config, runtime_dir, linger)
 
 
 @_verb

@@ -40,6 +40,9 @@ ASK_S = 12.0
 
 START_S = 15.0
 SOCKET_NAME = "hold.sock"
+WAIT_VARIABLE = "CHANNELD_HOLDER_WAIT"
+"""In the environment: seconds to wait for a holder that somebody else starts."""
+
 _LOST_STATUS = -9
 
 _log = log.get("holder")
@@ -255,11 +258,14 @@ class HolderClient(Worker):
         self._on_lost()
 
     def _reap(self) -> None:
-        if self._process is not None:
-            try:
-                self._process.wait(1.0)
-            except subprocess.TimeoutExpired:
-                _log.error("holder_not_reaped", pid=self._process.pid)
+        """Wait for the holder if it is our child: started by this client, or by what ran in this process before."""
+        deadline = time.monotonic() + 1.0
+        with contextlib.suppress(ChildProcessError):
+            while self._process.poll() is None if self._process else os.waitpid(self.pid, os.WNOHANG) == (0, 0):
+                if time.monotonic() >= deadline:
+                    _log.error("holder_not_reaped", pid=self.pid)
+                    return
+                time.sleep(0.01)
 
     # Any other thread
 
@@ -294,17 +300,35 @@ def connect(path: Path, on_lost: Callable[[], None]) -> HolderClient | None:
     return None if end is None else HolderClient(end, on_lost=on_lost)
 
 
+def _patience_s() -> float:
+    try:
+        return float(os.environ.get(WAIT_VARIABLE, "0"))
+    except ValueError:
+        _log.warning("variable_not_understood", name=WAIT_VARIABLE, consequence="no holder is waited for")
+        return 0.0
+
+
 def start_holder(
     runtime_dir: Path, *, linger_s: float | None, on_lost: Callable[[], None], arguments: tuple[str, ...] = ()
 ) -> HolderClient:
     """Connect to the runtime folder's holder, or start one in a session of its own that outlives us.
 
-    `arguments` are further options of `channeld.process.hold`. Raises ProcessError.
+    Where a service manager starts it (WAIT_VARIABLE says so, and for how many seconds), it is waited for first: it may have been
+    killed just now. `arguments` are further options of `channeld.process.hold`. Raises ProcessError.
     """
     path = runtime_dir.absolute() / SOCKET_NAME
-    found = connect(path, on_lost)
-    if found is not None:
-        return found
+    found_until = time.monotonic() + _patience_s()
+    while True:
+        found = connect(path, on_lost)
+        if found is not None:
+            return found
+        if time.monotonic() >= found_until:
+            break
+        time.sleep(0.05)
+    return _start(path, linger_s, on_lost, arguments)
+
+
+def _start(path: Path, linger_s: float | None, on_lost: Callable[[], None], arguments: tuple[str, ...]) -> HolderClient:
     linger = () if linger_s is None else ("--linger", f"{linger_s:g}")
     line = [sys.executable, "-m", "channeld.process.hold", "--socket", str(path), "--background", *linger, *arguments]
     # Its own session: Ctrl-C on our terminal is ours to handle. No death signal: it is to outlive us.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-UNITS = ("channeld.service", "channeld-nginx.service")
+UNITS = ("channeld.service", "channeld-hold.service", "channeld-nginx.service")
 ANALYZE = shutil.which("systemd-analyze")
 needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze on this machine")
 
@@ -67,6 +67,22 @@ def test_the_daemon_tells_that_it_is_ready_and_alive_and_is_always_brought_back(
     assert {key: service.get(key) for key in wanted} == wanted
     assert int(service["WatchdogSec"]) == 5
     assert int(service["TimeoutAbortSec"]) <= 2
+
+
+def test_the_holder_comes_and_goes_with_the_daemon_and_shares_its_folders(repository: Path) -> None:
+    """No section [Install]: wanted by nothing else, it is stopped when the daemon was; the folder of FIFOs outlives either."""
+    units = {}
+    for name in ("channeld.service", "channeld-hold.service"):
+        units[name] = Unit(strict=False, delimiters=("=",))
+        units[name].read(repository / "systemd" / name)
+    daemon, holder = units.values()
+    for key in ("Wants", "After"):
+        assert "channeld-hold.service" in daemon["Unit"][key].split()
+    assert holder["Unit"]["StopWhenUnneeded"] == "yes"
+    assert "Install" not in holder
+    assert "PropagatesStopTo" not in daemon["Unit"]
+    for key in ("User", "Group", "RuntimeDirectory", "RuntimeDirectoryPreserve", "StateDirectory", "CacheDirectory", "LimitNICE"):
+        assert daemon["Service"][key] == holder["Service"][key]
 
 
 DROP_INS = {"media": 15, "push": 15, "gpu": 17}
