@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import sdnotify
 import structlog
 
 from channeld import __version__
@@ -48,6 +47,7 @@ from channeld.control import DaemonControl
 from channeld.daemon_house import House, Running
 from channeld.daemon_leftovers import orphaned_hls, remove_leftovers
 from channeld.daemon_locks import only_one
+from channeld.daemon_notify import ServiceManager
 from channeld.daemon_settings import channel_settings, fetch_rules, host_arguments, media_listener, media_url, tolerance
 from channeld.daemon_watch import ConfigWatch
 from channeld.media.cache import ClipCache
@@ -83,14 +83,17 @@ def run(config_path: Path) -> int:
         daemon = _start(config, will, parts)
         signal.signal(signal.SIGHUP, lambda number, frame: daemon.watch.ask())
         parts.callback(signal.signal, signal.SIGHUP, signal.SIG_IGN)
-        notifier = sdnotify.SystemdNotifier()
-        notifier.notify("READY=1")
+        manager = ServiceManager()
+        manager.ready()
         log.info("daemon_started", version=__version__, channels=len(config.channels), admin=daemon.admin_url, media=daemon.media_url)
         while not will.stopping.wait(WATCH_S):
             if daemon.control.is_turning():
-                notifier.notify("WATCHDOG=1")
+                manager.alive()
         will.leaves = will.leaves or not daemon.holder.lingers
-        notifier.notify("WATCHDOG=1" if will.restarts else "STOPPING=1")
+        if will.restarts:
+            manager.handing_over()
+        else:
+            manager.stopping()
         log.info("daemon_stopping", channels="left on air" if will.leaves else "taken off the air")
     log.info("daemon_stopped")
     if will.restarts:
