@@ -9,6 +9,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from channeld import __version__
 from channeld.api.control import Health, Invalid, PlaylistDocument, Readiness, Refused, Stale, Trigger, UnknownChannel
 from channeld.base.clock import NS_PER_SECOND, iso_utc
 from channeld.base.drafts import draft_prefix
-from channeld.base.errors import PlaylistError
+from channeld.base.errors import PlaylistError, StoreError
 from channeld.channel.alarms import Alarms
 from channeld.channel.as_run import Page
 from channeld.channel.events import EventLog, Listener
@@ -31,6 +32,7 @@ from channeld.daemon_reload import Reloader
 from channeld.playlist.model import Entry, Playlist
 from channeld.playlist.parse import load, parse
 from channeld.store.questions import AiringFilter
+from channeld.store.records import ClipRecord
 from channeld.telemetry.lateness import LatenessFigures
 from channeld.telemetry.metrics import Metrics
 
@@ -139,6 +141,12 @@ class DaemonControl:
     def as_run_totals(self, wanted: AiringFilter) -> Page:
         return self._of_known_channel(wanted, self._events.airings.totals(wanted))
 
+    def clips(self, after: str | None, limit: int) -> list[dict[str, Any]]:
+        try:
+            return [_describe_clip(clip) for clip in self._events.clips(after, limit)]
+        except StoreError as error:
+            raise Refused(503, "Not now", str(error)) from error
+
     def _of_known_channel(self, wanted: AiringFilter, page: Page) -> Page:
         if wanted.channel is not None and not page.rows:
             self._find(wanted.channel)  # one that was removed keeps its past
@@ -245,6 +253,12 @@ class DaemonControl:
             refused = error
             self._loop.call(lambda: supervisor.refuse(refused, reading))
             raise Refused(422, "Invalid playlist", str(error)) from error
+
+
+def _describe_clip(clip: ClipRecord) -> dict[str, Any]:
+    described = asdict(clip)
+    made_at_s = described.pop("prepared_at_s")
+    return {**described, "prepared_at": iso_utc(made_at_s) if made_at_s is not None else None}
 
 
 def _done(action: Callable[[], None]) -> bool:

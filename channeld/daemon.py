@@ -33,6 +33,7 @@ from channeld.base.clock import SystemClock
 from channeld.base.edition import edition
 from channeld.base.errors import ChannelError
 from channeld.channel.alarms import Alarms, store_news
+from channeld.channel.catalogue import Keep
 from channeld.channel.clips import Clips
 from channeld.channel.events import EventLog
 from channeld.channel.host_hub import HostHub
@@ -150,7 +151,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     loop.start()
     parts.callback(loop.close)
     registry: Registry  # the hubs' callbacks run on the loop, after it is there
-    clips = _clips(config, loop, tools, lambda channel: registry.clips_changed(channel))
+    clips = _clips(config, loop, tools, lambda channel: registry.clips_changed(channel), store.save_clip)
     switchboard = Switchboard()
     hosts = HostHub(
         config.hosts, loop=loop, holder=holder, arguments=host_arguments(config), events=switchboard, version=edition(HOST_PARTS)
@@ -218,7 +219,7 @@ def _clean_orphans(config: Config, media: MediaHub) -> None:
         media.clean(channel, keep_s=ORPHAN_S)
 
 
-def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[[str], None]) -> Clips:
+def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[[str], None], keep: Keep) -> Clips:
     cache_root = config.folders.state / "cache"
     return Clips(
         ClipCache(cache_root, config.prepare.cache_limit.on(cache_root)),
@@ -228,6 +229,7 @@ def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[
         tolerance=tolerance(config),
         urls=fetch_rules(config),
         on_change=on_change,
+        keep=keep,
     )
 
 

@@ -65,7 +65,14 @@ class Station:
         tolerance = Tolerance(0.9, 0.05)
         on_change = lambda channel: self.registry.clips_changed(channel)  # noqa: E731
         self.clips = Clips(
-            self.cache, self.loop, tools=tools, jobs=1, tolerance=tolerance, urls=FetchRules(("http",), True), on_change=on_change
+            self.cache,
+            self.loop,
+            tools=tools,
+            jobs=1,
+            tolerance=tolerance,
+            urls=FetchRules(("http",), True),
+            on_change=on_change,
+            keep=self.store.save_clip,
         )
         self.hosts = HostHub(
             1,

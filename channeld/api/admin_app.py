@@ -16,6 +16,7 @@ from channeld import __version__
 from channeld.api.admin_as_run import as_run_routes
 from channeld.api.admin_body import Linger, read_json
 from channeld.api.admin_calls import Calls
+from channeld.api.admin_clips import clip_routes
 from channeld.api.admin_daemon import daemon_routes
 from channeld.api.admin_docs import answers, body_of, complete, plain_answer
 from channeld.api.admin_events import HEARTBEAT_S, EventStreams, last_event_id
@@ -48,6 +49,7 @@ def build_app(
         playlist_routes(control, calls),
         _event_routes(control, calls, streams),
         as_run_routes(control, calls),
+        clip_routes(control, calls),
     )
     for router in (*routers, _viewer_routes(media_base_url)):
         app.include_router(router)

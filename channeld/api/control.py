@@ -174,3 +174,7 @@ class Control(Protocol):
     def as_run_totals(self, wanted: AiringFilter) -> Page:
         """How often and how long each clip aired. Raises UnknownChannel."""
         ...
+
+    def clips(self, after: str | None, limit: int) -> list[dict[str, Any]]:
+        """What became of each clip, by name, from behind one on. Raises Refused (503 while the database cannot be read)."""
+        ...

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 MASK = "***"
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>|]+", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _PUBLISH_SCHEMES = ("rtmp", "rtmps", "rtmpt", "rtmpts", "srt")
 
 
@@ -28,6 +29,11 @@ def redact_url(url: str) -> str:
         path = path[: path.rindex("/") + 1] + MASK
     query = re.sub(r"=[^&]*", "=" + MASK, parts.query) if parts.query else ""
     return urlunsplit((parts.scheme, netloc, path, query, ""))
+
+
+def redact_source(text: str) -> str:
+    """A playlist's locator: where it is a URL, all of it, also behind characters that would end one in free text."""
+    return redact_url(text) if _SCHEME.match(text) else redact_text(text)
 
 
 def redact_text(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from channeld.base.clock import NS_PER_SECOND, iso_utc
-from channeld.base.redact import redact_text
+from channeld.base.redact import redact_source, redact_text
 from channeld.base.units import TICKS_PER_SECOND
 from channeld.channel.means import Means
 from channeld.channel.rundown import Planned, Rundown
@@ -139,7 +139,7 @@ class Airings:
 
     def _why_filler(self, due: Entry | None) -> str:
         if due is not None:
-            return f"{redact_text(due.locator)}: {self._why_not(due)}"
+            return f"{redact_source(due.locator)}: {self._why_not(due)}"
         if self._rundown.playlist is None:
             return "there is no valid list yet"
         return "no entry of the list can air" if self._rundown.playlist.entries else "the list is empty"
@@ -148,7 +148,7 @@ class Airings:
         return redact_text(self._rundown.why_pending(entry) or NOT_READY)
 
     def _tell_no_turn(self, kind: str, entry: Entry, reason: str) -> None:
-        facts = {"channel": self._channel, "entry": entry.id, "path": redact_text(entry.locator)}
+        facts = {"channel": self._channel, "entry": entry.id, "path": redact_source(entry.locator)}
         if kind != "entry_skipped":  # that is known of the list, and comes round with it
             log.warning(kind, reason=reason, **facts)
         self._publish(kind, title=redact_text(entry.title), reason=reason, **facts)
@@ -160,4 +160,4 @@ class Airings:
 def _named(planned: Planned | None) -> dict[str, str | None]:
     if planned is None:
         return {"title": None, "path": None}
-    return {"title": redact_text(planned.entry.title), "path": redact_text(planned.entry.locator)}
+    return {"title": redact_text(planned.entry.title), "path": redact_source(planned.entry.locator)}

@@ -16,6 +16,7 @@ import structlog
 
 from channeld.base.errors import ChannelError
 from channeld.base.worker import Worker
+from channeld.channel.catalogue import Keep, keep_nothing, record
 from channeld.channel.loop import ControlLoop
 from channeld.channel.preparation import Prepared, Stock, Want
 from channeld.media.cache import ClipCache
@@ -74,7 +75,7 @@ class _Wanted:
 class Clips:
     """Implements `preparation.Preparer`. Its public methods belong to the control loop's thread.
 
-    `on_change` gets the channel whose clips changed so that its plan may be another one.
+    `on_change` gets the channel whose clips changed so that its plan may be another one, `keep` what became of each clip.
     """
 
     def __init__(
@@ -87,8 +88,10 @@ class Clips:
         tolerance: Tolerance,
         urls: FetchRules,
         on_change: Callable[[str], None],
+        keep: Keep = keep_nothing,
     ) -> None:
         self._cache = cache
+        self._keep = keep
         self._loop = loop
         self._tools = tools
         self._on_change = on_change
@@ -233,6 +236,9 @@ class Clips:
         channel, _, clip = name.partition("|")
         if state.stage is Stage.REFUSED:
             log.warning("clip_refused", channel=channel, clip=clip, reason=state.reason)
+        known = record(clip, state)
+        if known is not None:
+            self._keep(known)
         self._loop.post(lambda: self._on_change(channel))
 
     def _check_files(self, requests: dict[str, PrepareRequest]) -> None:

@@ -18,7 +18,7 @@ import structlog
 from channeld.base.clock import iso_utc
 from channeld.base.errors import StoreError
 from channeld.channel.as_run import KEPT_AIRINGS, AsRun
-from channeld.store.records import Airing, EventRecord, Outcome
+from channeld.store.records import Airing, ClipRecord, EventRecord, Outcome
 from channeld.store.store import AiringFilter, Store
 
 KEPT_EVENTS = 2_000
@@ -104,6 +104,10 @@ class EventLog:
     def problem(self) -> str | None:
         """Why history is not written just now; None while it is."""
         return self._store.problem if self._store is not None else None
+
+    def clips(self, after: str | None, limit: int) -> list[ClipRecord]:
+        """The catalogue of clips; empty without a store. Raises StoreError."""
+        return self._store.clips(after, limit) if self._store is not None else []
 
     def subscribe(self, last_id: int | None) -> Listener | None:
         """Listen: events after `last_id` as far as they are kept, then new ones. None when too many listen."""

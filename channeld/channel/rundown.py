@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from channeld.base.clock import NS_PER_SECOND, iso_utc
-from channeld.base.redact import redact_text
+from channeld.base.redact import redact_source, redact_text
 from channeld.channel.preparation import Prepared, Want
 from channeld.channel.tag import Tag
 from channeld.media.clip import PreparedClip
@@ -263,11 +263,11 @@ class Rundown:
             reason = entry.fault or (refusals.get(entry.content) if refusals else None)
             if reason is not None:
                 listed = self.queue.listed(position)
-                skipped.append({"entry": listed.id, "path": redact_text(entry.locator), "reason": redact_text(reason)})
+                skipped.append({"entry": listed.id, "path": redact_source(entry.locator), "reason": redact_text(reason)})
             if len(skipped) == SHOWN_SKIPPED:
                 break
         return skipped
 
 
 def _named(entry: Entry) -> dict[str, Any]:
-    return {"entry": entry.id, "title": redact_text(entry.title), "path": redact_text(entry.locator)}
+    return {"entry": entry.id, "title": redact_text(entry.title), "path": redact_source(entry.locator)}

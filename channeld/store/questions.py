@@ -62,10 +62,12 @@ def hls_position(connection: Connection, channel: str, output: str) -> HlsPositi
     return None if found is None else HlsPosition(**dict(found))
 
 
-def all_clips(connection: Connection) -> list[ClipRecord]:
-    """The catalogue, by source."""
-    found = connection.execute(select(clips).order_by(clips.c.source, clips.c.clip)).mappings()
-    return [ClipRecord(**{**dict(row), "warnings": tuple(row["warnings"])}) for row in found]
+def clips_after(connection: Connection, after: str | None, limit: int) -> list[ClipRecord]:
+    """The catalogue by name, from behind one on."""
+    question = select(clips).order_by(clips.c.clip).limit(limit)
+    if after is not None:
+        question = question.where(clips.c.clip > after)
+    return [ClipRecord(**{**dict(row), "warnings": tuple(row["warnings"])}) for row in connection.execute(question).mappings()]
 
 
 def newest_events(connection: Connection, count: int) -> list[EventRecord]:

