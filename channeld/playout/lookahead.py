@@ -12,7 +12,7 @@ import queue
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -54,6 +54,14 @@ class ClipSource:
         return cls(*names, from_frame=max(0, int(values.get("from_frame", 0))))
 
 
+class _Files(NamedTuple):
+    """Descriptors of a clip's packets and index. `is_whole`: under the name that only a finished index has."""
+
+    ts_fd: int
+    idx_fd: int
+    is_whole: bool
+
+
 class Lookahead:
     """One clip being read. The reader thread calls `read_block`; the heap thread reads `feed` after `drain`."""
 
@@ -68,7 +76,7 @@ class Lookahead:
         self.complete = False
         self.requested = False
         self._arrived: deque[Block] = deque()
-        self._files: tuple[int, int] | None = None
+        self._files: _Files | None = None
         self._parser = IndexParser()
         self._records: deque[BlockRecord] = deque()
         self._closed = False
@@ -118,36 +126,39 @@ class Lookahead:
     def _read_block(self) -> None:
         if self._files is None:
             self._files = self._open()
-        ts_fd, idx_fd = self._files
-        beginning = self._beginning or self._seek(idx_fd)
+        files = self._files
+        beginning = self._beginning or self._seek(files)
         if beginning is None:
             return
-        while self._records or self._read_index(idx_fd):
+        while self._records or self._read_index(files):
             record = self._records.popleft()
             if not beginning.leaves_out(record):
-                block = beginning.trim(record.with_packets(os.pread(ts_fd, record.ts_length, record.ts_offset)))
+                block = beginning.trim(record.with_packets(os.pread(files.ts_fd, record.ts_length, record.ts_offset)))
                 self._arrived.append(block)
                 if len(block.video):  # else it has only audio for the pictures of the next one
                     break
         self.complete = self._parser.totals is not None and not self._records
 
-    def _read_index(self, idx_fd: int) -> bool:
+    def _read_index(self, files: _Files) -> bool:
         """Read on in the index until it names more blocks; False when it has no more yet, or is at its end."""
-        while not self._records and self._read_records(idx_fd):
+        while not self._records and self._read_records(files):
             continue
         return bool(self._records)
 
-    def _read_records(self, idx_fd: int) -> bool:
-        payload = b"" if self._parser.totals is not None else os.read(idx_fd, _INDEX_CHUNK_BYTES)
+    def _read_records(self, files: _Files) -> bool:
+        payload = b"" if self._parser.totals is not None else os.read(files.idx_fd, _INDEX_CHUNK_BYTES)
+        if not payload and self._parser.totals is None and files.is_whole:
+            # Of a growing clip more will come; this one would be waited for until the end of time.
+            raise StreamError("the index ends before the clip does")
         self._records.extend(self._parser.feed(payload))
         self.header = self._parser.header
         return bool(payload)
 
-    def _seek(self, idx_fd: int) -> Beginning | None:
+    def _seek(self, files: _Files) -> Beginning | None:
         """Find the random access point that the source asks for; None while a growing clip does not reach that far."""
         frame = self.source.from_frame
         while sum(len(record.video) for record in self._records) <= frame:
-            if not self._read_records(idx_fd):
+            if not self._read_records(files):
                 break
         is_there = self._parser.totals is not None or sum(len(record.video) for record in self._records) > frame
         if self.header is None or not self._records or not is_there:
@@ -155,7 +166,7 @@ class Lookahead:
         self._beginning = at_random_access(self._records, frame, self.header.fps)
         return self._beginning
 
-    def _open(self) -> tuple[int, int]:
+    def _open(self) -> _Files:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
         ts, idx = self.source.ts_path, self.source.idx_path
         # A growing clip is renamed when it is complete, packets first, perhaps while we look: each step of that, and the last again.
@@ -165,7 +176,7 @@ class Lookahead:
             except FileNotFoundError:
                 continue
             try:
-                return ts_fd, os.open(idx_path, flags)
+                return _Files(ts_fd, os.open(idx_path, flags), idx_path == idx)
             except FileNotFoundError:
                 os.close(ts_fd)
         raise FileNotFoundError(f"prepared clip is gone: {self.source.ts_path}")
@@ -176,8 +187,9 @@ class Lookahead:
 
     def _close_files(self) -> None:
         files, self._files = self._files, None
-        for fd in files or ():
-            os.close(fd)
+        if files is not None:
+            os.close(files.ts_fd)
+            os.close(files.idx_fd)
 
 
 class DiskReader(Worker):

@@ -76,6 +76,17 @@ def test_packets_cut_short_are_a_failure_not_a_short_clip(long_clip: PreparedCli
     assert lookahead.failure is not None and "damaged" in lookahead.failure
 
 
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.99])
+def test_an_index_cut_short_is_a_failure_not_a_growing_clip(long_clip: PreparedClip, tmp_path: Path, kept: float) -> None:
+    """Under its last name an index is whole, or damaged: nobody will write the rest of it."""
+    (tmp_path / "c.ts").write_bytes(long_clip.ts_path.read_bytes())
+    raw = long_clip.idx_path.read_bytes()
+    (tmp_path / "c.idx").write_bytes(raw[: int(len(raw) * kept)])
+    lookahead = Lookahead(source_in(tmp_path))
+    read_all(lookahead)
+    assert lookahead.failure is not None and "ends before the clip" in lookahead.failure
+
+
 def test_an_index_of_something_else_is_a_failure(short_clip: PreparedClip, tmp_path: Path) -> None:
     (tmp_path / "c.ts").write_bytes(short_clip.ts_path.read_bytes())
     (tmp_path / "c.idx").write_bytes(b"This is not an index.")
@@ -205,6 +216,6 @@ def test_a_filler_is_read_whole_or_refused(prepared: PreparedShelf, long_clip: P
     assert sum(len(block.video) for block in load_whole(source_of(prepared.filler(), "filler"))) == 250
     (tmp_path / "c.ts").write_bytes(long_clip.ts_path.read_bytes())
     (tmp_path / "c.idx").write_bytes(long_clip.idx_path.read_bytes()[:-10])
-    with pytest.raises(StreamError, match="not complete"):
+    with pytest.raises(StreamError, match="ends before the clip"):
         load_whole(source_in(tmp_path))
     assert open_files(tmp_path) == []
