@@ -144,6 +144,11 @@ class SegmentStore:
             try:
                 _write_whole(path, pieces)
                 return
+            except FileNotFoundError:
+                # Somebody deleted the channel's folder, or all of them: it is made again, and what is deleted once more is told.
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write_whole(path, pieces)
+                return
             except OSError as error:
                 if error.errno not in _FULL or not self._removed:
                     raise

@@ -1,6 +1,7 @@
 """Files of the embedded origin, on a real file system, and on a really full one."""
 
 import errno
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,11 +80,22 @@ def test_a_channel_id_that_could_leave_the_folder_is_refused(tmp_path: Path, cha
         SegmentStore(tmp_path, None, FakeClock()).open_channel(channel)
 
 
+def test_a_folder_that_was_deleted_is_made_again_with_the_next_segment(tmp_path: Path) -> None:
+    store = SegmentStore(tmp_path / "hls", None, FakeClock())
+    store.open_channel("one")
+    store.write_segment("one", 1, [b"x" * 188])
+    shutil.rmtree(tmp_path / "hls")
+    store.write_segment("one", 2, [b"x" * 188])
+    store.write_manifest("one", b"text")
+    assert names(tmp_path / "hls" / "one") == ["index.m3u8", "segment-0000000002.ts"]
+
+
 def test_a_failed_write_leaves_nothing_and_says_why(tmp_path: Path) -> None:
     store = SegmentStore(tmp_path, None, FakeClock())
     store.open_channel("one")
     (tmp_path / "one").rename(tmp_path / "aside")
-    with pytest.raises(FileNotFoundError):
+    (tmp_path / "one").touch()
+    with pytest.raises(NotADirectoryError):
         store.write_segment("one", 1, [b"x"])
     assert (names(tmp_path / "aside"), store.total_bytes) == ([], 0)
 
