@@ -192,9 +192,8 @@ class PackagingThread(Worker):
             job.attach(order)
 
     def _sweep(self) -> None:
-        try:
-            self._store.purge()
-        except OSError as error:
+        error = self._store.purge()
+        if error is not None:
             log.get("hls").error("purge_failed", error=error.strerror)
         if self._store.is_over_cap != self._is_over_cap:
             self._is_over_cap = self._store.is_over_cap

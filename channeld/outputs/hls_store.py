@@ -19,6 +19,7 @@ from channeld.outputs.hls_manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SEG
 CHANNEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _IOV_MAX = 512
+_DELETE_AGAIN_NS = 60 * NS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +116,21 @@ class SegmentStore:
         expires_ns = self._clock.monotonic_ns() + int(keep_s * NS_PER_SECOND)
         self._removed.append(_Removed(self._hls_dir / channel / segment_name(sequence), expires_ns))
 
-    def purge(self) -> None:
-        """Delete the removed segments, and folders, whose time is over. Raises OSError; the rest is tried again next time."""
+    def purge(self) -> OSError | None:
+        """Delete the removed segments whose time is over; gives an error when some cannot be, which are tried again a minute later."""
         now_ns = self._clock.monotonic_ns()
-        for removed in [removed for removed in self._removed if removed.expires_ns <= now_ns]:
+        errors = [self._discard(removed) for removed in list(self._removed) if removed.expires_ns <= now_ns]
+        return next((error for error in errors if error is not None), None)
+
+    def _discard(self, removed: _Removed) -> OSError | None:
+        """Delete a removed segment, of whichever channel: where its folder is broken, that is not the caller's trouble."""
+        self._removed.remove(removed)
+        try:
             self._delete(removed.path)
-            self._removed.remove(removed)
-        for folder in [folder for folder, due_ns in self._leaving.items() if due_ns <= now_ns]:
-            self._remove_folder(folder)
-            del self._leaving[folder]
+        except OSError as error:
+            self._removed.append(_Removed(removed.path, self._clock.monotonic_ns() + _DELETE_AGAIN_NS))
+            return error
+        return None
 
     def _note(self, path: Path, size: int) -> None:
         # A name that waited for deletion and is written anew is a listed segment again.
@@ -136,10 +143,13 @@ class SegmentStore:
         self._total_bytes -= self._sizes.pop(path, 0)
 
     def _make_room(self, size: int) -> None:
-        while self._removed and self.max_bytes is not None and self._total_bytes + size > self.max_bytes:
-            self._delete(self._removed.pop(0).path)
+        for removed in list(self._removed):
+            if self.max_bytes is None or self._total_bytes + size <= self.max_bytes:
+                return
+            self._discard(removed)
 
     def _write_or_purge(self, path: Path, pieces: Sequence[bytes]) -> None:
+        removed = iter(list(self._removed))
         while True:
             try:
                 _write_whole(path, pieces)
@@ -150,9 +160,10 @@ class SegmentStore:
                 _write_whole(path, pieces)
                 return
             except OSError as error:
-                if error.errno not in _FULL or not self._removed:
+                oldest = next(removed, None) if error.errno in _FULL else None
+                if oldest is None:
                     raise
-            self._delete(self._removed.pop(0).path)
+                self._discard(oldest)
 
 
 def _write_whole(path: Path, pieces: Sequence[bytes]) -> None:

@@ -110,7 +110,7 @@ def test_another_timeline_is_one_discontinuity_and_the_sequence_goes_on(worker: 
     restarted.close()
 
 
-def test_a_folder_that_goes_away_fails_that_output_until_it_is_back(
+def test_a_file_in_place_of_the_folder_fails_that_output_until_the_folder_is_back(
     worker: MediaProcess, air: Air, stream: list[bytes], tmp_path: Path
 ) -> None:
     worker.watch(air)
@@ -118,8 +118,10 @@ def test_a_folder_that_goes_away_fails_that_output_until_it_is_back(
     worker.wait_for("progress", media_sequence=2)
     folder = tmp_path / "hls" / "one"
     folder.rename(tmp_path / "aside")
+    folder.touch()
     air.publish(31, 45)
-    assert worker.wait_for("failed", channel="one", output="hls").values["error"] == "No such file or directory"
+    assert worker.wait_for("failed", channel="one", output="hls").values["error"] == "Not a directory"
+    folder.unlink()
     (tmp_path / "aside").rename(folder)
     worker.wait_for("recovered", channel="one", output="hls")
     air.publish(45, 61)

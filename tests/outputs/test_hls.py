@@ -228,10 +228,11 @@ def test_a_torn_segment_is_not_listed_again(origin: Origin) -> None:
 
 
 def test_segments_wait_in_memory_while_they_cannot_be_written(origin: Origin) -> None:
-    """The folder goes away for two segments and comes back: nothing is lost."""
+    """A file stands in place of the folder for two segments: nothing is lost."""
     origin.air(pieces(0, 35))
     aside = origin.folder / "aside"
     (origin.folder / "one").rename(aside)
+    (origin.folder / "one").touch()
     failures = 0
     for piece in pieces(35, 75):
         origin.packager.push(piece)
@@ -240,6 +241,7 @@ def test_segments_wait_in_memory_while_they_cannot_be_written(origin: Origin) ->
         except OSError:
             failures += 1
     assert failures > 10
+    (origin.folder / "one").unlink()
     aside.rename(origin.folder / "one")
     origin.air(pieces(75, 81))
     assert origin.content() == list(range(20, 80))
@@ -251,10 +253,12 @@ def test_what_waits_longer_than_the_window_is_a_discontinuity(origin: Origin) ->
     origin.air(pieces(0, 21))
     aside = origin.folder / "aside"
     (origin.folder / "one").rename(aside)
+    (origin.folder / "one").touch()
     for piece in pieces(21, 121):
         origin.packager.push(piece)
         with pytest.raises(OSError) if origin.packager.has_unpublished else nullcontext():
             origin.packager.flush()
+    (origin.folder / "one").unlink()
     aside.rename(origin.folder / "one")
     origin.air(pieces(121, 122))
     assert origin.content() == list(range(60, 120))

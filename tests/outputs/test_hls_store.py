@@ -100,6 +100,28 @@ def test_a_failed_write_leaves_nothing_and_says_why(tmp_path: Path) -> None:
     assert (names(tmp_path / "aside"), store.total_bytes) == ([], 0)
 
 
+def test_a_channel_whose_folder_is_broken_holds_up_nobody_else(tmp_path: Path) -> None:
+    clock = FakeClock()
+    store = SegmentStore(tmp_path, 1000, clock)
+    for channel in ("broken", "whole"):
+        store.open_channel(channel)
+        for number in (1, 2):
+            store.write_segment(channel, number, [b"x" * 200])
+            store.retire(channel, number, keep_s=10 * number)
+    (tmp_path / "broken").rename(tmp_path / "aside")
+    (tmp_path / "broken").touch()
+    clock.advance(11)
+    assert isinstance(store.purge(), NotADirectoryError)
+    assert names(tmp_path / "whole") == ["segment-0000000002.ts"]
+    store.write_segment("whole", 3, [b"x" * 700])  # room must be made: of the broken one's segments there is none to be had
+    assert names(tmp_path / "whole") == ["segment-0000000003.ts"]
+    (tmp_path / "broken").unlink()
+    (tmp_path / "aside").rename(tmp_path / "broken")
+    clock.advance(61)
+    assert store.purge() is None
+    assert (names(tmp_path / "broken"), store.total_bytes) == ([], 700)
+
+
 FULL_DISK = """
 import errno, sys
 from pathlib import Path
