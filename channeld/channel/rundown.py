@@ -200,16 +200,16 @@ class Rundown:
 
         Refused ones stand between them and stay known.
         """
-        listed = len(self.playlist.entries) if self.playlist else 0
-        count = min(WANTED_ENTRIES, 2 * listed)
+        lap = (len(self.playlist.entries) if self.playlist else 0) + self.queue.insertions_waiting
+        count = min(WANTED_ENTRIES, 2 * lap)
         while True:
             turns = self.queue.turns(count)
-            if count >= 2 * listed or sum(not self.is_refused(entry) for entry, _ in turns) >= WANTED_ENTRIES // 2:
+            if count >= 2 * lap or sum(not self.is_refused(entry) for entry, _ in turns) >= WANTED_ENTRIES // 2:
                 first: dict[str, tuple[Entry, int]] = {}
                 for entry, times in turns:
                     first.setdefault(entry.id, (entry, times))
                 return list(first.values())
-            count = min(2 * count, 2 * listed)
+            count = min(2 * count, 2 * lap)
 
     def is_looked_up(self) -> bool:
         """There is a list, and it is known of the coming clips whether they are prepared."""

@@ -267,6 +267,11 @@ class Queue:
         return self._again
 
     @property
+    def insertions_waiting(self) -> int:
+        """How many airings of inserted entries are still to begin."""
+        return sum(left for _, left in self._insertions.values())
+
+    @property
     def is_to_begin_again(self) -> bool:
         """`begin_again` was asked for, and the entry has not begun."""
         return self._again is not None

@@ -276,3 +276,10 @@ def test_what_comes_after_many_repeats_is_wanted_and_due_when_they_are_over(tmp_
     playlist = listed(tmp_path, ["a", "b"])
     take(rundown, replace(playlist, entries=(replace(playlist.entries[0], repeat=1_000_000), playlist.entries[1])))
     assert [(want.entry.locator, want.due_s) for want in rundown.wants(0)] == [("a", 0.0), ("b", 1_000_000 * CLIP_S)]
+
+
+def test_what_is_put_in_between_airs_although_the_list_is_empty(tmp_path: Path) -> None:
+    rundown, _ = rundown_of(tmp_path)
+    inserted = rundown.queue.play_next(listed(tmp_path, ["a.mp4"]).entries[0])
+    assert [want.entry for want in rundown.wants(0)] == [inserted]
+    assert [planned.entry for planned in rundown.plan()] == [inserted]
