@@ -319,6 +319,28 @@ def probe(
     return OK
 
 
+@_verb
+def soak(
+    hours: Annotated[float, typer.Option("--hours", min=0.001, max=100_000.0, help="Hours of stream on each channel.")] = 72.0,
+    speed: Annotated[str, typer.Option("--speed", help="max, or so many times real time.")] = "max",
+    seed: Annotated[int, typer.Option("--seed", help="The same seed is the same story.")] = 1,
+    channels: Annotated[int, typer.Option("--channels", min=1, max=100, help="How many channels.")] = 3,
+    folder: Annotated[Path | None, typer.Option("--dir", help="Where to work; default: in memory where there is /dev/shm.")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Air days in minutes on a fake clock, with edits, deaths and broken disks, and judge every packet. Needs no configuration."""
+    # Imported here: it brings the playout host and the media worker with it.
+    from channeld import cli_soak
+
+    configure_log("error")
+    report = cli_soak.run(cli_soak.Wanted(hours, speed, seed, channels, folder), quiet=as_json)
+    if as_json:
+        _write_json(report.to_json())
+    else:
+        cli_soak.show_report(report)
+    return OK if report.is_good else FAILED
+
+
 def main() -> None:
     """Entry point of the installed command; ends the process."""
     app(prog_name="channeld")

@@ -23,6 +23,7 @@ FLOORS = {
     "channel": 6,
     "config": 7,
     "api": 8,
+    "soak": 9,
     "check": 9,
     "daemon": 9,
     "cli": 10,

@@ -1,0 +1,1 @@
+"""`channeld soak`: days of air in minutes, with everything that goes wrong, judged by eyes of its own."""
