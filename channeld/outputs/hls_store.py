@@ -117,10 +117,20 @@ class SegmentStore:
         self._removed.append(_Removed(self._hls_dir / channel / segment_name(sequence), expires_ns))
 
     def purge(self) -> OSError | None:
-        """Delete the removed segments whose time is over; gives an error when some cannot be, which are tried again a minute later."""
+        """Delete the removed segments, and folders, whose time is over; gives an error when some cannot be, which are tried again."""
         now_ns = self._clock.monotonic_ns()
         errors = [self._discard(removed) for removed in list(self._removed) if removed.expires_ns <= now_ns]
+        errors += [self._clean(folder) for folder in [folder for folder, due_ns in self._leaving.items() if due_ns <= now_ns]]
         return next((error for error in errors if error is not None), None)
+
+    def _clean(self, folder: Path) -> OSError | None:
+        try:
+            self._remove_folder(folder)
+        except OSError as error:
+            self._leaving[folder] = self._clock.monotonic_ns() + _DELETE_AGAIN_NS
+            return error
+        del self._leaving[folder]
+        return None
 
     def _discard(self, removed: _Removed) -> OSError | None:
         """Delete a removed segment, of whichever channel: where its folder is broken, that is not the caller's trouble."""
