@@ -29,6 +29,7 @@ from channeld.config_values import (
     PrepareSpec,
     RelaySpec,
     UrlRules,
+    WatchSpec,
 )
 from channeld.config_yaml import MAX_BYTES, KeyPath, PlacedError, key_text, parse
 
@@ -210,6 +211,7 @@ def _make(found: Findings, model: ConfigModel) -> Config:
         profiles=make_profiles(found, model),
         channels=make_channels(found, model),
         disk=DiskSpec(model.disk.low, model.disk.critical),
+        watch=WatchSpec(model.watch.enabled, model.watch.cpu_budget, model.watch.timeout_seconds, model.watch.recover_after_seconds),
         reload_on_change=model.reload_on_change,
         database=None if model.database is None else make_database(found, model.database),
         history=HistorySpec(model.history.event_days, model.history.as_run_days),

@@ -21,6 +21,7 @@ LIVE: tuple[tuple[str, Read], ...] = (
     ("relay", lambda config: config.relay),
     ("log", lambda config: config.log),
     ("disk", lambda config: config.disk),
+    ("watch", lambda config: config.watch),
     ("reload_on_change", lambda config: config.reload_on_change),
 )
 """Keys that a running daemon takes."""

@@ -152,6 +152,13 @@ class LogModel(Section):
     file: PathText | None = None
 
 
+class WatchModel(Section):
+    enabled: bool = True
+    cpu_budget: Annotated[float, Field(ge=0, le=1)] = 0.02
+    timeout_seconds: Annotated[float, Field(ge=0.5, le=60)] = 5
+    recover_after_seconds: Annotated[float, Field(ge=1, le=3600)] = 10
+
+
 class DiskModel(Section):
     low: Bytes | None = None
     critical: Bytes | None = None
@@ -261,6 +268,7 @@ class ConfigModel(Section):
     relay: RelayModel = RelayModel()
     log: LogModel = LogModel()
     disk: DiskModel = DiskModel()
+    watch: WatchModel = WatchModel()
     reload_on_change: bool = False
     profiles: dict[ProfileName, ProfileModel] = {}
     defaults: DefaultsModel = DefaultsModel()

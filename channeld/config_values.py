@@ -206,6 +206,16 @@ class DiskSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchSpec:
+    """How what is published is looked at. `cpu_budget`: decoding's share of a core, for all channels together."""
+
+    is_enabled: bool = True
+    cpu_budget: float = 0.02
+    timeout_s: float = 5.0
+    recover_after_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class RtmpSpec:
     """A push target. `url` holds the stream key and is left out of the repr; `shown_url` is fit for people.
 
@@ -292,6 +302,7 @@ class Config:
     profiles: dict[str, Profile]
     channels: dict[str, ChannelSpec]
     disk: DiskSpec = DiskSpec()
+    watch: WatchSpec = WatchSpec()
     reload_on_change: bool = False
     database: str | None = field(default=None, repr=False)
     history: HistorySpec = HistorySpec()

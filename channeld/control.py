@@ -28,6 +28,7 @@ from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.registry import Registry
 from channeld.channel.supervisor import Supervisor
+from channeld.channel.watching import Watching
 from channeld.daemon_reload import Reloader
 from channeld.playlist.model import Entry, Playlist
 from channeld.playlist.parse import load, parse
@@ -53,6 +54,7 @@ class DaemonControl:
         media: MediaHub,
         reloader: Reloader,
         alarms: Alarms,
+        watching: Watching,
         *,
         restart: Callable[[], None],
     ) -> None:
@@ -65,6 +67,7 @@ class DaemonControl:
         self._alarms = alarms
         self._restart = restart
         self._since = iso_utc(time.time())
+        self._watching = watching
         self._metrics = Metrics()
 
     # -- questions ----------------------------------------------------------------------------------------------
@@ -119,15 +122,24 @@ class DaemonControl:
         metrics.set_alarms(self._alarms.standing())
         for host, told in self._registry.hosts.items():
             metrics.set_release_lateness(str(host), LatenessFigures(tuple(told["lateness_counts"]), told["lateness_sum_s"]))
+        metrics.begin_readings(self._watching.readback.budget.spent_s)
         for name, supervisor in self._registry.channels.items():
             metrics.set_channel_state(name, supervisor.state.value)
             head = int(supervisor.progress.get("head", 0))
             metrics.set_playout(name, head_sequence=head, **supervisor.counts)
+            self._measure_readings(name, supervisor)
             for output in supervisor.describe_outputs():
                 if output["state"] != "disabled":
                     metrics.set_output(name, output["name"], state=output["state"], restarts=output["restarts"])
                 if "media_sequence" in output:
                     metrics.set_hls_sequence(name, output["name"], output["media_sequence"])
+
+    def _measure_readings(self, channel: str, supervisor: Supervisor) -> None:
+        for output, reading in supervisor.outputs.readings.items():
+            if reading.verdict is not None:
+                self._metrics.set_verdict(channel, output, reading.verdict.condition.value)
+            totals = {"segment_errors": reading.segment_errors, "discontinuities": reading.discontinuities}
+            self._metrics.set_reading(channel, output, age_s=reading.age_s, **totals)
 
     def subscribe(self, last_id: int | None) -> Listener:
         listener = self._events.subscribe(last_id)

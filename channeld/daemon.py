@@ -42,6 +42,7 @@ from channeld.channel.loop import ControlLoop
 from channeld.channel.means import Means
 from channeld.channel.registry import Registry
 from channeld.channel.switchboard import Switchboard
+from channeld.channel.watching import Watching
 from channeld.config import load
 from channeld.config_values import Config
 from channeld.control import DaemonControl
@@ -49,7 +50,7 @@ from channeld.daemon_house import House, Running
 from channeld.daemon_leftovers import orphaned_hls, remove_leftovers
 from channeld.daemon_locks import only_one
 from channeld.daemon_notify import ServiceManager
-from channeld.daemon_settings import channel_settings, fetch_rules, host_arguments, media_listener, media_url, tolerance
+from channeld.daemon_settings import channel_settings, fetch_rules, host_arguments, media_listener, media_url, tolerance, watch_settings
 from channeld.daemon_watch import ConfigWatch
 from channeld.media.cache import ClipCache
 from channeld.media.tools import Tools, find_tools
@@ -178,7 +179,8 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
         publish=events.publish,
     )
     registry = Registry([channel_settings(config, spec) for spec in config.channels.values()], means)
-    switchboard.connect(hosts, media, registry)
+    watching = Watching(registry, media, means, alarms, watch_settings(config))
+    switchboard.connect(hosts, media, registry, watching.host_told)
     clips.start()
     parts.callback(clips.close)
     loop.call(hosts.start, START_S)
@@ -188,7 +190,9 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     loop.call(lambda: _clean_orphans(config, media))
     registry.start()
     parts.callback(lambda: _leave_channels(loop, registry) if will.leaves else _end_channels(loop, registry))
-    running = Running(loop, hosts, media, clips, registry, alarms, events)
+    watching.start()
+    parts.callback(watching.close)
+    running = Running(loop, hosts, media, clips, registry, watching, alarms, events)
     return _open_to_people(config, parts, running, token, holder, will)
 
 
@@ -197,8 +201,8 @@ def _open_to_people(config: Config, parts: contextlib.ExitStack, running: Runnin
     house = House(config, running, token)
     house.start()
     parts.callback(house.close)
-    hubs = running.hosts, running.media
-    control = DaemonControl(running.loop, running.registry, running.events, *hubs, house.reloader, running.alarms, restart=will.restart)
+    seen = running.hosts, running.media, house.reloader, running.alarms, running.watching
+    control = DaemonControl(running.loop, running.registry, running.events, *seen, restart=will.restart)
     listen, viewers = config.admin.listen, media_url(config)
     app = build_app(control, token=token, allowed_hosts=[listen.host, *config.admin.allowed_hosts], media_base_url=viewers)
     admin = AdminServer(app, str(listen), config.admin.tls)

@@ -14,6 +14,7 @@ from channeld.channel.host_hub import HostHub
 from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.registry import Registry
+from channeld.channel.watching import Watching
 from channeld.config_values import Config
 from channeld.daemon_reload import Reloader
 from channeld.daemon_settings import disk_folders, disk_marks
@@ -30,6 +31,7 @@ class Running:
     media: MediaHub
     clips: Clips
     registry: Registry
+    watching: Watching
     alarms: Alarms
     events: EventLog
 
@@ -43,7 +45,7 @@ class House:
                 tell_cache(running.clips, disks.marks, level, room)
 
         disks = DiskWatch(disk_folders(config), disk_marks(config), running.alarms, mind)
-        taker = Taker(running.loop, running.hosts, running.media, running.clips, disks=disks, token=token)
+        taker = Taker(running.loop, running.hosts, running.media, running.clips, running.watching, disks=disks, token=token)
         publish = running.events.publish
         self.reloader = Reloader(config, channels=running.registry, taker=taker, publish=publish)
         self.watch = ConfigWatch(self.reloader)

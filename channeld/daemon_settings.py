@@ -13,6 +13,7 @@ from channeld.config_values import Access, ChannelSpec, Config, HlsSpec, OutputS
 from channeld.media.pinned import FetchRules
 from channeld.media.verdict import Tolerance
 from channeld.playlist.locate import PathRules
+from channeld.readback.subject import WatchSettings
 
 
 def fetch_rules(config: Config) -> FetchRules:
@@ -39,6 +40,12 @@ def disk_folders(config: Config) -> dict[str, Path]:
 def tolerance(config: Config) -> Tolerance:
     """What damage a clip may have."""
     return Tolerance(config.prepare.min_duration_ratio, config.prepare.max_error_ratio)
+
+
+def watch_settings(config: Config) -> WatchSettings:
+    """How what is published is looked at."""
+    watch = config.watch
+    return WatchSettings(watch.is_enabled, watch.cpu_budget, watch.timeout_s, watch.recover_after_s)
 
 
 def media_listener(config: Config, token: str) -> MediaListener:
@@ -83,7 +90,8 @@ def channel_settings(config: Config, spec: ChannelSpec, before: ChannelSettings 
 
 def _target(channel: str, output: OutputSpec, base: str) -> Target:
     if isinstance(output, RtmpSpec):
-        return RtmpTarget(output.name, output.url, output.shown_url, output.enabled, output.control, output.tls_verify, output.ca_file)
+        tls = output.tls_verify, output.ca_file
+        return RtmpTarget(output.name, output.url, output.shown_url, output.enabled, output.control, *tls, output.manifest)
     if isinstance(output, HlsSpec):
         url = f"{base}/hls/{channel}/index.m3u8"
         return ServedTarget(output.name, "hls", url, output.enabled, output.segment_s, output.window)

@@ -9,8 +9,17 @@ from channeld.channel.host_hub import HostHub
 from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.settings import ChannelSettings
+from channeld.channel.watching import Watching
 from channeld.config_values import ChannelSpec, Config
-from channeld.daemon_settings import channel_settings, disk_marks, fetch_rules, host_arguments, media_listener, tolerance
+from channeld.daemon_settings import (
+    channel_settings,
+    disk_marks,
+    fetch_rules,
+    host_arguments,
+    media_listener,
+    tolerance,
+    watch_settings,
+)
 from channeld.telemetry.log import configure
 
 
@@ -18,12 +27,21 @@ class Taker:
     """The parts of one daemon that change with its configuration."""
 
     def __init__(
-        self, loop: ControlLoop, hosts: HostHub, media: MediaHub, clips: Clips, *, disks: DiskWatch | None = None, token: str
+        self,
+        loop: ControlLoop,
+        hosts: HostHub,
+        media: MediaHub,
+        clips: Clips,
+        watching: Watching,
+        *,
+        disks: DiskWatch | None = None,
+        token: str,
     ) -> None:
         self._loop = loop
         self._hosts = hosts
         self._media = media
         self._clips = clips
+        self._watching = watching
         self._token = token
         self._disks = disks
 
@@ -46,6 +64,7 @@ class Taker:
         listener = media_listener(config, self._token)
         self._loop.call(lambda: self._hosts.change(*host_arguments(config), level=level))
         self._loop.call(lambda: self._media.change(listener, level))
+        self._loop.call(lambda: self._watching.change(watch_settings(config)))
 
 
 def tell_cache(clips: Clips, marks: Marks, level: Level, room: Room | None) -> None:

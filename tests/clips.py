@@ -206,6 +206,12 @@ def still_image(path: Path, *, number: int = 0, size: tuple[int, int] = (640, 36
     return _make(path, source, pictures(1, Fraction(25), size, number))
 
 
+def quiet_clip(path: Path, *, seconds: int = 6, size: tuple[int, int] = (320, 180)) -> Path:
+    """Black, and silent."""
+    picture = ["-f", "lavfi", "-i", f"color=black:s={size[0]}x{size[1]}:r=25", "-f", "lavfi", "-i", f"anullsrc=r={SAMPLE_RATE}"]
+    return _make(path, [*picture, "-t", str(seconds), *VIDEO_CODECS["h264"], *AUDIO_CODECS["aac"]])
+
+
 def truncated_clip(path: Path, *, frames: int = 100, kept: float = 0.4) -> Path:
     """A Matroska file of which only the first part is there; its header promises the whole."""
     whole = numbered_clip(path.with_name(f".whole-{path.stem}.mkv"), frames=frames)

@@ -12,19 +12,22 @@ from station import Station, settings, until
 
 from channeld.api.control import Invalid, Refused, Stale, UnknownChannel
 from channeld.channel.alarms import Alarms
+from channeld.channel.watching import Watching
 from channeld.config import parse_config
 from channeld.control import STALLED_S, DaemonControl
 from channeld.daemon_reload import Reloader
 from channeld.daemon_take import Taker
+from channeld.readback.subject import WatchSettings
 
 
 def control_of(station: Station) -> DaemonControl:
     config = parse_config(b"channels: {}", Path("channeld.yaml"))
-    taker = Taker(station.loop, station.hosts, station.media, station.clips, token="a token of tests")
-    reloader = Reloader(config, channels=station.registry, taker=taker, publish=station.events.publish)
-    hubs = station.hosts, station.media
-    alarms = Alarms(station.events.publish)
-    return DaemonControl(station.loop, station.registry, station.events, *hubs, reloader, alarms, restart=lambda: None)
+    publish, alarms = station.events.publish, Alarms(station.events.publish)
+    watching = Watching(station.registry, station.media, station.means, alarms, WatchSettings(is_enabled=False))
+    taker = Taker(station.loop, station.hosts, station.media, station.clips, watching, token="a token of tests")
+    reloader = Reloader(config, channels=station.registry, taker=taker, publish=publish)
+    seen = station.hosts, station.media, reloader, alarms, watching
+    return DaemonControl(station.loop, station.registry, station.events, *seen, restart=lambda: None)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ an error looks like after (problems). Built by the daemon; run by AdminServer's 
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.responses import JSONResponse
@@ -97,9 +97,10 @@ def _watch_routes(control: Control, calls: Calls) -> APIRouter:
     @router.get("/readyz", response_model=None, responses=answers(200, model=ReadinessModel, guarded=False), summary="Is a channel on air?")
     async def readyz() -> Response:
         readiness = await calls.run_health(control.readiness)
+        told: dict[str, Any] = {"channels": readiness.channels, "verdicts": readiness.verdicts}
         if not readiness.ok:
-            raise Problem(503, "No channel is on air.", title="Not ready", ok=False, channels=readiness.channels)
-        return json_response({"ok": True, "channels": readiness.channels, "store_problem": readiness.store_problem})
+            raise Problem(503, "No channel is on air.", title="Not ready", ok=False, **told)
+        return json_response({"ok": True, **told, "store_problem": readiness.store_problem})
 
     @router.get(
         "/metrics", response_model=None, responses=plain_answer(answers(200), text_plain="channel_on_air 1\n"), summary="Prometheus"

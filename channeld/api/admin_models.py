@@ -82,8 +82,24 @@ class PreparedModel(BaseModel):
     fits_cache: bool
 
 
+class VerdictModel(BaseModel):
+    """What viewers find. `condition`: ok, late, stale, broken, silent, frozen or unreachable.
+
+    `end_pts` (33 bits) and `end_at` tell where the newest segment ends, as far as its manifest tells.
+    """
+
+    condition: str
+    reason: str | None
+    since: str
+    seen_at: str
+    manifest_age_s: float | None
+    media_sequence: int | None
+    end_pts: int | None
+    end_at: str | None
+
+
 class OutputModel(BaseModel):
-    """One output; secrets in its URL are masked."""
+    """One output; secrets in its URL are masked. `verdict` is null where nobody looks, and before the first look."""
 
     name: str
     type: str
@@ -92,6 +108,7 @@ class OutputModel(BaseModel):
     since: str | None
     restarts: int
     last_error: str | None
+    verdict: VerdictModel | None = None
 
 
 class EditErrorModel(BaseModel):
@@ -201,11 +218,24 @@ class HealthModel(BaseModel):
 
 
 class ReadinessModel(BaseModel):
-    """Whether there is something to watch, with the state of each channel; `store_problem`: why history is not written, if so."""
+    """Whether there is something to watch, with the state of each channel and what viewers find at its outputs.
 
-    model_config = ConfigDict(json_schema_extra={"example": {"ok": True, "channels": {"live1": "on_air"}, "store_problem": None}})
+    `store_problem`: why history is not written, if so.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "ok": True,
+                "channels": {"live1": "on_air"},
+                "verdicts": {"live1": {"rtmp": "ok", "hls": "ok"}},
+                "store_problem": None,
+            }
+        }
+    )
     ok: bool
     channels: dict[str, str]
+    verdicts: dict[str, dict[str, str]]
     store_problem: str | None
 
 

@@ -4,7 +4,7 @@ Rule: the interface knows nothing else of the daemon. Every call may block (≤ 
 them off its event loop. Values are plain and frozen, so that they may be read from any thread.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from channeld.base.errors import ChannelError
@@ -88,10 +88,14 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether viewers are served; `channels` holds the state of each. `store_problem`: why state and history are not written, if so."""
+    """Whether viewers are served; `channels` holds the state of each, `verdicts` what viewers find at its outputs.
+
+    `store_problem`: why state and history are not written, if so.
+    """
 
     ok: bool
     channels: dict[str, str]
+    verdicts: dict[str, dict[str, str]] = field(default_factory=dict)
     store_problem: str | None = None
 
 

@@ -5,6 +5,7 @@ all that it should do, which changes nothing where it does so already. Control l
 """
 
 import os
+import signal
 import socket
 import time
 import zlib
@@ -22,6 +23,7 @@ from channeld.channel.host_hub import HostHub
 from channeld.channel.link import Link
 from channeld.channel.loop import ControlLoop
 from channeld.channel.media_alarms import clear_output, tell_cap, tell_output
+from channeld.channel.origin import Origin, origin_of
 from channeld.channel.patience import Patience
 from channeld.channel.settings import ServedTarget
 from channeld.process.holding import Holding
@@ -233,7 +235,7 @@ class MediaHub:
         ring = self._rings.get(channel)
         if ring is None:
             return
-        packages = zlib.crc32(channel.encode()) % self._listener.workers == number
+        packages = self._packager_of(channel) == number
         outputs: list[dict[str, Any]] = []
         for target in self._served[channel]:
             if target.type == "ts":
@@ -260,6 +262,27 @@ class MediaHub:
 
     def state(self, channel: str, output: str) -> dict[str, Any]:
         return dict(self._states.get((channel, output), _fresh("stopped")))
+
+    def origin(self) -> Origin | None:
+        """Where this machine reaches what the workers serve; None before they listen."""
+        listener = self._listener
+        return origin_of(listener.listen, self.port, listener.token, listener.tls) if self.port is not None else None
+
+    def order_again(self, channel: str) -> None:
+        """Have the workers begin with a channel anew: what they listed goes on, from the ring as it is now."""
+        if channel in self._served:
+            for number, link in list(self._links.items()):
+                link.send("remove", channel=channel)
+                self._order(channel, number)
+
+    def restart_packager(self, channel: str) -> None:
+        """Kill the worker that packages a channel, which may hang; it comes back after its back-off, as any that ends."""
+        link = self._links.get(self._packager_of(channel))
+        if link is not None:
+            link.child.signal(signal.SIGKILL)
+
+    def _packager_of(self, channel: str) -> int:
+        return zlib.crc32(channel.encode()) % self._listener.workers
 
     def pids(self) -> dict[str, int]:
         """Name and pid of each living worker."""

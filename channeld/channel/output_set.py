@@ -15,7 +15,9 @@ from channeld.base.clock import iso_utc
 from channeld.channel.means import Means
 from channeld.channel.settings import ChannelSettings, RtmpTarget, ServedTarget, Target
 from channeld.outputs.push import PushOutput
-from channeld.outputs.push_health import PushState
+from channeld.outputs.push_health import PushCondition, PushState
+from channeld.readback.judge import Verdict
+from channeld.readback.subject import Reading
 
 log = structlog.get_logger()
 
@@ -31,6 +33,8 @@ class OutputSet:
         self._closing: dict[str, str] = {}  # URL of each push that is ending, by name
         self._is_open = False
         self._adopts = False
+        self.readings: dict[str, Reading] = {}
+        """What viewers find, by output; kept by `watching`."""
 
     def feed(self) -> None:
         """Another host airs the channel: have it go on with every push."""
@@ -142,9 +146,33 @@ class OutputSet:
         """No push runs, not even one that is ending."""
         return not self._closing and not self._pushes
 
+    def restart(self, output: str) -> None:
+        """End a push's FFmpeg and start another; nothing where there is no such push."""
+        if output in self._pushes:
+            self._pushes[output].restart()
+
+    def is_up(self, output: str) -> bool:
+        """A push says that it delivers."""
+        return output in self._pushes and self._pushes[output].state.condition is PushCondition.UP
+
+    def verdict(self, output: str) -> Verdict | None:
+        """What viewers find at an output; None when nobody has looked, or it may yet begin."""
+        return self.readings[output].verdict if output in self.readings else None
+
+    def conditions(self) -> dict[str, str]:
+        """The condition of each output that was judged."""
+        return {name: reading.verdict.condition.value for name, reading in self.readings.items() if reading.verdict is not None}
+
+    @property
+    def can_be_watched(self) -> bool:
+        """Viewers of one output at least see the channel go on: one judged so, a push that is up and unseen, or none judged."""
+        verdicts = [reading.verdict for reading in self.readings.values() if reading.verdict is not None]
+        unseen = any(self.is_up(target.name) and target.name not in self.readings for target in self._targets)
+        return unseen or not verdicts or any(verdict.condition.can_be_watched for verdict in verdicts)
+
     def describe(self) -> list[dict[str, Any]]:
-        """CONTRACT's `outputs`."""
-        return [self._describe(target) for target in self._targets]
+        """CONTRACT's `outputs`, each with its `verdict` (null where nobody looks)."""
+        return [{**self._describe(target), "verdict": _described(self.readings.get(target.name))} for target in self._targets]
 
     def _describe(self, target: Target) -> dict[str, Any]:
         if isinstance(target, RtmpTarget):
@@ -164,6 +192,22 @@ class OutputSet:
             }
         base = {"name": target.name, "type": target.type, "url": target.url}
         return {**base, **(self._means.media.state(self._channel, target.name) if target.enabled else _idle(enabled=False))}
+
+
+def _described(reading: Reading | None) -> dict[str, Any] | None:
+    if reading is None or reading.verdict is None:
+        return None
+    verdict = reading.verdict
+    return {
+        "condition": verdict.condition.value,
+        "reason": verdict.reason,
+        "since": iso_utc(verdict.since_s),
+        "seen_at": iso_utc(reading.seen_s),
+        "manifest_age_s": None if reading.age_s is None else round(reading.age_s, 1),
+        "media_sequence": reading.media_sequence,
+        "end_pts": reading.end_pts,
+        "end_at": None if reading.end_wall_s is None else iso_utc(reading.end_wall_s),
+    }
 
 
 def _idle(enabled: bool) -> dict[str, Any]:

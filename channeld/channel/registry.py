@@ -228,12 +228,13 @@ class Registry:
             if channel in self.channels:
                 self.channels[channel].host_lost(reason)
 
-    def readiness(self) -> tuple[bool, dict[str, str]]:
-        """Whether viewers of at least one enabled channel see something, and each channel's state."""
+    def readiness(self) -> tuple[bool, dict[str, str], dict[str, dict[str, str]]]:
+        """Whether viewers of at least one enabled channel see something, each channel's state and its outputs' verdicts."""
         states = {name: supervisor.state for name, supervisor in self.channels.items()}
-        enabled = [states[name] for name, supervisor in self.channels.items() if supervisor.settings.enabled]
-        shown = any(state in (State.ON_AIR, State.FILLER) for state in enabled)
-        return shown or not enabled, {name: state.value for name, state in states.items()}
+        enabled = [name for name, supervisor in self.channels.items() if supervisor.settings.enabled]
+        shown = any(states[name] in (State.ON_AIR, State.FILLER) and self.channels[name].outputs.can_be_watched for name in enabled)
+        verdicts = {name: supervisor.outputs.conditions() for name, supervisor in self.channels.items()}
+        return shown or not enabled, {name: state.value for name, state in states.items()}, verdicts
 
     def describe(self) -> list[dict[str, Any]]:
         """CONTRACT's list of channels."""

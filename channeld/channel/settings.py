@@ -14,7 +14,7 @@ class RtmpTarget:
     """A push. `url` may hold a stream key and stays out of the repr; `shown_url` is fit for people.
 
     `control` is the address of nginx-rtmp's control page, where there is one. `tls_verify` and `ca_file`: how an rtmps server
-    proves who it is.
+    proves who it is. `manifest`: where the target publishes it as HLS; None: nobody looks.
     """
 
     name: str
@@ -24,6 +24,7 @@ class RtmpTarget:
     control: str | None = field(default=None, repr=False)
     tls_verify: bool = True
     ca_file: Path | None = None
+    manifest: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

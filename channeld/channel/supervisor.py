@@ -52,7 +52,7 @@ class Supervisor:
         self._continuity = Continuity(settings, means, self.rundown)
         self._air = AirDesk(settings, means, self._planner, self._life, self._continuity, is_faulty=lambda: self.edit_error is not None)
         self._view = View(settings, means, self._planner.rundown)
-        self._outputs = OutputSet(settings, means, on_change=lambda state: means.loop.post(lambda: self._output_changed(state)))
+        self.outputs = OutputSet(settings, means, on_change=lambda state: means.loop.post(lambda: self._output_changed(state)))
         self.readings = Readings()
 
     @property
@@ -73,7 +73,7 @@ class Supervisor:
     @property
     def is_over(self) -> bool:
         """Nothing of the channel is on air or on its way, and its outputs' children are gone."""
-        return self.state in (State.STOPPED, State.FAILED) and self._outputs.is_closed
+        return self.state in (State.STOPPED, State.FAILED) and self.outputs.is_closed
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -121,7 +121,7 @@ class Supervisor:
         self._air.change(settings)
         self._continuity.change(settings)
         self._view.change(settings)
-        self._outputs.change(settings.targets)
+        self.outputs.change(settings.targets)
 
     def _happen(self, event: Event) -> bool:
         found = step(self.state, event)
@@ -134,10 +134,10 @@ class Supervisor:
         actions: dict[Action, Callable[[], None]] = {
             Action.PREPARE_FILLER: self._prepare_filler,
             Action.OPEN_AIR: self._air.open,
-            Action.OPEN_OUTPUTS: self._outputs.open,
-            Action.ADOPT_OUTPUTS: self._outputs.adopt,
-            Action.FEED_OUTPUTS: self._outputs.feed,
-            Action.CLOSE_OUTPUTS: self._outputs.close_soon,
+            Action.OPEN_OUTPUTS: self.outputs.open,
+            Action.ADOPT_OUTPUTS: self.outputs.adopt,
+            Action.FEED_OUTPUTS: self.outputs.feed,
+            Action.CLOSE_OUTPUTS: self.outputs.close_soon,
             Action.CLOSE_AIR: self._close_air,
             Action.RETRY_LATER: self._retry_later,
             Action.END: self._end,
@@ -273,7 +273,7 @@ class Supervisor:
         """Let go of the channel and leave it on air, for another control to adopt."""
         self._planner.pause()
         self._air.leave()
-        self._outputs.leave()
+        self.outputs.leave()
 
     def ring_made(self, ring_fd: int) -> None:
         """The host's ring, writable; owned here from now on."""
@@ -377,7 +377,7 @@ class Supervisor:
 
     def describe_outputs(self) -> list[dict[str, Any]]:
         """CONTRACT's `outputs`."""
-        return self._outputs.describe()
+        return self.outputs.describe()
 
     def describe(self) -> dict[str, Any]:
         """CONTRACT's channel object."""
@@ -391,6 +391,6 @@ class Supervisor:
             "edit_error": self.edit_error,
             "last_error": self.last_error,
             **self._view.programme(is_on_air=self.state is State.ON_AIR),
-            "outputs": self._outputs.describe(),
+            "outputs": self.outputs.describe(),
             "timeline": {"ticks": ticks, "wraps": ticks >> 33},
         }

@@ -4,6 +4,7 @@ Rule: every descriptor that comes with a message has an owner when this is throu
 """
 
 import os
+from collections.abc import Callable
 
 import structlog
 
@@ -22,10 +23,11 @@ class Switchboard:
         self._hosts: HostHub
         self._media: MediaHub
         self._registry: Registry
+        self._listeners: tuple[Callable[[Message], None], ...]
 
-    def connect(self, hosts: HostHub, media: MediaHub, registry: Registry) -> None:
-        """Before any host is started."""
-        self._hosts, self._media, self._registry = hosts, media, registry
+    def connect(self, hosts: HostHub, media: MediaHub, registry: Registry, *listeners: Callable[[Message], None]) -> None:
+        """Before any host is started. `listeners` hear everything, behind the registry."""
+        self._hosts, self._media, self._registry, self._listeners = hosts, media, registry, listeners
 
     def told(self, host: int, message: Message) -> None:
         """A host said something."""
@@ -40,6 +42,8 @@ class Switchboard:
         elif message.kind == "stopped":
             self._media.forget_ring(channel)
         self._registry.host_told(host, message)
+        for listen in self._listeners:
+            listen(message)
 
     def _take_ring(self, channel: str, message: Message) -> None:
         readable, *writable = message.fds

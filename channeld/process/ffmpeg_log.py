@@ -67,7 +67,12 @@ _TABLE: tuple[tuple[re.Pattern[str], LineKind], ...] = tuple(
             LineKind.ALREADY_PUBLISHING,
         ),
         (r"peer certificate|certificate('s owner does not match| verify failed)", LineKind.CERTIFICATE_REFUSED),
-        (r"\b40[13]\b|Unauthori[sz]ed|authentication|authmod|access denied|auth(orization)? failed|forbidden", LineKind.AUTH_FAILED),
+        (
+            # Never a bare number: FFmpeg's sums of packets and bytes are lines too.
+            r"(code|error|status)[ =:]+40[13]\b|\b40[13] (Unauthori[sz]ed|Forbidden)|Unauthori[sz]ed|authentication|authmod"
+            r"|access denied|auth(orization)? failed|forbidden",
+            LineKind.AUTH_FAILED,
+        ),
         (r"Connection refused", LineKind.CONNECTION_REFUSED),
         (r"timed out|rw_timeout", LineKind.TIMED_OUT),
         (r"No route to host|Network is unreachable|Host is down", LineKind.UNREACHABLE),

@@ -45,11 +45,15 @@ def read_stillness(facts: Mapping[str, Any]) -> Stillness | None:
 
 @dataclass(frozen=True, slots=True)
 class Airing:
-    """A clip's airing: tick of its first frame, moment (monotonic) at which that was due, and facts (None: unknown)."""
+    """A clip's airing: tick of its first frame, moment (monotonic) at which that was due, and facts (None: unknown).
+
+    `offset_s`: where in the clip it began.
+    """
 
     start_ticks: int
     due_ns: int
     stillness: Stillness | None
+    offset_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,6 @@ class Programme:
             if airing.stillness is None:
                 return None
             spans = airing.stillness.silent if kind == "silent" else airing.stillness.still
-            from_s, to_s = ((tick - airing.start_ticks) / TICKS_PER_SECOND for tick in (begin, end))
+            from_s, to_s = (airing.offset_s + (tick - airing.start_ticks) / TICKS_PER_SECOND for tick in (begin, end))
             covered_s += sum(max(0.0, min(to_s, last + _EDGE_S) - max(from_s, first - _EDGE_S)) for first, last in spans)
         return covered_s

@@ -3,7 +3,7 @@
 Rule: one remedy at a time, then patience: a broken origin must not cause a storm of restarts. Pure; one for each output.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
 
 from channeld.base.clock import NS_PER_SECOND
@@ -23,18 +23,13 @@ class Remedy(StrEnum):
     RESTART_WORKER = "restart_worker"
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
-    """Which conditions are treated, and how: the remedies in order, the last one again and again."""
+Course = Mapping[Condition, tuple[Remedy, ...]]
+"""Which conditions are treated, and how: the remedies in order, the last one again and again."""
 
-    conditions: frozenset[Condition]
-    remedies: tuple[Remedy, ...]
-
-
-COURSES = {
+COURSES: Mapping[str, Course] = {
     # An origin that does not answer is not healed by a new publisher; one that answers without going on may be.
-    "rtmp": Course(frozenset((Condition.STALE,)), (Remedy.RESTART_PUSH,)),
-    "hls": Course(frozenset((Condition.STALE, Condition.UNREACHABLE)), (Remedy.ORDER_AGAIN, Remedy.RESTART_WORKER)),
+    "rtmp": {Condition.STALE: (Remedy.RESTART_PUSH,)},
+    "hls": {Condition.STALE: (Remedy.ORDER_AGAIN, Remedy.RESTART_WORKER), Condition.UNREACHABLE: (Remedy.RESTART_WORKER,)},
 }
 
 
@@ -49,13 +44,14 @@ class Recovery:
 
     def consider(self, verdict: Verdict | None, *, delivers_since_ns: int | None, now_ns: int) -> Remedy | None:
         """The remedy to use now. `delivers_since_ns`: since when what feeds the output has gone on (None: it does not)."""
-        if verdict is None or verdict.condition not in self._course.conditions:
+        if verdict is None or verdict.condition not in self._course:
             self._note_health(now_ns)
             return None
         self._healthy_ns = None
         if delivers_since_ns is None or not self._is_time(max(verdict.since_ns, delivers_since_ns), now_ns):
             return None
-        remedy = self._course.remedies[min(self._done, len(self._course.remedies) - 1)]
+        remedies = self._course[verdict.condition]
+        remedy = remedies[min(self._done, len(remedies) - 1)]
         self._done, self._treated_ns = self._done + 1, now_ns
         return remedy
 

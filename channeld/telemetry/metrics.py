@@ -21,6 +21,7 @@ from channeld.telemetry.lateness import LATENESS_BUCKETS_S, LatenessFigures
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 CHANNEL_STATES = ("starting", "on_air", "filler", "stopping", "stopped", "failed")
 OUTPUT_STATES = ("starting", "up", "retrying", "stopped")
+VERDICTS = ("ok", "late", "stale", "broken", "silent", "frozen", "unreachable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,16 @@ HLS_SEQUENCE = MetricSpec("channeld_hls_media_sequence", "gauge", "Media sequenc
 CONFIG_OK = MetricSpec("channeld_config_ok", "gauge", "1 while the newest configuration is in use, 0 while it is refused.")
 ALARM = MetricSpec("channeld_alarm", "gauge", "1 for each alarm that stands.", ("alarm", "subject", "level"))
 
+VERDICT = MetricSpec("channeld_output_verdict", "gauge", "1 for what viewers find at an output.", ("channel", "output", "verdict"))
+MANIFEST_AGE = MetricSpec("channeld_manifest_age_seconds", "gauge", "Since an output's manifest last grew.", ("channel", "output"))
+SEGMENT_ERRORS = MetricSpec("channeld_segment_errors", "counter", "Published segments found faulty.", ("channel", "output"))
+DISCONTINUITIES = MetricSpec("channeld_hls_discontinuities", "counter", "Discontinuities seen in a manifest.", ("channel", "output"))
+DECODE_CPU = MetricSpec("channeld_readback_decode_cpu_seconds", "counter", "CPU time spent on decoding samples.")
+
 METRICS = (
     *(CHANNELS, CHANNEL_STATE, OUTPUT_STATE, OUTPUT_RESTARTS, LATENESS, UNDERRUNS, PASSED_OVER, BUS_HEAD),
     *(CONFIG_OK, ALARM),
+    *(VERDICT, MANIFEST_AGE, SEGMENT_ERRORS, DISCONTINUITIES, DECODE_CPU),
     *(PREPARE_SECONDS, PREPARED_MEDIA_SECONDS, PREPARE_SPEED, PREPARE_CLIPS, HLS_SEQUENCE),
 )
 
@@ -100,6 +108,24 @@ class Metrics(Collector):
     def set_hls_sequence(self, channel: str, output: str, sequence: int) -> None:
         """Record the media sequence number of an output's manifest."""
         self._set(HLS_SEQUENCE, (channel, output), sequence)
+
+    def set_verdict(self, channel: str, output: str, verdict: str) -> None:
+        """Record what viewers find, one of VERDICTS. Raises ValueError for another."""
+        self._set_state(VERDICT, (channel, output), verdict, VERDICTS)
+
+    def set_reading(self, channel: str, output: str, *, age_s: float | None, segment_errors: int, discontinuities: int) -> None:
+        """Record what looking at an output found; the totals count from the first look."""
+        if age_s is not None:
+            self._set(MANIFEST_AGE, (channel, output), age_s)
+        self._set(SEGMENT_ERRORS, (channel, output), segment_errors)
+        self._set(DISCONTINUITIES, (channel, output), discontinuities)
+
+    def begin_readings(self, decode_cpu_s: float) -> None:
+        """Record the CPU time that decoding samples took so far, and forget what was found at outputs: only some are still looked at."""
+        with self._lock:
+            for spec in (VERDICT, MANIFEST_AGE):
+                self._values[spec].clear()
+        self._set(DECODE_CPU, (), decode_cpu_s)
 
     def add_prepared(self, *, spent_s: float, media_s: float) -> None:
         """Count one conformed clip: the time it took and the time it lasts, in seconds."""

@@ -130,7 +130,7 @@ class MemoryControl:
         return Health(self.healthy, {"control": "ok" if self.healthy else "stuck"})
 
     def readiness(self) -> Readiness:
-        return Readiness(self.ready, dict(self.states))
+        return Readiness(self.ready, dict(self.states), {"live1": {"hls": "ok"}})
 
     def metrics(self) -> bytes:
         return b"# HELP channeld_up Up.\nchanneld_up 1\n"

@@ -38,6 +38,8 @@ SEEN = [
     ("[error] av_interleaved_write_frame(): Broken pipe", LineKind.BROKEN_PIPE),
     ("[error] av_interleaved_write_frame(): No space left on device", LineKind.DISK_FULL),
     ("[info] Stream mapping:", LineKind.OTHER),
+    ("[verbose]   Total: 403 packets (56401 bytes) demuxed", LineKind.OTHER),
+    ("[rtmp @ 0x7f29] [error] Server error: code=403 need auth", LineKind.AUTH_FAILED),
 ]
 
 

@@ -35,8 +35,13 @@ def test_an_origin_that_does_not_answer_is_no_reason_to_restart_the_push() -> No
 
 
 def test_the_embedded_origin_is_ordered_again_and_then_restarted() -> None:
-    found = treated(Recovery(COURSES["hls"], 20.0), UNREACHABLE, seconds=range(200))
+    found = treated(Recovery(COURSES["hls"], 20.0), STALE, seconds=range(200))
     assert found == [(20, Remedy.ORDER_AGAIN), (50, Remedy.RESTART_WORKER), (110, Remedy.RESTART_WORKER)]
+
+
+def test_a_worker_that_does_not_answer_takes_no_orders_either() -> None:
+    found = treated(Recovery(COURSES["hls"], 20.0), UNREACHABLE, seconds=range(60))
+    assert found == [(20, Remedy.RESTART_WORKER), (50, Remedy.RESTART_WORKER)]
 
 
 def test_after_a_minute_of_health_trouble_is_new() -> None:
