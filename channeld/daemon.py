@@ -54,7 +54,9 @@ from channeld.daemon_settings import channel_settings, fetch_rules, host_argumen
 from channeld.daemon_watch import ConfigWatch
 from channeld.media.cache import ClipCache
 from channeld.media.tools import Tools, find_tools
+from channeld.outputs.push_plan import kept_fifos
 from channeld.playout.host import PARTS as HOST_PARTS
+from channeld.process.fifo import clean_stale
 from channeld.process.hold_client import HolderClient, start_holder
 from channeld.store.store import Retention, Store
 from channeld.telemetry.log import configure
@@ -148,6 +150,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     # When it dies all that it held is dead, too: to begin anew is the shortest way back.
     holder = start_holder(config.folders.runtime, linger_s=LINGER_S, on_lost=will.restart, arguments=host_arguments(config))
     parts.callback(lambda: holder.close() if will.leaves else holder.end())
+    clean_stale(config.folders.runtime / "fifo", keep=kept_fifos(holder.held()))
     loop = ControlLoop()
     loop.start()
     parts.callback(loop.close)

@@ -41,6 +41,12 @@ class OutputSet:
         for push in self._pushes.values():
             push.refeed()
 
+    def recycle(self) -> None:
+        """A clip's boundary: pushes whose FFmpeg has grown old go over to its successor."""
+        for push in self._pushes.values():
+            if push.wants_recycle:
+                push.recycle()
+
     def leave(self) -> None:
         """End our threads; what the pushes started goes on, for another control to adopt."""
         for push in self._pushes.values():

@@ -31,13 +31,12 @@ from channeld.base.errors import ChannelError, SpawnError
 from channeld.base.wire import Message
 from channeld.process.child import Child
 from channeld.process.hold_connection import Connection
-from channeld.process.hold_messages import PROTOCOL, child_values, exit_values, pages, spec_of
+from channeld.process.hold_messages import MAX_EXITS, PROTOCOL, child_values, exit_values, pages, spec_of
 from channeld.process.hold_socket import listening, peer_uid
 from channeld.process.holder import Holder
 from channeld.process.holding import HeldExit
 from channeld.telemetry import log
 
-MAX_EXITS = 256
 MAX_CALLERS = 8
 """Connections that have not said hello; the oldest is closed for another."""
 

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import count
@@ -29,7 +30,7 @@ from channeld.base.wire import Message, Wire
 from channeld.base.worker import Worker
 from channeld.process.child import ChildSpec, OnExit, OnLine
 from channeld.process.confine import python_environment
-from channeld.process.hold_messages import PROTOCOL, spec_values
+from channeld.process.hold_messages import MAX_EXITS, PROTOCOL, spec_values
 from channeld.process.hold_socket import connect as connect_socket
 from channeld.process.holding import Held, HeldChild, HeldExit
 from channeld.process.remote_child import RemoteChild
@@ -44,6 +45,7 @@ WAIT_VARIABLE = "CHANNELD_HOLDER_WAIT"
 """In the environment: seconds to wait for a holder that somebody else starts."""
 
 _LOST_STATUS = -9
+_ids = count(1)
 
 _log = log.get("holder")
 
@@ -71,7 +73,7 @@ class HolderClient(Worker):
         self._questions: dict[int, _Question] = {}
         self._children: dict[int, RemoteChild] = {}
         self._is_over = self._is_superseded = False
-        self._ids = count(1)
+        self._unseen: deque[HeldExit] = deque(maxlen=MAX_EXITS)
         self.pid = 0
         self.lingers = False
         """It ends when nobody comes back to it: a `channeld run` started it, and no service."""
@@ -143,15 +145,18 @@ class HolderClient(Worker):
             self._ask("release", lambda answer: None, name=name)
 
     def held(self) -> Held:
-        """Living children, kept descriptors, and what ended while no control was connected (told once)."""
+        """Living children, kept descriptors, and what ended while no control was connected (told once, and logged)."""
 
         def understand(answer: Message) -> Held:
             items = answer.values["items"]
-            children = [HeldChild(each["name"], each["pid"], each["digest"], each["tail"]) for each in items if each["is"] == "child"]
+            unseen = [self._unseen.popleft() for _ in range(len(self._unseen))]
+            children = [HeldChild(each["name"], each["pid"], each["digest"]) for each in items if each["is"] == "child"]
             exits = [HeldExit(each["name"], each["pid"], each["status"], each["tail"]) for each in items if each["is"] == "exit"]
-            return Held(tuple(children), tuple(each["name"] for each in items if each["is"] == "fd"), tuple(exits))
+            return Held(tuple(children), tuple(each["name"] for each in items if each["is"] == "fd"), (*exits, *unseen))
 
         held: Held = self._ask("held", understand)
+        for each in held.exits:
+            _log.warning("child_ended_unseen", child=each.name, pid=each.pid, status=each.status, tail=each.stderr_tail[-400:])
         return held
 
     # Ends
@@ -207,6 +212,8 @@ class HolderClient(Worker):
                 child = self._children.pop(values["pid"], None)
             if child is not None:
                 child.take_exit(values["status"], values["tail"])
+            else:  # not adopted yet
+                self._unseen.append(HeldExit(values["name"], values["pid"], values["status"], values["tail"]))
         elif message.kind == "superseded":
             self._is_superseded = True
             _log.error("holder_taken_over", consequence="another control holds the children now")
@@ -277,7 +284,7 @@ class HolderClient(Worker):
         if threading.current_thread() is self._thread:
             raise RuntimeError(f"{kind} asked in a callback of the holder's own thread")
         question = _Question(understand)
-        number = next(self._ids)
+        number = next(_ids)
         with self._lock:
             if self._is_over or self.stopping.is_set():
                 raise SpawnError("the holder is gone")

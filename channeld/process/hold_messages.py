@@ -27,6 +27,9 @@ from channeld.process.holding import HeldChild, HeldExit
 PROTOCOL = 1
 """Control and holder of different versions may meet in an upgrade; a higher number is not understood by the lower."""
 
+MAX_EXITS = 256
+"""Exits that nobody was told yet and that are kept: the newest."""
+
 PAGE_BYTES = 64 * 1024
 """Of JSON, before another page is begun: with the longest item still well below a datagram."""
 
@@ -72,7 +75,7 @@ def spec_of(values: dict[str, Any], fds: tuple[int, ...]) -> ChildSpec:
 
 def child_values(child: HeldChild) -> dict[str, Any]:
     """A living child as JSON."""
-    return {"is": "child", "name": child.name, "pid": child.pid, "digest": child.digest, "tail": child.stderr_tail}
+    return {"is": "child", "name": child.name, "pid": child.pid, "digest": child.digest}
 
 
 def exit_values(ended: HeldExit) -> dict[str, Any]:

@@ -181,7 +181,7 @@ class Holder:
     def held(self) -> Held:
         """Living children and kept descriptors."""
         with self._lock:
-            children = tuple(HeldChild(each.name, each.pid, each.spec.digest, each.stderr_tail) for each in self._children.values())
+            children = tuple(HeldChild(each.name, each.pid, each.spec.digest) for each in self._children.values())
             return Held(children, tuple(self._fds))
 
     def close(self, grace_s: float = 3.0) -> None:

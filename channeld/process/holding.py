@@ -13,12 +13,11 @@ from channeld.process.child import ChildSpec, OnExit, OnLine, Usage
 
 @dataclass(frozen=True, slots=True)
 class HeldChild:
-    """A living child: its name and pid, the digest it was started with, the last lines of its stderr."""
+    """A living child: its name and pid, and the digest it was started with. The tail of its stderr comes with adopting it."""
 
     name: str
     pid: int
     digest: str = ""
-    stderr_tail: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
