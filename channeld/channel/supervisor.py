@@ -328,7 +328,7 @@ class Supervisor:
         self._life.aired()
         self._airings.started(values)
         self._continuity.note()
-        self._outputs.recycle()
+        self.outputs.recycle()
         self._planner.plan()
         self._planner.tell_wants_soon()
 
