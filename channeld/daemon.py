@@ -147,10 +147,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     events = EventLog(store)
     alarms = Alarms(events.publish)
     store.start(store_news(events.publish, alarms), events.remembered)
-    # When it dies all that it held is dead, too: to begin anew is the shortest way back.
-    holder = start_holder(config.folders.runtime, linger_s=LINGER_S, on_lost=will.restart, arguments=host_arguments(config))
-    parts.callback(lambda: holder.close() if will.leaves else holder.end())
-    clean_stale(config.folders.runtime / "fifo", keep=kept_fifos(holder.held()))
+    holder = _hold(config, will, parts)
     loop = ControlLoop()
     loop.start()
     parts.callback(loop.close)
@@ -197,6 +194,15 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     parts.callback(watching.close)
     running = Running(loop, hosts, media, clips, registry, watching, alarms, events)
     return _open_to_people(config, parts, running, token, holder, will)
+
+
+def _hold(config: Config, will: Will, parts: contextlib.ExitStack) -> HolderClient:
+    """Find or start the holder, and remove the FIFOs of pushes that it does not hold."""
+    # When it dies all that it held is dead, too: to begin anew is the shortest way back.
+    holder = start_holder(config.folders.runtime, linger_s=LINGER_S, on_lost=will.restart, arguments=host_arguments(config))
+    parts.callback(lambda: holder.close() if will.leaves else holder.end())
+    clean_stale(config.folders.runtime / "fifo", keep=kept_fifos(holder.held()))
+    return holder
 
 
 def _open_to_people(config: Config, parts: contextlib.ExitStack, running: Running, token: str, holder: HolderClient, will: Will) -> _Daemon:
