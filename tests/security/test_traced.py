@@ -132,6 +132,26 @@ def test_no_file_of_the_system_that_a_list_or_title_named_was_opened(attacked: A
     assert not [path for path in attacked.trace.opened() if re.fullmatch(r"/proc/\d+/environ", path)]
 
 
+def test_every_ffmpeg_was_started_with_its_lists_and_without_a_terminal(attacked: Attacked) -> None:
+    commands = [words for words in attacked.trace.started("ffmpeg", "ffprobe") if "-i" in words or "..." in words or len(words) >= 32]
+    # x264's version is asked of a picture that FFmpeg makes itself.
+    commands = [words for words in commands if not any(word.startswith("color=s=16x16") for word in words)]
+    kinds = {words[0].rpartition("/")[2] for words in commands}
+    assert kinds == {"ffmpeg", "ffprobe"} and any("-fifo_format" in words or "mpegts" in words for words in commands)
+    for words in commands:
+        assert [option for option in ("-protocol_whitelist", "-format_whitelist", "-codec_whitelist") if option not in words] == [], words
+        assert words[0].endswith("ffprobe") or "-nostdin" in words
+        lists = " ".join(words)
+        assert "magicyuv" not in lists and "concat" not in lists and "svg" not in lists
+    wrapped = attacked.trace.started("setpriv")
+    assert wrapped and all("--pdeathsig" in words for words in wrapped)
+    limited = [words for words in attacked.trace.started("prlimit") if any(word.endswith(("ffmpeg", "ffprobe")) for word in words)]
+    assert len(limited) >= len(FILES)  # a start that another process interrupted is told in two lines
+    for words in limited:
+        assert {option.partition("=")[0] for option in words} >= {"--as", "--fsize", "--nproc", "--nofile", "--cpu", "--core"}, words
+    assert not [words for words in attacked.trace.started("sh", "bash", "dash") if words]
+
+
 def test_nobody_was_connected_to_but_the_push_and_our_own_listeners(attacked: Attacked) -> None:
     """The daemon looks at its own manifest as a viewer would."""
     daemon = attacked.daemon

@@ -17,8 +17,9 @@ from pathlib import Path
 from running import RunningDaemon
 
 STRACE = shutil.which("strace")
-_CALLS = "open,openat,openat2,connect,sendto,sendmsg"
+_CALLS = "open,openat,openat2,connect,sendto,sendmsg,execve"
 _OPENED = re.compile(r'\bopen(?:at2?)?\((?:AT_FDCWD[^,]*, |\d+<[^>]*>, )?"((?:[^"\\]|\\.)*)"')
+_STARTED = re.compile(r'\bexecve\("((?:[^"\\]|\\.)*)", \[(.*)\]')
 _RESULT = re.compile(r"= \d+<([^>]*)>")
 _ADDRESS = re.compile(
     r"\b(connect|sendto|sendmsg)\(.*?sa_family=(AF_INET6?), sin6?_port=htons\((\d+)\).*?"
@@ -61,6 +62,14 @@ class Trace:
         """What was asked for by a path below a folder, or led there."""
         prefix = f"{folder}/"
         return {text for each in self.openings() for text in (each.written, each.led_to or "") if text.startswith(prefix)}
+
+    def started(self, *names: str) -> list[list[str]]:
+        """Argument lists of the programs of these names that were started; strace tells 32 arguments of each."""
+        found = []
+        for line in self.lines():
+            if (match := _STARTED.search(line)) and match[1].rpartition("/")[2] in names and line.rstrip().endswith("= 0"):
+                found.append([text.replace('\\"', '"') for text in re.findall(r'"((?:[^"\\]|\\.)*)"', match[2])])
+        return found
 
     def addresses(self) -> set[tuple[str, int]]:
         """Every address of the Internet's protocols that was connected to or sent to."""
