@@ -34,7 +34,7 @@ class Continuity:
         self._memory: dict[str, Any] = {}
         self._is_unplaced = False
         self.unheard: deque[dict[str, Any]] = deque(maxlen=MAX_UNHEARD)
-        """Airings that began while no control listened, oldest first."""
+        """What was told of airings that began or ended while no control listened, oldest first."""
         self._last: Position | None = None
         self._position = means.positions.load_position(settings.id)
         if self._position is not None:
@@ -62,7 +62,7 @@ class Continuity:
         return self._rundown.find(airing) or self._rundown.learn(airing, tag, int(values["serial"]))
 
     def hear(self, tell: Callable[[dict[str, Any]], None]) -> None:
-        """Tell of the airings that began while no control listened."""
+        """Tell of the airings that began or ended while no control listened."""
         while self.unheard:
             tell(self.unheard.popleft())
             if self._rundown.playlist is not None:

@@ -308,7 +308,7 @@ class Supervisor:
         if not self._happen(Event.ADOPTED):
             return
         self._airings.opened(f"{self.settings.id}-{values['ring_id']}")
-        self._continuity.hear(self._airings.started)
+        self._continuity.hear(lambda told: (self._ended if "reason" in told else self._airings.started)(told))
         is_unknown = values["serial"] != self.rundown.now.serial
         if is_new or is_unknown:
             self._continuity.take_up(values)
@@ -333,6 +333,9 @@ class Supervisor:
         self._planner.tell_wants_soon()
 
     def _ended(self, values: dict[str, Any]) -> None:
+        if self.state is State.STOPPED:
+            self._continuity.unheard.append(values)
+            return
         planned = self._airings.ended(values)
         if values["reason"] == "damaged" and planned is not None:
             self._means.preparer.discard(self.settings.id, self.settings.profile, planned.entry)
