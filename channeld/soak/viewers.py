@@ -104,6 +104,7 @@ class Packaging:
         self.judge = ManifestJudge(folder / channel, float(SEGMENT_S), bus, complain)
         self._channel, self._store, self._folder, self._clock, self._complain = channel, store, folder / channel, clock, complain
         self._job: Job | None = None
+        self._is_new = True
         self._is_frozen = False
         self._is_refused = False
         self._calm_since_ns = 0
@@ -113,8 +114,7 @@ class Packaging:
         self._trouble()
         order = Attach(self._channel, HlsOrder("hls", Fraction(SEGMENT_S), WINDOW), RingReader(fd))
         if self._job is None:
-            if not any(self._folder.glob("*")) and not self._aside.is_dir():
-                self.judge.forget()  # whoever begins with an empty folder cannot know the numbers that were
+            self._is_new = True
             self._job = Job(order, self._store, self._report, self._clock)
         else:
             self._job.attach(order)
@@ -123,6 +123,10 @@ class Packaging:
         """Package what is new, and have it judged."""
         if self._job is None or self._is_frozen:
             return
+        if self._is_new and not self._aside.is_dir():
+            self._is_new = False
+            if not any(self._folder.glob("*")):
+                self.judge.forget()  # whoever begins with an empty folder cannot know the numbers that were
         with _full_disk() if self._is_refused else contextlib.nullcontext():
             self._job.advance()
         if self._clock.monotonic_ns() - self._calm_since_ns > CALM_S * NS_PER_SECOND and not self._is_refused:
