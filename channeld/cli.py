@@ -333,7 +333,7 @@ def soak(
     from channeld import cli_soak
 
     configure_log("error")
-    report = cli_soak.run(cli_soak.Wanted(hours, speed, seed, channels, folder), quiet=as_json)
+    report = cli_soak.run(cli_soak.Wanted(hours, speed, seed, channels, folder))
     if as_json:
         _write_json(report.to_json())
     else:

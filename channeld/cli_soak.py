@@ -34,11 +34,11 @@ class Wanted:
     folder: Path | None
 
 
-def run(wanted: Wanted, *, quiet: bool) -> Report:
+def run(wanted: Wanted) -> Report:
     """Run a soak. Raises ConfigError for what cannot be, ChannelError and OSError when the clips cannot be made."""
     order = soak_run.Order(wanted.hours, wanted.channels, wanted.seed, _speed(wanted.speed))
     parent = wanted.folder or (SHARED_MEMORY if SHARED_MEMORY.is_dir() else None)
-    with tempfile.TemporaryDirectory(prefix="channeld-soak-", dir=parent) as made, _telling(quiet=quiet) as tell:
+    with tempfile.TemporaryDirectory(prefix="channeld-soak-", dir=parent) as made, _telling() as tell:
         folder = Path(made)
         return soak_run.run_soak(order, make_stock(folder), folder, tell)
 
@@ -56,11 +56,11 @@ def _speed(written: str) -> float | None:
 
 
 @contextmanager
-def _telling(*, quiet: bool) -> Iterator[soak_run.OnProgress]:
-    """A bar on a terminal, a line at each tenth elsewhere, nothing when quiet."""
+def _telling() -> Iterator[soak_run.OnProgress]:
+    """A bar on a terminal, a line at each tenth elsewhere."""
     out = console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[facts]}"))
-    bar = Progress(*columns, console=out, disable=quiet or not out.is_terminal, transient=True)
+    bar = Progress(*columns, console=out, disable=not out.is_terminal, transient=True)
     task = bar.add_task("soak", total=1.0, facts="")
     told = 0.0
 
@@ -68,7 +68,7 @@ def _telling(*, quiet: bool) -> Iterator[soak_run.OnProgress]:
         nonlocal told
         facts = f"{progress.joins} joins, {progress.broken} broken promises, {progress.eta_s / 60:.0f} min to go"
         bar.update(task, completed=progress.share, facts=facts)
-        if bar.disable and not quiet and progress.share >= told:
+        if bar.disable and progress.share >= told:
             told = progress.share + TOLD_EVERY
             show_note(f"soak: {progress.share:.0%}, {facts}")
 
