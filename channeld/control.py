@@ -122,7 +122,7 @@ class DaemonControl:
         metrics.set_alarms(self._alarms.standing())
         for host, told in self._registry.hosts.items():
             metrics.set_release_lateness(str(host), LatenessFigures(tuple(told["lateness_counts"]), told["lateness_sum_s"]))
-        metrics.begin_readings(self._watching.readback.budget.spent_s)
+        metrics.begin_readings(self._watching.readback.effort.spent_s, self._watching.readback.budget.spent_s)
         for name, supervisor in self._registry.channels.items():
             metrics.set_channel_state(name, supervisor.state.value)
             head = int(supervisor.progress.get("head", 0))

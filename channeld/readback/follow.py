@@ -7,6 +7,7 @@ import random
 import time
 
 from channeld.base.units import TICKS_PER_SECOND
+from channeld.readback.effort import Effort
 from channeld.readback.judge import Judge, Look
 from channeld.readback.manifest import MAX_MANIFEST_BYTES, Listed, Listing, read_manifest
 from channeld.readback.sampling import Sampler, seconds_between
@@ -24,9 +25,10 @@ _WRAP = 1 << 33
 class Follower:
     """One subject's looks. `look` fetches and judges; `sample` then decodes what was fetched, if it is its turn."""
 
-    def __init__(self, subject: Subject, viewer: Viewer, sampler: Sampler, timeout_s: float) -> None:
+    def __init__(self, subject: Subject, viewer: Viewer, sampler: Sampler, effort: Effort, timeout_s: float) -> None:
         self.subject = subject
-        self._viewer, self._sampler, self._timeout_s = viewer, sampler, timeout_s
+        self._viewer, self._sampler, self._effort, self._timeout_s = viewer, sampler, effort, timeout_s
+        self._loaded_ns = -(1 << 62)
         self._judge = Judge(now_ns=time.monotonic_ns(), target_s=subject.target_s, is_constant=subject.kind == "hls")
         self._fetched: tuple[bytes, SegmentFacts] | None = None
         self._usual_rate: float | None = None
@@ -52,7 +54,7 @@ class Follower:
             look = Look(time.monotonic_ns(), trouble=str(error))
         else:
             self._has_advanced = before is None or listing.newest.sequence != before.newest.sequence
-            look = await self._look_at_newest(listing) if self._has_advanced else Look(time.monotonic_ns(), listing)
+            look = await self._look_at_newest(listing) if self._has_advanced and self._has_room() else Look(time.monotonic_ns(), listing)
         self._judge.take_look(look)
         if self._fetched is None and (look.listing is None or self._has_advanced):
             self._sampler.turns.pass_over(self.subject.name)
@@ -73,9 +75,13 @@ class Follower:
     async def _fetch(self, url: str, max_bytes: int, timeout_s: float) -> bytes:
         return await self._viewer.fetch(url, max_bytes=max_bytes, timeout_s=timeout_s, trusted=self.subject.trusted)
 
+    def _has_room(self) -> bool:
+        unseen_s = seconds_between(self._loaded_ns, time.monotonic_ns())
+        return self._effort.has_room(unseen_s=unseen_s, is_suspect=self._judge.is_suspect)
+
     async def _look_at_newest(self, listing: Listing) -> Look:
         """The newest segment may take longer than it lasts: that is lateness, not silence of the server, up to three times that."""
-        begun_ns = time.monotonic_ns()
+        begun_ns = self._loaded_ns = time.monotonic_ns()
         timeout_s = max(self._timeout_s, 3.0 * listing.target_s)
         try:
             url = segment_url(self.subject.url, listing.newest.uri)

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 import structlog
 
 from channeld.base.worker import Worker
+from channeld.readback.effort import Effort
 from channeld.readback.follow import Follower
 from channeld.readback.programme import Programme
 from channeld.readback.sampling import Sampler
@@ -46,6 +47,7 @@ class ReadBack(Worker):
         self._bell: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self.budget = Budget(settings.cpu_budget, now_ns=time.monotonic_ns())
         """Of decoding; `budget.spent_s` is what it cost so far."""
+        self.effort = Effort()
 
     def watch(self, subjects: Iterable[Subject]) -> None:
         """Look at exactly these from now on; one that is the same as before is followed on. Any thread."""
@@ -92,7 +94,7 @@ class ReadBack(Worker):
             tasks.pop(gone).cancel()
         sampler.turns.keep({subject.name for subject in wanted})
         for subject in wanted - tasks.keys():
-            follower = Follower(subject, viewer, sampler, self._settings.timeout_s)
+            follower = Follower(subject, viewer, sampler, self.effort, self._settings.timeout_s)
             tasks[subject] = asyncio.create_task(self._follow(follower), name=f"readback:{subject.name}")
 
     async def _follow(self, follower: Follower) -> None:

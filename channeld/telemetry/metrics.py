@@ -55,12 +55,13 @@ VERDICT = MetricSpec("channeld_output_verdict", "gauge", "1 for what viewers fin
 MANIFEST_AGE = MetricSpec("channeld_manifest_age_seconds", "gauge", "Since an output's manifest last grew.", ("channel", "output"))
 SEGMENT_ERRORS = MetricSpec("channeld_segment_errors", "counter", "Published segments found faulty.", ("channel", "output"))
 DISCONTINUITIES = MetricSpec("channeld_hls_discontinuities", "counter", "Discontinuities seen in a manifest.", ("channel", "output"))
+LOOK_CPU = MetricSpec("channeld_readback_look_cpu_seconds", "counter", "CPU time spent on loading and parsing what is published.")
 DECODE_CPU = MetricSpec("channeld_readback_decode_cpu_seconds", "counter", "CPU time spent on decoding samples.")
 
 METRICS = (
     *(CHANNELS, CHANNEL_STATE, OUTPUT_STATE, OUTPUT_RESTARTS, LATENESS, UNDERRUNS, PASSED_OVER, BUS_HEAD),
     *(CONFIG_OK, ALARM),
-    *(VERDICT, MANIFEST_AGE, SEGMENT_ERRORS, DISCONTINUITIES, DECODE_CPU),
+    *(VERDICT, MANIFEST_AGE, SEGMENT_ERRORS, DISCONTINUITIES, LOOK_CPU, DECODE_CPU),
     *(PREPARE_SECONDS, PREPARED_MEDIA_SECONDS, PREPARE_SPEED, PREPARE_CLIPS, HLS_SEQUENCE),
 )
 
@@ -120,11 +121,12 @@ class Metrics(Collector):
         self._set(SEGMENT_ERRORS, (channel, output), segment_errors)
         self._set(DISCONTINUITIES, (channel, output), discontinuities)
 
-    def begin_readings(self, decode_cpu_s: float) -> None:
-        """Record the CPU time that decoding samples took so far, and forget what was found at outputs: only some are still looked at."""
+    def begin_readings(self, look_cpu_s: float, decode_cpu_s: float) -> None:
+        """Record the CPU time spent so far, and forget what was found at outputs: some are looked at no more."""
         with self._lock:
             for spec in (VERDICT, MANIFEST_AGE):
                 self._values[spec].clear()
+        self._set(LOOK_CPU, (), look_cpu_s)
         self._set(DECODE_CPU, (), decode_cpu_s)
 
     def add_prepared(self, *, spent_s: float, media_s: float) -> None:

@@ -136,6 +136,7 @@ def test_a_huge_manifest_is_not_read_to_its_end(watched: Watched, live: WaywardO
         time.sleep(0.02)
 
 
+@pytest.mark.long
 def test_a_server_that_stops_answering_becomes_unreachable(watched: Watched, live: WaywardOrigin) -> None:
     watched.readback.watch([subject(live)])
     watched.wait_for(Condition.OK)
@@ -165,6 +166,7 @@ def test_nobody_is_sent_anywhere_else(watched: Watched, live: WaywardOrigin, whe
         other.close()
 
 
+@pytest.mark.long
 def test_a_redirected_manifest_is_unreachable(watched: Watched, live: WaywardOrigin) -> None:
     watched.readback.watch([subject(live)])
     watched.wait_for(Condition.OK)
