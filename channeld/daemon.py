@@ -174,6 +174,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
         preparer=clips,
         positions=store,
         runtime_dir=config.folders.runtime,
+        lists_dir=config.folders.state / "playlists",
         ffmpeg=tools.ffmpeg,
         clock=SystemClock(),
         publish=events.publish,

@@ -91,6 +91,7 @@ class Station:
             preparer=self.clips,
             positions=self.store,
             runtime_dir=folder / "run",
+            lists_dir=folder / "lists",
             ffmpeg=tools.ffmpeg,
             clock=SystemClock(),
             publish=self.events.publish,

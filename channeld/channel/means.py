@@ -24,6 +24,7 @@ class Means:
     preparer: Preparer
     positions: PositionPort
     runtime_dir: Path
+    lists_dir: Path
     ffmpeg: str
     clock: Clock
     publish: Publish

@@ -20,8 +20,10 @@ from channeld.channel.output_set import window_s
 from channeld.channel.settings import ChannelSettings
 from channeld.channel.state import State
 from channeld.channel.supervisor import Supervisor
-from channeld.playlist.parse import load
-from channeld.playlist.settled import load_settled
+from channeld.playlist.model import Playlist
+from channeld.playlist.parse import load, parse
+from channeld.playlist.settled import read_settled
+from channeld.playlist.shelf import Shelf
 from channeld.playlist.watch import ChangeKind, PlaylistWatch, Watcher
 
 LOOK_AGAIN_S = 10.0
@@ -73,6 +75,7 @@ class Registry:
         self._means = means
         self.channels: dict[str, Supervisor] = {item.id: Supervisor(item, means) for item in settings}
         self._loader = _Loader(self._load)
+        self._shelf = Shelf(means.lists_dir)
         self._watcher = Watcher()
         self._watches: dict[str, PlaylistWatch] = {}  # of the thread that starts or reloads
         self._leaving: set[str] = set()
@@ -181,11 +184,12 @@ class Registry:
         settings, reading = supervisor.settings, supervisor.readings.take()
         began = time.monotonic()
         try:
-            playlist = load_settled(settings.playlist, settings.rules)
-            if playlist is None and supervisor.rundown.playlist is None:
-                playlist = load(settings.playlist, settings.rules)  # better than none at all, should its writer never close it
+            playlist = self._read(settings, is_first=supervisor.rundown.playlist is None)
         except PlaylistError as error:
             refused = error
+            last = self._last_valid(settings) if supervisor.rundown.playlist is None else None
+            if last is not None:
+                self._means.loop.post(lambda: supervisor.apply(last, reading))
             self._means.loop.post(lambda: supervisor.refuse(refused, reading))
             return
         took_s = time.monotonic() - began
@@ -193,6 +197,31 @@ class Registry:
             return  # it is being written: the watch tells when that is done
         log.debug("playlist_read", channel=settings.id, entries=len(playlist.entries), took_ms=round(took_s * 1000))
         self._means.loop.post(lambda: supervisor.apply(playlist, reading))
+
+    def _read(self, settings: ChannelSettings, *, is_first: bool) -> Playlist | None:
+        """The list as it stands; None while it is being written and there is another. Raises PlaylistError."""
+        path, rules = settings.playlist, settings.rules
+        if path.is_dir():
+            return load(path, rules)
+        content = read_settled(path)
+        if content is None:
+            return load(path, rules) if is_first else None  # better than none at all, should its writer never close it
+        playlist = parse(content, source=path, rules=rules)
+        self._shelf.keep(settings.id, content)
+        return playlist
+
+    def _last_valid(self, settings: ChannelSettings) -> Playlist | None:
+        """The list that an earlier control took last."""
+        content = self._shelf.last(settings.id)
+        if content is None:
+            return None
+        try:
+            playlist = parse(content, source=settings.playlist, rules=settings.rules)
+        except PlaylistError as error:
+            log.warning("kept_playlist_refused", channel=settings.id, error=str(error))
+            return None
+        log.warning("playlist_kept_used", channel=settings.id, entries=len(playlist.entries), reason="the file itself is no valid list")
+        return playlist
 
     def _look_again(self) -> None:
         """Files come late, or are replaced: a list whose entries have faults is read again, files that air soon are looked at."""

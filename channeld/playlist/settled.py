@@ -17,11 +17,16 @@ def load_settled(path: Path, rules: PathRules) -> Playlist | None:
     """Read a playlist file or folder; None when a program is writing the file. Raises PlaylistError."""
     if path.is_dir():
         return load(path, rules)
+    content = read_settled(path)
+    return None if content is None else parse(content, source=path, rules=rules)
+
+
+def read_settled(path: Path) -> bytes | None:
+    """The bytes of a playlist file; None when a program is writing it. Raises PlaylistError."""
     try:
-        content = _read_settled(path)
+        return _read_settled(path)
     except OSError as error:
         raise PlaylistError(f"cannot be read: {error.strerror or error}", path=path) from error
-    return None if content is None else parse(content, source=path, rules=rules)
 
 
 def _read_settled(path: Path) -> bytes | None:

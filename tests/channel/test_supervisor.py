@@ -16,6 +16,7 @@ from station import Station, settings, until
 from channeld.channel import registry as registry_module
 from channeld.channel.state import State
 from channeld.playlist.parse import parse
+from channeld.playlist.shelf import Shelf
 
 OpenStation = Callable[..., Station]
 
@@ -273,3 +274,12 @@ def test_a_station_that_closes_leaves_no_thread_and_no_descriptor(tmp_path: Path
     assert station.channel().state is State.STOPPED
     assert set(threading.enumerate()) - threads == set()
     assert opened() == before
+
+
+def test_a_list_that_broke_while_control_was_away_is_replaced_by_the_last_valid_one(station_of: OpenStation, shelf: Path) -> None:
+    playlist = shelf / "list.yaml"
+    Shelf(shelf.parent / "lists").keep("one", b"- a.mp4\n- b.mp4\n")
+    playlist.write_text("- {path: a.mp4, nonsense: 1}\n")
+    station = station_of(settings(playlist))
+    assert follows(station.until_aired(3), "ab")
+    assert station.shown()["edit_error"]["line"] == 1
