@@ -99,16 +99,9 @@ class AirDesk:
     def _send_start(self, ring: int | None) -> bool:
         values = self._start_values()
         if ring is None:
-            return self._means.host.send("start", sources=self._first_sources(), **values)
+            return self._means.host.send("start", sources=self._planner.open(self._continuity.resume()), **values)
         after, sources = self._planner.again()
         return self._means.host.send("start", (ring,), adopt=True, max_late_s=MAX_LATE_S, after=after, sources=sources, **values)
-
-    def _first_sources(self) -> list[dict[str, Any]]:
-        place = self._continuity.resume()
-        sources: list[dict[str, Any]] = [dict(source) for source in self._planner.open()]
-        if place is not None and sources and sources[0]["entry"] == place[0]:
-            sources[0]["from_frame"] = place[1]
-        return sources
 
     def _start_values(self) -> dict[str, Any]:
         settings, profile, filler = self._settings, self._settings.profile, self._planner.filler

@@ -5,6 +5,7 @@ Rule: many changes within a moment become one plan, and a plan that says nothing
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from channeld.channel.means import Means
 from channeld.channel.rundown import Planned, Rundown
@@ -31,8 +32,9 @@ class Planner:
         self.filler: PreparedClip | None = None
         self._is_wanting = False
         self._has_air = False
+        self._place: tuple[str, int] | None = None
         self._patient_until_s = 0.0
-        self._sent: tuple[int, list[dict[str, str]]] | None = None
+        self._sent: tuple[int, list[dict[str, Any]]] | None = None
         self._due: set[Callable[[], None]] = set()
 
     def change(self, settings: ChannelSettings) -> None:
@@ -47,18 +49,23 @@ class Planner:
         self._is_wanting = True
         self.tell_wants()
 
-    def open(self) -> list[dict[str, str]]:
-        """The host gets an air; gives the plan to begin with."""
-        self._has_air = True
+    def open(self, place: tuple[str, int] | None) -> list[dict[str, Any]]:
+        """The host gets an air; gives the plan to begin with. `place`: an entry that begins at a frame of its own, when its turn comes."""
+        self._has_air, self._place = True, place
         sources = self._sources()
         self._sent = self.rundown.now.serial, sources
         return sources
+
+    def began(self, entry_id: str | None) -> None:
+        """An airing began: what was to begin in the middle did, or lost its turn."""
+        if entry_id is not None:
+            self._place = None
 
     def pause(self) -> None:
         """The host is away: nothing is told until it goes on."""
         self._has_air = False
 
-    def again(self) -> tuple[int, list[dict[str, str]]]:
+    def again(self) -> tuple[int, list[dict[str, Any]]]:
         """The plan for a host that goes on for another: behind which airing, and what."""
         return self.rundown.now.serial, self._sources() if self.rundown.playlist is not None else []
 
@@ -118,12 +125,15 @@ class Planner:
         self._sent = plan
         self._means.host.send("plan", channel=self._settings.id, after=plan[0], sources=plan[1])
 
-    def _sources(self) -> list[dict[str, str]]:
+    def _sources(self) -> list[dict[str, Any]]:
         planned = self.rundown.plan()
         now = self.rundown.now.planned
         clips = [*([self.filler] if self.filler else []), *([now.clip] if now else []), *(item.clip for item in planned)]
         self._means.preparer.hold(self._settings.id, clips)
-        return [_source(item) for item in planned]
+        sources: list[dict[str, Any]] = [_source(item) for item in planned]
+        if self._place is not None and sources and sources[0]["entry"] == self._place[0]:
+            sources[0]["from_frame"] = self._place[1]
+        return sources
 
     def tell_wants(self) -> None:
         """Tell the preparer what will air, and when."""
@@ -137,7 +147,7 @@ class Planner:
             self._means.preparer.look_again(self._settings.id)
 
 
-def _source(item: Planned) -> dict[str, str]:
+def _source(item: Planned) -> dict[str, Any]:
     # A growing clip is named as it will be when it is whole: the look-ahead tries both names.
     ts, idx = (str(path).removesuffix(".part") for path in (item.clip.ts_path, item.clip.idx_path))
     return {"airing": item.airing, "entry": item.entry.id, "ts": ts, "idx": idx, "tag": item.tag}

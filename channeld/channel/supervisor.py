@@ -199,7 +199,7 @@ class Supervisor:
         if not self.readings.accept(reading):
             return
         rundown = self.rundown
-        before = rundown.queue.revision
+        before = rundown.queue.revision if rundown.playlist is not None else None
         diff = rundown.apply(playlist)
         self._continuity.listed()
         self.edit_error = None
@@ -326,6 +326,7 @@ class Supervisor:
         if not self._happen(Event.FILLER_STARTED if values["airing"] is None else Event.CLIP_STARTED):
             return  # told just before it was taken off
         self._life.aired()
+        self._planner.began(values["entry"])
         self._airings.started(values)
         self._continuity.note()
         self.outputs.recycle()
