@@ -5,27 +5,21 @@ ring and mappings, a kill of the host keeps the ring's descriptor, as the holder
 """
 
 import os
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from random import Random
 from typing import Any
-from weakref import WeakValueDictionary
 
 from channeld.base.clock import NS_PER_SECOND
 from channeld.base.errors import ChannelError
 from channeld.media.profile import COMPOSITION_DELAY
-from channeld.outputs.hls_store import SegmentStore
-from channeld.playout.air import Air, Filler
+from channeld.playout.air import Air
 from channeld.playout.opening import Opening
-from channeld.playout.schedule import Schedule
-from channeld.soak.clock import Agenda, SoakClock
 from channeld.soak.desk import Desk
 from channeld.soak.ledger import Ledger
 from channeld.soak.manifest_judge import BusMemory
-from channeld.soak.readers import ReadersInStep
-from channeld.soak.stock import PROFILE, Stock
+from channeld.soak.stage import Stage
+from channeld.soak.stock import PROFILE
 from channeld.soak.stream_judge import WRAP, StreamFacts, StreamJudge
-from channeld.soak.tally import Tally
 from channeld.soak.viewers import Packaging, Sleeper, Watcher
 
 RING_S = 30
@@ -34,32 +28,6 @@ FILLER_PATIENCE_S = 15.0
 MAX_SHIFT_S = 1.0
 ADOPTION_S = 3.0
 """So long may a new host take until it has read the clip that it goes on with, and caught up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What all channels of a soak share. Channels share a host, too: `hosts` holds the one that lives."""
-
-    stock: Stock
-    clock: SoakClock
-    agenda: Agenda
-    tally: Tally
-    readers: ReadersInStep
-    store: SegmentStore
-    hls: Path
-    hosts: list[Schedule] = field(default_factory=list)
-    fillers: "WeakValueDictionary[str, Filler]" = field(default_factory=WeakValueDictionary)
-
-    def new_host(self) -> None:
-        """Another playout host, without channels."""
-        crashed = self.tally.complain
-        self.fillers.clear()
-        self.hosts[:] = [Schedule(self.clock, lambda air, piece: None, lambda air, trace: crashed(air.channel, "crash", trace))]
-
-    @property
-    def host(self) -> Schedule:
-        """The playout host that lives."""
-        return self.hosts[-1]
 
 
 @dataclass(slots=True)
@@ -83,7 +51,7 @@ class SoakChannel:
 
     def __init__(self, number: int, stage: Stage, random: Random) -> None:
         self.name = f"soak{number + 1}"
-        self.desk = Desk(number, stage.stock, stage.clock, stage.agenda, stage.tally, random)
+        self.desk = Desk(number, stage, random)
         self.line: Timeline | None = None
         self._stage = stage
         self._random = random

@@ -18,10 +18,8 @@ from channeld.playlist.model import Entry, Playlist, Readiness
 from channeld.playlist.queue import Order, Queue
 from channeld.playout.air import Air
 from channeld.playout.lookahead import ClipSource
-from channeld.soak.clock import Agenda, SoakClock
-from channeld.soak.lists import LONGEST, edited, first_list, spoiled, written
-from channeld.soak.stock import Stock
-from channeld.soak.tally import Tally
+from channeld.soak.lists import LONGEST, Author
+from channeld.soak.stage import Stage
 
 Report = tuple[str, dict[str, Any]]
 MEND_S = (1.0, 30.0)
@@ -32,33 +30,33 @@ _ROOT = Path("/soak")
 class Desk:
     """One channel's control. `air` is the host's side while the channel is on air; `is_down` while control is dead."""
 
-    def __init__(self, number: int, stock: Stock, clock: SoakClock, agenda: Agenda, tally: Tally, random: Random) -> None:
+    def __init__(self, number: int, stage: Stage, random: Random) -> None:
         self.air: Air | None = None
         self.is_down = False
         self.inbox: deque[Report] = deque()
-        self._stock, self._clock, self._agenda, self._tally, self._random = stock, clock, agenda, tally, random
+        self._stage = stage
+        self._random = random
         self._order: Order = "shuffle" if number % 3 == 2 else "sequential"
-        self._file = stock.media.parent / f"channel-{number + 1}{('.m3u', '.txt', '.yaml')[number % 3]}"
-        self._names = first_list(random, list(stock.clips))
-        self._file.write_bytes(written(self._names, self._file.suffix, random))
         self._seed = random.randrange(1 << 30)
-        self.rundown = Rundown(Queue(self._order, self._seed), stock.look_up)
-        self._last_valid = Playlist((), self._file)
+        file = stage.stock.media.parent / f"channel-{number + 1}{('.m3u', '.txt', '.yaml')[number % 3]}"
+        self._author = Author(file, list(stage.stock.clips), random)
+        self.rundown = self._new_rundown()
+        self._last_valid = Playlist((), file)
         self._read()
         self._memory = ""
         self._store()
+
+    def _new_rundown(self) -> Rundown:
+        return Rundown(Queue(self._order, self._seed), self._stage.stock.look_up)
 
     # -- the list -----------------------------------------------------------------------------------------------
 
     def edit(self, *, is_rubbish: bool = False) -> None:
         """Somebody writes the playlist file; control reads it."""
-        names = list(self._stock.clips)
-        text = written(self._names, self._file.suffix, self._random)
         if is_rubbish:
-            self._file.write_bytes(spoiled(text, self._random))
+            self._author.spoil()
         else:
-            self._names = edited(self._names, self._random, names)
-            self._file.write_bytes(written(self._names, self._file.suffix, self._random))
+            self._author.edit()
         if not self.is_down:
             self._read()
             self._store()
@@ -66,24 +64,24 @@ class Desk:
 
     def _read(self) -> None:
         try:
-            found = parse.load(self._file, PathRules((self._stock.media,)))
+            found = parse.load(self._author.file, PathRules((self._stage.stock.media,)))
         except PlaylistError:
-            self._tally.counts["lists refused"] += 1
+            self._stage.tally.counts["lists refused"] += 1
             if self.rundown.playlist is None:
                 self.rundown.apply(self._last_valid)  # control writes it down, too
             return
         entries = tuple(replace(entry, path=_ROOT / entry.path.name if entry.path else None) for entry in found.entries)
         self._last_valid = replace(found, entries=entries)
         self.rundown.apply(self._last_valid)
-        self._tally.note("list", self._clock.monotonic_ns(), self.rundown.queue.revision, len(entries))
+        self._stage.tally.note("list", self._stage.clock.monotonic_ns(), self.rundown.queue.revision, len(entries))
 
     def play_next(self) -> None:
         """An acknowledged insertion: it must air, whatever dies."""
         if self.is_down:
             return
-        name = self._random.choice(list(self._stock.clips))
+        name = self._random.choice(list(self._stage.stock.clips))
         self.rundown.queue.play_next(Entry("", name, _ROOT / name, None, name))
-        self._tally.counts["insertions"] += 1
+        self._stage.tally.counts["insertions"] += 1
         self._store()
         self.plan()
 
@@ -101,14 +99,14 @@ class Desk:
             if kind == "started":
                 self._heard_start(values)
             elif values.get("error") and values.get("airing"):
-                self._discard(self._stock.name_of(values["airing"]))
+                self._discard(self._stage.stock.name_of(values["airing"]))
 
     def _heard_start(self, values: dict[str, Any]) -> None:
         if self.air is not None:
             self.air.told(values["serial"])
         airing, entry = values["airing"], values["entry"]
         known = self.rundown.find(airing)
-        wall_s = self._clock.wall_s()
+        wall_s = self._stage.clock.wall_s()
         self.rundown.started(values["serial"], airing, started_ns=values["due_ns"], started_wall_s=wall_s, late=values["passed_over"])
         if airing is not None and known is None:
             self._catch_up(entry)
@@ -118,32 +116,32 @@ class Desk:
 
     def _insertion_aired(self, entry: str | None) -> None:
         if entry is not None and entry.startswith("n"):
-            self._tally.counts["insertions aired"] += 1
+            self._stage.tally.counts["insertions aired"] += 1
 
     def _catch_up(self, entry: str) -> None:
         # Promised by a control that is dead: the queue that was restored knows the entry, unless an edit took it out.
         try:
             self.rundown.queue.started(entry)
         except ValueError:
-            self._tally.counts["airings of nobody's list"] += 1
+            self._stage.tally.counts["airings of nobody's list"] += 1
 
     def _discard(self, name: str) -> None:
-        if self._stock.discard(name):
-            self._tally.counts["damage noticed"] += 1
-            self._agenda.after(self._random.uniform(*MEND_S), lambda: self._stock.mend(name))
+        if self._stage.stock.discard(name):
+            self._stage.tally.counts["damage noticed"] += 1
+            self._stage.agenda.after(self._random.uniform(*MEND_S), lambda: self._stage.stock.mend(name))
         self.plan()
 
     # -- plans --------------------------------------------------------------------------------------------------
 
     def sources(self) -> list[ClipSource]:
         """The plan as the host is told it."""
-        self.rundown.wants(self._clock.monotonic_ns())
+        self.rundown.wants(self._stage.clock.monotonic_ns())
         return [_source(planned) for planned in self.rundown.plan()]
 
     def plan(self) -> None:
         """Tell the host what airs next."""
         if self.air is not None and not self.is_down:
-            self.air.accept_plan(self.rundown.now.serial, self.sources(), now_ns=self._clock.monotonic_ns())
+            self.air.accept_plan(self.rundown.now.serial, self.sources(), now_ns=self._stage.clock.monotonic_ns())
 
     # -- its own death ------------------------------------------------------------------------------------------
 
@@ -157,10 +155,9 @@ class Desk:
 
     def rise(self) -> None:
         """Another control goes on: with the memory, the list as it is now, and what the host says is on air."""
-        queue = Queue(self._order, self._seed)
-        self.rundown = Rundown(queue, self._stock.look_up)
+        self.rundown = self._new_rundown()
         self.is_down = False
-        queue.restore(json.loads(self._memory))
+        self.rundown.queue.restore(json.loads(self._memory))
         self._read()
         self.synchronise()
 
@@ -171,7 +168,7 @@ class Desk:
         if self.air is not None:
             present = self.air.present()
             is_news = present["serial"] > max(present["reported"], self.rundown.now.serial)
-            self.rundown.now = Now(present["serial"], self.rundown.find(present["airing"]), present["due_ns"], self._clock.wall_s())
+            self.rundown.now = Now(present["serial"], self.rundown.find(present["airing"]), present["due_ns"], self._stage.clock.wall_s())
             if present["airing"] is not None and is_news:
                 self._catch_up(present["entry"])
                 self._insertion_aired(present["entry"])
@@ -188,7 +185,7 @@ class Desk:
     def airs_by_right(self) -> bool:
         """Something of the list could air now, and control lives to say so."""
         coming = [] if self.is_down else self.rundown.queue.upcoming(LONGEST)
-        return any(self._stock.look_up(entry).readiness is Readiness.READY for entry in coming)
+        return any(self._stage.stock.look_up(entry).readiness is Readiness.READY for entry in coming)
 
 
 def _source(planned: Planned) -> ClipSource:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from channeld.soak.channel import SoakChannel, Stage
+from channeld.soak.channel import SoakChannel
+from channeld.soak.stage import Stage
 from channeld.soak.stock import SPOILINGS
 
 

@@ -1,9 +1,10 @@
 """Playlists as people and programs write them: edited a little, turned over, emptied, and now and then rubbish.
 
-Rule: pure; everything comes from the given random numbers. Whether a list is rubbish is the parser's to say.
+Rule: everything comes from the given random numbers. Whether a list is rubbish is the parser's to say.
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from random import Random
 
 Names = list[str]
@@ -88,3 +89,26 @@ def written(names: Names, suffix: str, random: Random) -> bytes:
 def spoiled(text: bytes, random: Random) -> bytes:
     """Rubbish, half of a list, or what a program wrote by mistake."""
     return random.choice(_RUBBISH)(text, random)
+
+
+class Author:
+    """Who writes one channel's playlist file, in the format of its suffix."""
+
+    def __init__(self, file: Path, stock: Sequence[str], random: Random) -> None:
+        self.file = file
+        self._stock = stock
+        self._random = random
+        self._names = first_list(random, stock)
+        self._write()
+
+    def edit(self) -> None:
+        """Change the list a little, or a lot."""
+        self._names = edited(self._names, self._random, self._stock)
+        self._write()
+
+    def spoil(self) -> None:
+        """Put rubbish in place of the list."""
+        self.file.write_bytes(spoiled(written(self._names, self.file.suffix, self._random), self._random))
+
+    def _write(self) -> None:
+        self.file.write_bytes(written(self._names, self.file.suffix, self._random))

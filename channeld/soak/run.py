@@ -12,11 +12,12 @@ from random import Random
 
 from channeld.base.clock import NS_PER_SECOND
 from channeld.outputs.hls_store import SegmentStore
-from channeld.soak.channel import LOOK_S, SoakChannel, Stage
+from channeld.soak.channel import LOOK_S, SoakChannel
 from channeld.soak.clock import BEGIN_NS, Agenda, SoakClock
 from channeld.soak.faults import EDITS, FAULTS, RUBBISH, Fault, Scene, haunt
 from channeld.soak.readers import ReadersInStep
 from channeld.soak.report import Report, Samples, make_report
+from channeld.soak.stage import Stage
 from channeld.soak.stock import Stock
 from channeld.soak.tally import Tally
 
