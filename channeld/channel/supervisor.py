@@ -198,8 +198,7 @@ class Supervisor:
         """Take a valid list; it counts from the next boundary on. One that was read before the newest is dropped."""
         if not self.readings.accept(reading):
             return
-        rundown = self.rundown
-        before = rundown.queue.revision if rundown.playlist is not None else None
+        rundown, before = self.rundown, self.rundown.queue.revision if self.rundown.playlist is not None else None
         diff = rundown.apply(playlist)
         self._continuity.listed()
         self.edit_error = None
