@@ -128,7 +128,7 @@ class DaemonControl:
             head = int(supervisor.progress.get("head", 0))
             metrics.set_playout(name, head_sequence=head, **supervisor.counts)
             self._measure_readings(name, supervisor)
-            for output in supervisor.describe_outputs():
+            for output in supervisor.outputs.describe():
                 if output["state"] != "disabled":
                     metrics.set_output(name, output["name"], state=output["state"], restarts=output["restarts"])
                 if "media_sequence" in output:

@@ -379,10 +379,6 @@ class Supervisor:
         clock = self._means.clock
         return iso_utc(clock.wall_s() + (self.rundown.ends_in_s(clock.monotonic_ns()) or 0.0))
 
-    def describe_outputs(self) -> list[dict[str, Any]]:
-        """CONTRACT's `outputs`."""
-        return self.outputs.describe()
-
     def describe(self) -> dict[str, Any]:
         """CONTRACT's channel object."""
         ticks = int(self.progress.get("dts", 0))
