@@ -26,6 +26,7 @@ from channeld.media.pinned import FetchRules
 from channeld.media.profile import Profile
 from channeld.media.tools import find_tools
 from channeld.media.verdict import Tolerance
+from channeld.outputs.push_plan import PushTiming
 from channeld.playlist.locate import PathRules
 from channeld.process.holder import Holder
 from channeld.store.store import Store
@@ -51,7 +52,15 @@ def settings(playlist: Path, name: str = "one", *, targets: tuple[Target, ...] =
 class Station:
     """Everything between playlists and the host's wire."""
 
-    def __init__(self, folder: Path, channels: Iterable[ChannelSettings], *, cache: Path | None = None, workers: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        channels: Iterable[ChannelSettings],
+        *,
+        cache: Path | None = None,
+        workers: int = 0,
+        push_timing: PushTiming | None = None,
+    ) -> None:
         tools = find_tools()
         self._parts = contextlib.ExitStack()
         self.holder = Holder()
@@ -95,6 +104,7 @@ class Station:
             ffmpeg=tools.ffmpeg,
             clock=SystemClock(),
             publish=self.events.publish,
+            push_timing=push_timing or PushTiming(),
         )
         self.registry = Registry(channels, self.means)
         self._switchboard.connect(self.hosts, self.media, self.registry)

@@ -1,13 +1,14 @@
 """What every supervisor works with. Immutable; made once by the daemon."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from channeld.base.clock import Clock
 from channeld.channel.loop import ControlLoop
 from channeld.channel.ports import HostPort, MediaPort, PositionPort
 from channeld.channel.preparation import Preparer
+from channeld.outputs.push_plan import PushTiming
 from channeld.process.holding import Holding
 
 Publish = Callable[..., None]
@@ -28,3 +29,4 @@ class Means:
     ffmpeg: str
     clock: Clock
     publish: Publish
+    push_timing: PushTiming = field(default_factory=PushTiming)

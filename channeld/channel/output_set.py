@@ -100,6 +100,7 @@ class OutputSet:
             on_writer=lambda fd, continues: self._hand_writer(target.name, fd, continues),
             on_state=self._on_change,
             adopt=self._adopts,
+            timing=self._means.push_timing,
             ffmpeg=self._means.ffmpeg,
             control=target.control,
             tls_verify=target.tls_verify,
