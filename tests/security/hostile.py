@@ -6,6 +6,7 @@ Rule: each names the secret files outside of the media root, or the canary's add
 from collections.abc import Callable
 from pathlib import Path
 
+URL_SECRET = "password-of-a-url"
 Make = Callable[[Path, Path, str], None]
 """(the file to write, a secret file outside, the canary's http address)"""
 
@@ -111,6 +112,7 @@ def entries(outside: Path, canary_port: int) -> list[str]:
         *(f"http://2130706433:{canary_port}/a.mp4", f"http://0x7f000001:{canary_port}/a.mp4", f"http://127.1:{canary_port}/a.mp4"),
         *(f"http://[::ffff:127.0.0.1]:{canary_port}/a.mp4", f"http://user@{at}/a.mp4", f"https://{at}/a.mp4", f"HTTP://{at}/a.mp4"),
         *(
+            f"http://user:{URL_SECRET}@10.0.0.2/a.mp4?token={URL_SECRET}",
             "http://169.254.169.254/latest/meta-data/",
             "http://[fd00:ec2::254]/latest/",
             "http://10.0.0.1/a.mp4",

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from clips import numbered_clip
-from hostile import FILES, entries
+from hostile import FILES, URL_SECRET, entries
 from nginx_origin import wait_until
 from running import free_ports
 from tracing import STRACE, Canary, Trace, TracedDaemon
@@ -192,20 +192,21 @@ def test_no_request_gets_a_file_from_elsewhere(attacked: Attacked, listener: str
     assert attacked.trace.asked_below(attacked.outside) == set()
 
 
-def test_the_stream_key_shows_nowhere(attacked: Attacked) -> None:
+@pytest.mark.parametrize("secret", [KEY, URL_SECRET])
+def test_neither_stream_keys_nor_passwords_of_urls_show_anywhere(attacked: Attacked, secret: str) -> None:
     """Not in logs, answers, the store, names of files, or what every user of the machine can read of our processes."""
     daemon = attacked.daemon
     with daemon.client() as client:
-        routes = ("/api/v1/channels", "/api/v1/channels/air", "/api/v1/as-run", "/metrics", "/readyz", "/healthz", "/api/openapi.json")
-        assert [route for route in routes if KEY in client.get(route).text] == []
+        routes = ("/api/v1/channels", "/api/v1/channels/air", "/api/v1/status", "/api/v1/as-run", "/metrics", "/readyz", "/healthz")
+        assert [route for route in routes if secret in client.get(route).text] == []
     pushes = [process for process in daemon.family() if "-fifo_format" in process.cmdline()]
     assert pushes
     for process in [psutil.Process(daemon.pid), *daemon.family()]:
-        assert KEY.encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
-        assert KEY.encode() not in Path(f"/proc/{process.pid}/environ").read_bytes()
+        assert secret.encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        assert secret.encode() not in Path(f"/proc/{process.pid}/environ").read_bytes()
     written = [path for path in (daemon.folder / "state").rglob("*") if path.is_file() and path.suffix not in (".ts", ".idx")]
-    assert [path for path in (*written, daemon.log_path) if KEY.encode() in path.read_bytes()] == []
-    assert not [path for path in daemon.folder.rglob("*") if KEY in path.name]
+    assert [path for path in (*written, daemon.log_path) if secret.encode() in path.read_bytes()] == []
+    assert not [path for path in daemon.folder.rglob("*") if secret in path.name]
 
 
 def test_the_admin_token_stands_in_its_file_and_nowhere_else(attacked: Attacked) -> None:
