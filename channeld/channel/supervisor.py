@@ -124,8 +124,7 @@ class Supervisor:
         self.outputs.change(settings.targets)
 
     def _happen(self, event: Event) -> bool:
-        found = step(self.state, event)
-        if found is None:
+        if (found := step(self.state, event)) is None:
             return False
         before, self.state = self.state, found.state
         if before is not found.state:
