@@ -32,6 +32,7 @@ from channeld.api.token import ensure_token
 from channeld.base.clock import SystemClock
 from channeld.base.edition import edition
 from channeld.base.errors import ChannelError
+from channeld.channel.air_desk import RING_PREFIX
 from channeld.channel.alarms import Alarms, store_news
 from channeld.channel.catalogue import Keep
 from channeld.channel.clips import Clips
@@ -50,13 +51,21 @@ from channeld.daemon_house import House, Running
 from channeld.daemon_leftovers import orphaned_hls, remove_leftovers
 from channeld.daemon_locks import only_one
 from channeld.daemon_notify import ServiceManager
-from channeld.daemon_settings import channel_settings, fetch_rules, host_arguments, media_listener, media_url, tolerance, watch_settings
+from channeld.daemon_settings import (
+    channel_settings,
+    fetch_rules,
+    host_arguments,
+    media_listener,
+    media_url,
+    pushes_of,
+    tolerance,
+    watch_settings,
+)
 from channeld.daemon_watch import ConfigWatch
 from channeld.media.cache import ClipCache
 from channeld.media.tools import Tools, find_tools
-from channeld.outputs.push_plan import kept_fifos
+from channeld.outputs.push_orphans import end_orphans
 from channeld.playout.host import PARTS as HOST_PARTS
-from channeld.process.fifo import clean_stale
 from channeld.process.hold_client import HolderClient, start_holder
 from channeld.store.store import Retention, Store
 from channeld.telemetry.log import configure
@@ -80,6 +89,7 @@ def run(config_path: Path) -> int:
     config = load(config_path)
     configure(config.log.level.value, config.log.format.value, file=config.log.file)
     faulthandler.enable()  # the watchdog's SIGABRT has every thread tell where it stands
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what is being started reads the configuration anyway
     will = Will()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: will.stop())
@@ -198,11 +208,11 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
 
 
 def _hold(config: Config, will: Will, parts: contextlib.ExitStack) -> HolderClient:
-    """Find or start the holder, and remove the FIFOs of pushes that it does not hold."""
+    """Find or start the holder, and end what it holds of outputs that are no more."""
     # When it dies all that it held is dead, too: to begin anew is the shortest way back.
     holder = start_holder(config.folders.runtime, linger_s=LINGER_S, on_lost=will.restart, arguments=host_arguments(config))
     parts.callback(lambda: holder.close() if will.leaves else holder.end())
-    clean_stale(config.folders.runtime / "fifo", keep=kept_fifos(holder.held()))
+    _end_orphans(holder, config)
     return holder
 
 
@@ -226,6 +236,14 @@ def _own_folders(config: Config, parts: contextlib.ExitStack) -> None:
     _make_folders(config)
     parts.enter_context(only_one(config))
     remove_leftovers(config)
+
+
+def _end_orphans(holder: HolderClient, config: Config) -> None:
+    """Pushes and rings of what left the configuration while no daemon ran; hosts are told when they say what they air."""
+    end_orphans(holder, pushes_of(config), config.folders.runtime)
+    for name in holder.held().fds:
+        if name.startswith(RING_PREFIX) and name.removeprefix(RING_PREFIX) not in config.channels:
+            holder.release(name)
 
 
 def _clean_orphans(config: Config, media: MediaHub) -> None:

@@ -16,6 +16,16 @@ from channeld.playlist.locate import PathRules
 from channeld.readback.subject import WatchSettings
 
 
+def pushes_of(config: Config) -> list[tuple[str, str]]:
+    """Channel and name of every push that may run."""
+    return [
+        (channel.id, output.name)
+        for channel in config.channels.values()
+        for output in channel.outputs
+        if channel.enabled and output.enabled and isinstance(output, RtmpSpec)
+    ]
+
+
 def fetch_rules(config: Config) -> FetchRules:
     """Which URLs may be fetched."""
     return FetchRules(config.url_rules.schemes, config.url_rules.private)

@@ -31,6 +31,7 @@ START_LEAD_S = 2.0
 AIR_POLL_S = 0.05
 PATIENCE_S = 2.0
 MAX_LATE_S = 10.0
+RING_PREFIX = "ring:"
 """A ring that stood still for longer is not gone on with: what is late would come as a flood."""
 MUX_OVERHEAD = 1.35
 """Room in the ring for TS packets' stuffing, PSI and bitrate peaks."""
@@ -94,7 +95,7 @@ class AirDesk:
 
     @property
     def _ring_name(self) -> str:
-        return f"ring:{self._settings.id}"
+        return f"{RING_PREFIX}{self._settings.id}"
 
     def _send_start(self, ring: int | None) -> bool:
         values = self._start_values()

@@ -48,6 +48,10 @@ class Airings:
         self._on_air: _OnAir | None = None
         self._cut_by: str | None = None
 
+    def change(self, settings: ChannelSettings) -> None:
+        """The channel has other settings, perhaps another rate."""
+        self._fps = settings.profile.fps
+
     def opened(self, timeline: str) -> None:
         """The channel is on air on this timeline; serials of another one mean nothing any more."""
         if timeline != self._timeline:

@@ -119,6 +119,7 @@ class Supervisor:
         self.settings = settings
         self._planner.change(settings)
         self._air.change(settings)
+        self._airings.change(settings)
         self._continuity.change(settings)
         self._view.change(settings)
         self.outputs.change(settings.targets)

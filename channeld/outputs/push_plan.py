@@ -21,7 +21,7 @@ OnWriter = Callable[[int | None, bool], None]
 """Gets a write end, and whether it continues at the byte where that FIFO's stream ended; or None: close it."""
 
 DAY_S = 86_400.0
-_PREFIX = "push:"
+PREFIX = "push:"
 _SLOTS = ("", "+")
 
 
@@ -81,11 +81,16 @@ def make_plan(channel: str, name: str, target: PushTarget, *, runtime_dir: Path,
         fifo = runtime_dir.absolute() / "fifo" / f"{channel}.{name}{suffix}"
         arguments = push_arguments(fifo, options, ffmpeg=ffmpeg)
         digest = hashlib.sha256("\0".join(arguments).encode() + b"\0" + (options.preset or b"")).hexdigest()
-        slots.append(Slot(number, f"{_PREFIX}{channel}/{name}{suffix}", fifo, arguments, options.preset, digest))
+        slots.append(Slot(number, f"{PREFIX}{channel}/{name}{suffix}", fifo, arguments, options.preset, digest))
     return PushPlan((slots[0], slots[1]), timing or PushTiming())
+
+
+def labels_of(channel: str, name: str) -> tuple[str, str]:
+    """What the children of an output's two places are called."""
+    return f"{PREFIX}{channel}/{name}{_SLOTS[0]}", f"{PREFIX}{channel}/{name}{_SLOTS[1]}"
 
 
 def kept_fifos(held: Held) -> frozenset[str]:
     """Names of the FIFOs that living pushes of a holder read from; any other in the folder is a dead daemon's."""
-    labels = (child.name for child in held.children if child.name.startswith(_PREFIX))
-    return frozenset(label.removeprefix(_PREFIX).replace("/", ".", 1) for label in labels)
+    labels = (child.name for child in held.children if child.name.startswith(PREFIX))
+    return frozenset(label.removeprefix(PREFIX).replace("/", ".", 1) for label in labels)

@@ -1,11 +1,14 @@
 """Row 33: what a killed run leaves behind."""
 
+import copy
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 from nginx_origin import wait_until
-from running import RunningDaemon, free_ports, still_there
+from running import RunningDaemon, command_line, free_ports, still_there
 
 DRAFT = ".one.txt.channeld-abcd1234"
 
@@ -24,7 +27,47 @@ def plant(daemon: RunningDaemon) -> tuple[list[Path], list[Path]]:
         path.write_bytes(b"x")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(theirs[-1]))
+    ours.append(folder / "run" / "fifo" / "left.rtmp")
+    os.mkfifo(ours[-1], 0o600)
     return ours, theirs
+
+
+def held(daemon: RunningDaemon) -> list[psutil.Process]:
+    """What the holder of this daemon's runtime folder has started, whoever started it."""
+    socket_path = str(daemon.folder / "run" / "hold.sock")
+    holders = [process for process in psutil.process_iter() if socket_path in command_line(process)]
+    return [child for holder in holders for child in holder.children(recursive=True)]
+
+
+def rings(daemon: RunningDaemon) -> int:
+    """How many channels the playout host has on air: each is a memfd of its own."""
+    (host,) = [process for process in held(daemon) if "channeld.playout.host" in command_line(process)]
+    fds = [path for path in Path(f"/proc/{host.pid}/fd").iterdir() if "memfd:" in str(path.readlink())]
+    return len({path.stat().st_ino for path in fds})
+
+
+def pushes(daemon: RunningDaemon) -> int:
+    return sum(str(daemon.folder / "run" / "fifo") in command_line(process) for process in held(daemon))
+
+
+def test_what_left_the_configuration_while_the_daemon_was_down_is_taken_off_the_air(solo_daemon: Callable[..., RunningDaemon]) -> None:
+    """A killed daemon's channels live on under the holder; of those the next one knows no more nothing may be left."""
+    (closed,) = free_ports(1)
+    daemon = solo_daemon({"rtmp": f"rtmp://127.0.0.1:{closed}/live/one"})
+    channels = daemon.config["channels"]
+    for name in ("gone", "off"):
+        channels[name] = copy.deepcopy(channels["one"])
+        channels[name]["outputs"][1]["rtmp"] = f"rtmp://127.0.0.1:{closed}/live/{name}"
+    daemon.start()
+    wait_until(lambda: rings(daemon) == 3 and pushes(daemon) == 3, what="three channels on air with their pushes")
+    daemon.kill()
+    del channels["gone"]
+    channels["off"]["enabled"] = False
+    channels["one"]["outputs"].pop()
+    daemon.start()
+    wait_until(lambda: rings(daemon) == 1 and pushes(daemon) == 0, what="what is not configured to end", timeout_s=15)
+    assert daemon.channel("off")["state"] == "stopped" and daemon.channel("one")["state"] == "on_air"
+    assert [path.name for path in (daemon.folder / "run").rglob("*") if path.is_fifo()] == []
 
 
 def test_what_a_killed_daemon_left_is_cleaned_at_start_and_files_of_others_stay(solo_daemon: Callable[..., RunningDaemon]) -> None:

@@ -51,7 +51,8 @@ def test_a_reload_touches_only_what_changed(stage: Stage, configuration: dict[st
     before = pids(stage)
     with stage.row(35, neighbours=QUIET) as row:
         channels["extra"] = {"playlist": str(stage.playlist("side")), "outputs": [{"hls": {"segment_seconds": 1}}]}
-        channels["hit"] |= {"name": "Another name", "outputs": [{"hls": {"segment_seconds": 1, "window": 6}}, {"ts": {}}]}
+        channels["hit"]["name"] = "Another name"
+        channels["hit"]["outputs"].append({"ts": {}})
         told = reload(stage)
         assert (told["added"], told["removed"], told["restarted"]) == (["extra"], [], [])
         assert told["changed"] == {"hit": ["name", "outputs.ts"]}
@@ -62,7 +63,7 @@ def test_a_reload_touches_only_what_changed(stage: Stage, configuration: dict[st
 
         configuration["profiles"]["other"] = configuration["profiles"]["small"] | {"height": 240}
         channels["extra"]["profile"] = "other"
-        del channels["hit"]["outputs"][1]
+        del channels["hit"]["outputs"][-1]
         told = reload(stage)
         assert told["changed"] == {"extra": ["profile"], "hit": ["outputs.ts"]} and told["restarted"] == ["extra"]
         stage.daemon.wait_for(
