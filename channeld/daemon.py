@@ -238,14 +238,6 @@ def _own_folders(config: Config, parts: contextlib.ExitStack) -> None:
     remove_leftovers(config)
 
 
-def _hold(config: Config, will: Will, parts: contextlib.ExitStack) -> HolderClient:
-    # When it dies all that it held is dead, too: to begin anew is the shortest way back.
-    holder = start_holder(config.folders.runtime, linger_s=LINGER_S, on_lost=will.restart, arguments=host_arguments(config))
-    parts.callback(lambda: holder.close() if will.leaves else holder.end())
-    _end_orphans(holder, config)
-    return holder
-
-
 def _end_orphans(holder: HolderClient, config: Config) -> None:
     """Pushes and rings of what left the configuration while no daemon ran; hosts are told when they say what they air."""
     end_orphans(holder, pushes_of(config), config.folders.runtime)
