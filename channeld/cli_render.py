@@ -113,7 +113,9 @@ def _outputs(outputs: list[dict[str, Any]]) -> Text:
     for output in outputs:
         state = plain(output.get("state", "?"))
         restarts = f" ({output['restarts']} restarts)" if output.get("restarts") else ""
-        pieces.append(Text.assemble(plain(output.get("name")), " ", (state, _STATE_STYLES.get(state, "")), restarts))
+        found = (output.get("verdict") or {}).get("condition", "ok")
+        seen = "" if found == "ok" else (f", seen {plain(found)}", "yellow" if found in ("late", "silent", "frozen") else "red")
+        pieces.append(Text.assemble(plain(output.get("name")), " ", (state, _STATE_STYLES.get(state, "")), restarts, seen))
     return Text(", ").join(pieces) if pieces else Text("–")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from channeld.base.clock import iso_utc
+from channeld.base.clock import NS_PER_SECOND, iso_utc
 from channeld.base.errors import SpawnError
 from channeld.base.wire import Message
 from channeld.channel.alarms import Alarms
@@ -28,6 +28,8 @@ from channeld.channel.patience import Patience
 from channeld.channel.settings import ServedTarget
 from channeld.process.holding import Holding
 
+SILENT_S = 4.0
+"""Every worker says once a second that it lives."""
 CLOSE_S = 1.5
 """How long a child may take to end by itself when the daemon ends."""
 
@@ -275,11 +277,16 @@ class MediaHub:
                 link.send("remove", channel=channel)
                 self._order(channel, number)
 
-    def restart_packager(self, channel: str) -> None:
-        """Kill the worker that packages a channel, which may hang; it comes back after its back-off, as any that ends."""
-        link = self._links.get(self._packager_of(channel))
-        if link is not None:
-            link.child.signal(signal.SIGKILL)
+    def restart_hanging(self, channel: str) -> None:
+        """Kill the workers that say nothing any more, else the one that packages the channel; each comes back after its back-off."""
+        for number in self.silent() or [self._packager_of(channel)]:
+            if number in self._links:
+                self._links[number].child.signal(signal.SIGKILL)
+
+    def silent(self) -> list[int]:
+        """The workers that have said nothing for SILENT_S."""
+        then_ns = time.monotonic_ns() - round(SILENT_S * NS_PER_SECOND)
+        return [number for number, link in self._links.items() if link.heard_ns < then_ns]
 
     def _packager_of(self, channel: str) -> int:
         return zlib.crc32(channel.encode()) % self._listener.workers

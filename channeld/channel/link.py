@@ -12,6 +12,7 @@ import select
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,8 @@ class Link(Worker):
         self._holder = holder
         self._on_message, self._on_gone = on_message, on_gone
         self._farewell = farewell
+        self.heard_ns = time.monotonic_ns()
+        """When the child last said anything."""
         self._closing, self._leaving = threading.Event(), threading.Event()
         _release_stale(holder, name)
         self.child, end = self._adopt() if adopt else self._spawn(module, arguments)
@@ -132,6 +135,7 @@ class Link(Worker):
                 break
             if message is None:
                 break
+            self.heard_ns = time.monotonic_ns()
             self._on_message(message)
         if not self._closing.is_set():
             self._on_gone(self._last_words())

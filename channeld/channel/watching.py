@@ -81,11 +81,12 @@ class Watching:
         self.readback.close()
 
     def change(self, settings: WatchSettings) -> None:
-        """Take other settings: subjects are followed anew with them."""
+        """Take other settings: every output is followed anew."""
+        if settings == self._settings:
+            return
         self._settings = settings
         self.readback.configure(settings)
-        self.readback.watch(())
-        self._treated.clear()
+        self._treated = {subject: self._begin(subject) for subject in self._treated}
         self._adjust()
 
     def on_reading(self, reading: Reading) -> None:
@@ -158,9 +159,10 @@ class Watching:
 
     def _take(self, reading: Reading) -> None:
         subject = reading.subject
-        if subject not in self._treated:
+        supervisor = self._registry.channels.get(subject.channel)
+        if subject not in self._treated or supervisor is None:
             return  # withdrawn meanwhile
-        outputs = self._registry.channels[subject.channel].outputs
+        outputs = supervisor.outputs
         before = outputs.verdict(subject.output)
         outputs.readings[subject.output] = reading
         now = reading.verdict
@@ -198,7 +200,7 @@ class Watching:
         remedies: Mapping[Remedy, Callable[[], None]] = {
             Remedy.RESTART_PUSH: lambda: supervisor.outputs.restart(subject.output),
             Remedy.ORDER_AGAIN: lambda: self._media.order_again(subject.channel),
-            Remedy.RESTART_WORKER: lambda: self._media.restart_packager(subject.channel),
+            Remedy.RESTART_WORKER: lambda: self._media.restart_hanging(subject.channel),
         }
         remedies[remedy]()
 

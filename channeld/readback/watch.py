@@ -42,7 +42,8 @@ class ReadBack(Worker):
     def __init__(self, settings: WatchSettings, programmes: Mapping[str, Programme], *, ffmpeg: str, on_reading: OnReading) -> None:
         super().__init__("readback")
         self._settings, self._programmes, self._ffmpeg, self._on_reading = settings, programmes, ffmpeg, on_reading
-        self._lock = threading.Lock()  # guards the two below
+        self._lock = threading.Lock()  # guards the settings, and the three below
+        self._is_changed = False
         self._subjects: frozenset[Subject] = frozenset()
         self._bell: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self.budget = Budget(settings.cpu_budget, now_ns=time.monotonic_ns())
@@ -56,9 +57,11 @@ class ReadBack(Worker):
         self.wake()
 
     def configure(self, settings: WatchSettings) -> None:
-        """Other settings from now on; the time limit holds for subjects that come. Any thread."""
-        self._settings = settings
+        """Other settings from now on: every subject is followed anew. Any thread."""
+        with self._lock:
+            self._settings, self._is_changed = settings, True
         self.budget.share = settings.cpu_budget
+        self.wake()
 
     def wake(self) -> None:
         with self._lock:
@@ -89,8 +92,8 @@ class ReadBack(Worker):
 
     def _adjust(self, tasks: dict[Subject, asyncio.Task[None]], viewer: Viewer, sampler: Sampler) -> None:
         with self._lock:
-            wanted = self._subjects
-        for gone in tasks.keys() - wanted:
+            wanted, kept, self._is_changed = self._subjects, frozenset() if self._is_changed else self._subjects, False
+        for gone in tasks.keys() - kept:
             tasks.pop(gone).cancel()
         sampler.turns.keep({subject.name for subject in wanted})
         for subject in wanted - tasks.keys():

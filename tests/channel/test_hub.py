@@ -3,6 +3,7 @@
 import os
 import signal
 import urllib.request
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,21 @@ def test_a_killed_worker_serves_again_and_the_air_did_not_notice(station_of: Ope
     until(lambda: output(station)["state"] == "up", "the output up")
     assert station.hosts.pids()["host:0"] == host and station.losses == []
     assert station.media.pids()["media:0"] != worker
+
+
+def test_of_two_workers_the_one_that_hangs_is_replaced(station_of: OpenStation, shelf: Path) -> None:
+    """They share a port, so that every other viewer waits for ever: the one that packages is not to blame for it."""
+    (shelf / "list.txt").write_text("a.mp4\nb.mp4\n")
+    station = station_of(settings(shelf / "list.txt", targets=(HLS,)), workers=2)
+    until(lambda: len(segments(station)) >= 2, "a manifest")
+    packager = zlib.crc32(b"one") % 2
+    pids = station.media.pids()
+    frozen, other = f"media:{1 - packager}", f"media:{packager}"
+    os.kill(pids[frozen], signal.SIGSTOP)
+    until(lambda: station.order(station.media.silent) == [1 - packager], "the silence")
+    station.order(lambda: station.media.restart_hanging("one"))
+    until(lambda: station.media.pids().get(frozen) not in (None, pids[frozen]), "another worker")
+    assert station.media.pids()[other] == pids[other]
 
 
 def test_a_killed_host_is_served_again_from_its_new_ring(station_of: OpenStation, shelf: Path) -> None:
