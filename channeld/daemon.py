@@ -175,6 +175,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
         level=config.log.level.value,
         version=edition(MEDIA_PARTS),
         alarms=alarms,
+        numbers=store,
     )
     means = Means(
         loop=loop,

@@ -4,11 +4,12 @@ Rule: a message that lacks something or names a wrong type raises ValueError tha
 values again. Sans-I/O.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from channeld.outputs.hls import Numbering
 from channeld.outputs.hls_manifest import MAX_SEGMENTS
 from channeld.outputs.hls_store import CHANNEL_ID
 
@@ -42,6 +43,8 @@ class HlsOrder:
     name: str
     segment_seconds: Fraction
     window: int
+    after: Numbering | None = field(default=None, compare=False)
+    """For a folder that lost its manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,9 @@ def _read_hls(name: str, output: dict[str, Any]) -> HlsOrder:
     window = _of(output, "window", int)
     if not 0 < seconds <= 60 or not 1 <= window <= MAX_SEGMENTS:
         raise ValueError(f"output {name}: segment_seconds {seconds} or window {window} out of range")
-    return HlsOrder(name, seconds, window)
+    after = output.get("after")
+    numbers = None if after is None else Numbering(_of(after, "media_sequence", int), _of(after, "discontinuity_sequence", int))
+    return HlsOrder(name, seconds, window, numbers)
 
 
 def _of(values: dict[str, Any], key: str, kind: type[Any]) -> Any:

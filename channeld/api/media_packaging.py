@@ -7,7 +7,7 @@ A failing channel is told once, tried again every second, and never touches the 
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from channeld.api.media_messages import Cleaning, HlsOrder
 from channeld.base.clock import NS_PER_SECOND, Clock
@@ -70,7 +70,7 @@ class Job:
         try:
             if self._packager is None:
                 numbers = {"segment_seconds": self._order.segment_seconds, "window": self._order.window}
-                self._packager = Packager(self.channel, self._store, **numbers, clock=self._clock)  # type: ignore[arg-type]
+                self._packager = Packager(self.channel, self._store, **numbers, clock=self._clock, after=self._order.after)  # type: ignore[arg-type]
             self._publish()
             self._read(publish=True)
         except OSError as error:
@@ -113,7 +113,7 @@ class Job:
             if self._error is not None:
                 self._error = None
                 self._report("recovered", **names)
-            self._report("progress", **names, media_sequence=progress.media_sequence, published_wall_s=progress.published_wall_s)
+            self._report("progress", **names, **asdict(progress))
 
     def _fail(self, error: OSError) -> None:
         self._retry_ns = self._clock.monotonic_ns() + _RETRY_NS

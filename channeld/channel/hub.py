@@ -10,7 +10,7 @@ import socket
 import time
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import structlog
@@ -27,6 +27,8 @@ from channeld.channel.origin import Origin, origin_of
 from channeld.channel.patience import Patience
 from channeld.channel.settings import ServedTarget
 from channeld.process.holding import Holding
+from channeld.store.records import HlsPosition
+from channeld.store.store import Store
 
 SILENT_S = 4.0
 """Every worker says once a second that it lives."""
@@ -65,8 +67,10 @@ class MediaHub:
         level: str,
         version: str = "",
         alarms: Alarms | None = None,
+        numbers: Store | None = None,
     ) -> None:
         self._version = version
+        self._numbers = numbers
         self._listener = listener
         self._alarms = alarms
         self._loop = loop
@@ -193,6 +197,9 @@ class MediaHub:
             for name in ("media_sequence", "clients"):
                 if name in values:
                     state[name] = values[name]
+            if self._numbers is not None and "discontinuity_sequence" in values:
+                names = values["channel"], values["output"]
+                self._numbers.save_hls(HlsPosition(*names, values["media_sequence"], values["discontinuity_sequence"]))
 
     def ring(self, channel: str, ring_id: int, fd: int) -> None:
         """A channel's ring; the descriptor is owned here from now on."""
@@ -243,7 +250,9 @@ class MediaHub:
             if target.type == "ts":
                 outputs.append({"name": target.name, "type": "ts"})
             elif packages:
-                outputs.append({"name": target.name, "type": "hls", "segment_seconds": target.segment_s, "window": target.window})
+                hls = {"name": target.name, "type": "hls", "segment_seconds": target.segment_s, "window": target.window}
+                known = self._numbers.load_hls(channel, target.name) if self._numbers is not None else None
+                outputs.append({**hls, "after": None if known is None else asdict(known)})
         host = self._hosts.host_of(channel)
         self._links[number].send("channel", (ring[1],), channel=channel, ring_id=ring[0], host=host, outputs=outputs)
 

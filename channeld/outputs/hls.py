@@ -22,6 +22,8 @@ _LONGEST_SEGMENTS = 10
 timeline that steps back further than this does not repeat itself, it is wrong, and airs after a DISCONTINUITY."""
 
 _PACKET_BYTES = 188
+UNHEARD = 10
+"""Segments that may have been published after their number was heard of."""
 _LOST_TIMELINE = Timeline("", 0.0, 0)
 """Stands for whatever was on air before an unreadable manifest; no ring's timeline is called so."""
 
@@ -50,10 +52,19 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The manifest was published: its last media sequence and when (epoch seconds)."""
+    """The manifest was published: its last media sequence and when (epoch seconds), and its discontinuity sequence."""
 
     media_sequence: int
     published_wall_s: float
+    discontinuity_sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """Where a manifest stood that may be lost; a moment old."""
+
+    media_sequence: int
+    discontinuity_sequence: int
 
 
 class Cutter:
@@ -105,7 +116,16 @@ class Cutter:
 class Packager:
     """One channel's HLS. Give it each ring's description and slices; call `flush` when `has_unpublished`, until it returns None."""
 
-    def __init__(self, channel: str, store: SegmentStore, *, segment_seconds: float | Fraction, window: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        channel: str,
+        store: SegmentStore,
+        *,
+        segment_seconds: float | Fraction,
+        window: int,
+        clock: Clock,
+        after: Numbering | None = None,
+    ) -> None:
         self._channel, self._store, self._clock = channel, store, clock
         self._window = window
         # What waited for a whole window would be gone from the manifest anyway: the oldest falls out.
@@ -113,7 +133,7 @@ class Packager:
         self._is_unpublished = False
         self._leaving: list[tuple[int, float]] = []  # (sequence, seconds to keep) once the manifest without them stands
         self._target_s = target_seconds(segment_seconds)
-        self._manifest, self._next_sequence = self._recover()
+        self._manifest, self._next_sequence = self._recover(after)
         self._timeline = self._manifest.timeline if self._manifest else None
         expected_dts = self._manifest.end_ticks if self._manifest else None
         self._cutter = Cutter(round(Fraction(segment_seconds) * TICKS_PER_SECOND), expected_dts=expected_dts)
@@ -161,7 +181,7 @@ class Packager:
         for sequence, keep_s in self._leaving:
             self._store.retire(self._channel, sequence, keep_s=keep_s)
         self._leaving.clear()
-        return Progress(self._next_sequence - 1, self._clock.wall_s())
+        return Progress(self._next_sequence - 1, self._clock.wall_s(), self._manifest.discontinuity_sequence)
 
     def _enqueue(self, cuts: Iterable[Cut]) -> None:
         assert self._timeline is not None, "attach first"
@@ -187,11 +207,11 @@ class Packager:
             segments = segments[1:]
         return segments
 
-    def _recover(self) -> tuple[Manifest | None, int]:
+    def _recover(self, after: Numbering | None) -> tuple[Manifest | None, int]:
         """Read the own manifest back; returns it, as far as its files stand, and the next media sequence.
 
         An unreadable one leaves the wall clock's seconds: larger than any number given so far, as no segment is shorter than a
-        second. An empty folder begins at 0.
+        second. An empty folder goes on some numbers behind where the manifest stood when it was heard of last, else begins at 0.
         """
         sizes = self._store.open_channel(self._channel)
         text = self._store.read_manifest(self._channel)
@@ -205,7 +225,9 @@ class Packager:
             manifest = replace(found, target_s=self._target_s, segments=kept, discontinuity_sequence=gone)
             return manifest, found.segments[-1].sequence + 1
         if text is None and not sizes:
-            return None, 0
+            if after is None:
+                return None, 0
+            return Manifest(self._target_s, after.discontinuity_sequence + 1, (), _LOST_TIMELINE, 0), after.media_sequence + UNHEARD
         sequence = max([int(self._clock.wall_s()), *(number + 1 for number in sizes)])
         return Manifest(self._target_s, sequence, (), _LOST_TIMELINE, 0), sequence
 

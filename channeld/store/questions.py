@@ -56,10 +56,10 @@ def position(connection: Connection, channel: str) -> Position | None:
     return None if found is None else Position(**{name: value for name, value in found.items() if name != "channel"})
 
 
-def hls_position(connection: Connection, channel: str, output: str) -> HlsPosition | None:
-    """The numbering of an HLS output."""
-    found = connection.execute(select(hls).where(hls.c.channel == channel, hls.c.output == output)).mappings().first()
-    return None if found is None else HlsPosition(**dict(found))
+def hls_positions(connection: Connection) -> dict[tuple[str, str], HlsPosition]:
+    """The numbering of every HLS output, by channel and name."""
+    found = (HlsPosition(**dict(row)) for row in connection.execute(select(hls)).mappings())
+    return {(each.channel, each.output): each for each in found}
 
 
 def clips_after(connection: Connection, after: str | None, limit: int) -> list[ClipRecord]:

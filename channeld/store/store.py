@@ -55,6 +55,7 @@ class Store:
         """Bring the database up to date. Raises StoreError when a newer channeld wrote it; other faults are told and left to the writer."""
         try:
             self._prepare()
+            self._known.hls = self._ask(questions.hls_positions)
         except DatabaseError as error:
             if error.trouble is Trouble.NEWER:
                 raise
@@ -175,10 +176,9 @@ class Store:
         return known or self._try(lambda: self._ask(questions.position, channel), "position", channel=channel)
 
     def load_hls(self, channel: str, output: str) -> HlsPosition | None:
-        """The numbering of an HLS output; None also when that cannot be read, which is told."""
+        """The numbering of an HLS output, from memory."""
         with self._lock:
-            known = self._known.hls.get((channel, output))
-        return known or self._try(lambda: self._ask(questions.hls_position, channel, output), "hls", channel=channel, output=output)
+            return self._known.hls.get((channel, output))
 
     def _try(self, ask: Callable[[], T], what: str, **facts: str) -> T | None:
         try:

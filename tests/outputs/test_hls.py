@@ -1,5 +1,6 @@
 """The packager: where it cuts, what it publishes, and how it goes on after whatever happened."""
 
+import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from judge.hls import history_faults, parse_manifest
 
 from channeld.base.clock import FakeClock
-from channeld.outputs.hls import Cutter, Packager
+from channeld.outputs.hls import Cutter, Numbering, Packager
 from channeld.outputs.hls_store import SegmentStore
 
 SECOND = 90_000
@@ -44,9 +45,9 @@ class Origin:
         self.polls: list[str] = []
         self.start()
 
-    def start(self, *, timeline: str = "t1") -> None:
+    def start(self, *, timeline: str = "t1", after: Numbering | None = None) -> None:
         self.store = SegmentStore(self.folder, None, self.clock)
-        self.packager = Packager("one", self.store, segment_seconds=4, window=3, clock=self.clock)
+        self.packager = Packager("one", self.store, segment_seconds=4, window=3, clock=self.clock, after=after)
         self.attach(timeline)
 
     def attach(self, timeline: str, *, anchor_wall_s: float = WALL_S, anchor_ticks: int = 0) -> int | None:
@@ -215,6 +216,24 @@ def test_an_unreadable_manifest_never_takes_the_sequence_back(origin: Origin, wr
     assert min(origin.listed) > max(before)
     assert origin.joints[0]
     assert origin.faults()[:1] != ["media sequence went back"]
+
+
+def test_a_lost_folder_goes_on_behind_what_was_published(origin: Origin) -> None:
+    origin.air(pieces(0, 200))
+    newest = origin.listed[-1]
+    shutil.rmtree(origin.folder / "one")
+    origin.start(after=Numbering(newest - 1, 3))
+    origin.air(pieces(200, 250))
+    assert origin.listed[0] > newest and origin.joints[0]
+    assert "#EXT-X-DISCONTINUITY-SEQUENCE:4" in origin.manifest
+
+
+def test_what_stands_in_the_folder_counts_more_than_what_was_heard_of_it(origin: Origin) -> None:
+    origin.air(pieces(0, 100))
+    newest = origin.listed[-1]
+    origin.start(after=Numbering(1_000, 3))
+    origin.air(pieces(100, 150))
+    assert newest < origin.listed[-1] < 1_000
 
 
 def test_a_torn_segment_is_not_listed_again(origin: Origin) -> None:
