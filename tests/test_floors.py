@@ -1,6 +1,7 @@
 """The layout: imports point only to lower floors, neighbours do not know each other, and nothing grows too large."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,3 +138,11 @@ def test_no_function_is_longer_than_a_screen() -> None:
 def test_every_module_says_what_it_is() -> None:
     silent = [str(path.relative_to(ROOT)) for path in sources() if not ast.get_docstring(ast.parse(path.read_text()))]
     assert silent == []
+
+
+def test_no_two_test_modules_share_a_name() -> None:
+    """pytest imports them by their name alone, so that the second one of a whole run cannot be collected."""
+    tests = Path(__file__).parent
+    loose = [path for path in tests.rglob("test_*.py") if not (path.parent / "__init__.py").exists()]
+    names = Counter(path.name for path in loose)
+    assert [name for name, count in names.items() if count > 1] == []
