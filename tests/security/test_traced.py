@@ -17,7 +17,7 @@ import pytest
 from clips import numbered_clip
 from hostile import FILES, URL_SECRET, entries
 from nginx_origin import wait_until
-from running import free_ports
+from running import command_line, free_ports
 from tracing import STRACE, Canary, Trace, TracedDaemon
 
 pytestmark = pytest.mark.skipif(STRACE is None, reason="no strace on this machine")
@@ -213,7 +213,7 @@ def test_neither_stream_keys_nor_passwords_of_urls_show_anywhere(attacked: Attac
     with daemon.client() as client:
         routes = ("/api/v1/channels", "/api/v1/channels/air", "/api/v1/status", "/api/v1/as-run", "/metrics", "/readyz", "/healthz")
         assert [route for route in routes if secret in client.get(route).text] == []
-    pushes = [process for process in daemon.family() if "-fifo_format" in process.cmdline()]
+    pushes = [process for process in daemon.family() if "-fifo_format" in command_line(process)]
     assert pushes
     assert [pid for pid in family_pids(daemon) if secret.encode() in shown_of(pid)] == []
     # The copy of the last valid list is the list, with all that its author wrote; nobody else may read it.
