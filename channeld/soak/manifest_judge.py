@@ -4,7 +4,6 @@ Rule: parses by itself; a segment must be the very bytes of the bus from its fir
 DISCONTINUITY must stand exactly where these do not go on.
 """
 
-import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -153,7 +152,7 @@ class ManifestJudge:
         before, self._last = self._last, segment
         if before is not None and segment.sequence != before.sequence + 1:
             self._complain("manifest", f"segment {segment.sequence} follows {before.sequence}")
-        if not re.fullmatch(rf"segment-{segment.sequence:010d}\.ts", segment.name):
+        if segment.name != f"segment-{segment.sequence:010d}.ts":
             self._complain("manifest", f"segment {segment.sequence} is called {segment.name[:60]}")
             return
         try:
