@@ -1,12 +1,15 @@
 """Row 35: the configuration is read again, with channels added, removed, changed, and invalid ones."""
 
 import copy
+import json
 import signal
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from nginx_origin import wait_until
+from running import RunningDaemon
 from stage import Stage
 
 QUIET = ("calm", "side", "air")
@@ -115,3 +118,32 @@ def test_an_invalid_configuration_is_refused_whole_and_told_with_every_line(stag
 
 def has_manifest(stage: Stage, channel: str) -> bool:
     return (stage.daemon.folder / "hls" / channel / "index.m3u8").exists()
+
+
+def test_the_file_is_taken_when_it_changes_and_when_people_say_so(solo_daemon: Callable[..., RunningDaemon]) -> None:
+    """`reload_on_change`, and the verb with its exit codes; logs and jobs change at once."""
+    daemon = solo_daemon()
+    daemon.config["reload_on_change"] = True
+    daemon.start()
+    daemon.config["channels"]["one"]["name"] = "Seen by itself"
+    daemon.write_config()
+    daemon.wait_for("one", lambda found: found["name"] == "Seen by itself", what="the change to be taken")
+
+    daemon.config["reload_on_change"] = False
+    daemon.config["prepare"] = {"jobs": 2}
+    daemon.config["log"] = {"level": "debug", "format": "json", "file": str(daemon.folder / "own.log")}
+    daemon.write_config()
+    verb = [*daemon.command, "reload", "--config", str(daemon.config_path)]
+    wait_until(lambda: (daemon.folder / "own.log").exists(), what="the new log file")
+    done = subprocess.run([*verb, "--json"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and json.loads(done.stdout)["needs_restart"] == []
+    done = subprocess.run(verb, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and done.stdout == "nothing changed\n"
+    assert "config_reloaded" in (daemon.folder / "own.log").read_text()
+
+    daemon.config["channels"]["one"]["playlist"] = "not-there.m3u"
+    daemon.write_config()
+    done = subprocess.run(verb, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2 and "not-there.m3u" in done.stderr and "Traceback" not in done.stderr
+    assert daemon.get("/api/v1/status")["config_error"]["file"].endswith("not-there.m3u")
+    assert daemon.channel("one")["state"] == "on_air"
