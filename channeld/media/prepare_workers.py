@@ -26,7 +26,7 @@ from channeld.media.tools import Tools
 from channeld.media.verdict import Tolerance
 
 URGENT_S = 60.0
-RETRY_S = 30.0
+RETRY_S = 10.0
 STALLED_RETRY_S = 300.0
 """Each attempt at a clip that stalls FFmpeg holds up the clips of other channels for a minute."""
 IDLE_S = 1.0

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from channeld.base.errors import ChildExited, ChildKilled, ChildStalled, ProbeError, ProcessError
+from channeld.base.errors import ChildExited, ChildKilled, ChildStalled, ProbeError, ProcessError, SpawnError
 from channeld.media import child
 from channeld.media.extents import measure_ends
 from channeld.media.facts import AudioFacts, Colour, MediaFacts, Picture, Span, VideoFacts
@@ -23,13 +23,13 @@ STILL_CODECS = ("mjpeg", "png", "bmp", "tiff", "webp", "jpegxl", "jpeg2000", "pp
 
 
 def probe(path: Path, *, timeout_s: float = 20.0, tools: Tools | None = None) -> MediaFacts:
-    """Facts of a media file. Raises ProbeError: empty, not media, no tracks; ChildKilled, ChildStalled when nothing can be said."""
+    """Facts of a media file. Raises ProbeError: empty, not media, no tracks; another ProcessError when nothing can be said of it."""
     tools = tools or find_tools()
     _check_file(path)
     started = time.monotonic()
     try:
         answer = child.twice(lambda: _ask(path, tools, timeout_s))
-    except (ChildKilled, ChildStalled):
+    except (ChildKilled, ChildStalled, SpawnError):
         raise  # perhaps the machine's fault, or the disk's: no verdict on the file
     except ChildExited as error:
         raise ProbeError(_first_reason(error.stderr_tail)) from error

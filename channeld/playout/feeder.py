@@ -6,9 +6,12 @@ stands in the ring's header, from where another host goes on. Each FIFO's fd bel
 DESIGN names a thread per FIFO; one thread with epoll does the same with a hundredth of the GIL traffic.
 """
 
+import fcntl
 import os
 import select
 import socket
+import sys
+import termios
 import time
 from collections import deque
 from collections.abc import Callable
@@ -184,6 +187,13 @@ class Feeder(Worker):
         if feed is not None:
             self._close(feed)
 
+    def give_up(self, channel: str, output: str) -> None:
+        """As remove, where the reader is gone: what it left in its FIFO was never given to anybody. Feeder thread."""
+        feed = self._feeds.get(channel, {}).get(output)
+        if feed is not None:
+            _take_back(feed)
+            self._close(feed)
+
     def drop_channel(self, channel: str, ring: RingWriter) -> None:
         """Stop all feeds of a channel and close its ring, whose last user this thread is. Feeder thread."""
         for feed in list(self._feeds.pop(channel, {}).values()):
@@ -210,6 +220,7 @@ class Feeder(Worker):
         except BlockingIOError:
             self._set_blocked(feed, True)
         except OSError as error:
+            _take_back(feed)
             self._close(feed)
             self._report("feed_lost", channel=feed.channel, output=feed.output, error=str(error))
 
@@ -274,6 +285,16 @@ def _go_on(feed: Feed, last: FeedPosition) -> None:
     points = (seq for seq in range(ring.head_seq, max(oldest, 1) - 1, -1) if ring.slice(seq).is_random_access)
     feed.seq, feed.torn, feed.jumps = next(points, ring.head_seq + 1), b"\xff" * rest, 1
     log.warning("feed_jumped", channel=feed.channel, output=feed.output, slices=feed.seq - last.seq, jumps=feed.jumps)
+
+
+def _take_back(feed: Feed) -> None:
+    """Put the position in the feed table back by what lies in the FIFO unread, so that the next reader begins before it."""
+    unread = int.from_bytes(fcntl.ioctl(feed.fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+    seq, left = feed.seq, max(0, feed.offset - len(feed.torn)) - unread
+    while left < 0 and seq - 1 >= feed.ring.tail_seq:
+        seq -= 1
+        left += feed.ring.slice(seq).length
+    feed.ring.feeds.put(feed.slot, seq, max(0, left))
 
 
 def _behind(views: tuple[memoryview, ...], offset: int) -> list[memoryview]:

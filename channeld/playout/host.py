@@ -280,7 +280,7 @@ class Host:
 
     def _unfeed(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
         channel, output = str(values["channel"]), str(values["output"])
-        self._feeder.post(lambda: self._feeder.remove(channel, output))
+        self._feeder.post(lambda: self._feeder.give_up(channel, output))
 
     def _heads(self, values: dict[str, Any], fds: tuple[int, ...]) -> None:
         worker, listener = int(values["worker"]), socket.socket(fileno=_only(fds))

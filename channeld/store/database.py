@@ -25,6 +25,7 @@ CHECKED_BYTES = 64 << 20
 """A file up to this size is checked whole when it is opened; a larger one when it is read."""
 
 _CORRUPT, _NOT_A_DATABASE = 11, 26
+_MAGIC = b"SQLite format 3\0"
 
 
 class Trouble(Enum):
@@ -64,6 +65,7 @@ class Database:
         self.shown = str(path) if url is None else redact_url(url)
         self._engine = _file_engine(path) if url is None else _server_engine(url)
         self._identity: tuple[int, int] | None = None
+        self._fd: int | None = None
         self._is_prepared = False
 
     def prepare(self) -> bool:
@@ -71,13 +73,20 @@ class Database:
         with self.translated():
             if self.is_file:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-                os.close(fd)
-                self._identity = _identity(self.path)
+                self._open_file()
             with self._engine.connect().execution_options(is_writing=True) as connection, connection.begin():
                 is_new = self._bring_up_to_date(connection)
             self._is_prepared = True
             return is_new
+
+    def _open_file(self) -> None:
+        """Make the file if it is missing. Its descriptor stays open: closing any of a file drops this process's locks on it (fcntl(2))."""
+        if self._fd is not None and self._identity is not None and self._identity == _identity(self.path):
+            return
+        old, self._fd = self._fd, os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        if old is not None:
+            os.close(old)
+        self._identity = _identity(self.path)
 
     def _bring_up_to_date(self, connection: Connection) -> bool:
         if self.is_file and self.path.stat().st_size <= CHECKED_BYTES:
@@ -117,8 +126,13 @@ class Database:
 
     @property
     def is_prepared(self) -> bool:
-        """It is up to date, and still the one that `prepare` saw: what is written to a file that was removed goes nowhere."""
-        return self._is_prepared and (not self.is_file or _identity(self.path) == self._identity)
+        """It is up to date, and still what `prepare` saw: what is written to a file that was removed goes nowhere.
+
+        One that was written over is noticed by its first bytes: SQLite reads them from memory.
+        """
+        if not self._is_prepared or self._fd is None:
+            return self._is_prepared
+        return _identity(self.path) == self._identity and os.pread(self._fd, len(_MAGIC), 0) == _MAGIC
 
     def doubt(self) -> None:
         """Something failed: have it prepared again."""
@@ -138,8 +152,11 @@ class Database:
         return aside
 
     def close(self) -> None:
-        """Give back every connection."""
+        """Give back every connection, and the file."""
         self._engine.dispose()
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
