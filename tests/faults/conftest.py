@@ -18,7 +18,7 @@ pytest.register_assert_rewrite("stage")
 
 from running import RunningDaemon, origin_ports  # noqa: E402  (needs the path above)
 from solo import make_clips, prepared_cache, solo, write_list  # noqa: E402
-from stage import Stage  # noqa: E402
+from stage import Stage, state_disk  # noqa: E402
 
 SoloDaemon = Callable[..., RunningDaemon]
 
@@ -30,11 +30,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("stage")
     origin = NginxOrigin(folder / "origin", ports=origin_ports(), fragment_s=1)
     made = Stage(folder, origin, folder / "media")
-    try:
-        made.open()
-        yield made
-    finally:
-        faults = made.close()
+    with state_disk(made):
+        try:
+            made.open()
+            yield made
+        finally:
+            faults = made.close()
     assert faults == []
 
 

@@ -221,6 +221,8 @@ class Wire:
         self.bytes_per_s: float | None = None
         """None: as fast as it goes; 0: nothing passes, and nobody is told."""
         self.is_refusing = False
+        """Connections are closed as soon as they are made."""
+        self.attempts = 0
         self._sockets: list[socket.socket] = []
         self._dead: set[int] = set()
         self._closing = threading.Event()
@@ -232,6 +234,7 @@ class Wire:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            self.attempts += 1
             if self.is_refusing:
                 client.close()
                 continue
@@ -250,6 +253,12 @@ class Wire:
                     time.sleep(len(piece) / self.bytes_per_s)
                 sink.sendall(piece)
         for each in (source, sink):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def hang_up(self) -> None:
+        """Every connection there is is closed at once."""
+        for each in self._sockets:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
 
