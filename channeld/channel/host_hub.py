@@ -160,7 +160,9 @@ class HostHub:
             _close_all(message)
             return
         if message.kind == "progress":
-            host.turned_ns, host.looks = int(message.values["turned_ns"]), 0
+            # A host whose heap stands still goes on telling: it is the heap's own mark that must move.
+            if int(message.values["turned_ns"]) > host.turned_ns:
+                host.turned_ns, host.looks = int(message.values["turned_ns"]), 0
         elif message.kind == "synced":
             host.version = str(message.values["version"])
         elif message.kind == "led":
