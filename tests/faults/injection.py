@@ -169,7 +169,7 @@ def traced(*options: str, pid: int) -> Iterator[None]:
         wait_until(lambda: _is_traced(pid), what="strace to attach", timeout_s=10)
         yield
     finally:
-        tracer.terminate()
+        tracer.kill()  # it keeps what it delays from dying
         tracer.wait(10)
 
 

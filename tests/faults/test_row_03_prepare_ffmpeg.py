@@ -34,6 +34,7 @@ def _is_ready(stage: Stage, path: Path) -> bool:
     return any(each["path"] == str(path) and each["ready"] for each in stage.daemon.channel("hit")["next"])
 
 
+@pytest.mark.long
 def test_a_clip_whose_ffmpeg_was_killed_once_is_prepared_all_the_same(stage: Stage) -> None:
     with stage.row(3):
         path = _clip(stage, "killed-once.mp4", 10_000)
@@ -46,7 +47,7 @@ def _kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("how", "base"), [("killed", 20_000), ("short of memory", 30_000)])
+@pytest.mark.parametrize(("how", "base"), [pytest.param("killed", 20_000, marks=pytest.mark.long), ("short of memory", 30_000)])
 def test_a_clip_whose_ffmpeg_dies_twice_is_skipped_and_told(stage: Stage, how: str, base: int) -> None:
     with stage.row(3), cgroup("memory", "prepare", memory__limit_in_bytes=16 << 20) as group:
         path = _clip(stage, f"{how}.mp4".replace(" ", "-"), base)
@@ -60,6 +61,7 @@ def test_a_clip_whose_ffmpeg_dies_twice_is_skipped_and_told(stage: Stage, how: s
     assert stage.daemon.channel("hit")["state"] == "on_air"
 
 
+@pytest.mark.long
 def test_an_ffmpeg_that_hangs_is_run_a_second_time_and_then_given_up_for_a_while(stage: Stage, tmp_path: Path) -> None:
     """With a patience of 2 s; the daemon's is 30 s, and its air needs neither."""
     path = numbered_clip(stage.media / "hangs.mp4", frames=FRAMES, size=(640, 360), base=40_000)

@@ -7,7 +7,7 @@ from injection import stopped
 from stage import PUSHED, Stage, poll_s
 
 
-@pytest.mark.parametrize("frozen_s", [5, pytest.param(30, marks=pytest.mark.long)])
+@pytest.mark.parametrize("frozen_s", [pytest.param(30, marks=pytest.mark.long)])
 def test_a_frozen_control_is_seen_by_no_viewer(stage: Stage, frozen_s: int) -> None:
     """That it is noticed is its service's part: no WATCHDOG=1 comes any more, see tests/systemd."""
     with stage.row(5, neighbours=("calm", "side", "air")):

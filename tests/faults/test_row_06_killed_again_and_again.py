@@ -8,8 +8,10 @@ import pytest
 from nginx_origin import wait_until
 from stage import Stage
 
+pytestmark = pytest.mark.long
 
-@pytest.mark.parametrize("times", [4, pytest.param(10, marks=pytest.mark.long)])
+
+@pytest.mark.parametrize("times", [10])
 def test_a_channel_whose_children_die_again_and_again_backs_off_and_heals(stage: Stage, times: int) -> None:
     """Its own embedded origin sees nothing of it either."""
     with stage.row(6) as row:

@@ -1,8 +1,11 @@
 """Row 8: an egress FFmpeg ends with status 0, as it does at the end of its input."""
 
+import pytest
 from injection import traced
 from nginx_origin import wait_until
 from stage import Stage
+
+pytestmark = pytest.mark.long
 
 
 def test_an_egress_that_ends_with_status_0_is_replaced_as_one_that_failed(stage: Stage) -> None:

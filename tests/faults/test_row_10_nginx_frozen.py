@@ -6,8 +6,10 @@ import pytest
 from injection import rss_mb
 from stage import Stage, poll_s
 
+pytestmark = pytest.mark.long
 
-@pytest.mark.parametrize("frozen_s", [7, pytest.param(20, marks=pytest.mark.long)])
+
+@pytest.mark.parametrize("frozen_s", [4, 20])
 def test_a_frozen_worker_costs_little_memory_and_gets_the_stream_back_from_the_same_process(stage: Stage, frozen_s: int) -> None:
     with stage.row(10) as row:
         pid = stage.push_pid("calm")

@@ -2,9 +2,12 @@
 
 import threading
 
+import pytest
 from stage import Stage, poll_s
 
 from channeld.process.backoff import LONGEST_S, Backoff
+
+pytestmark = pytest.mark.long
 
 CLOSED_S = 6.0
 HOUR_S = 3600.0

@@ -3,10 +3,13 @@
 import threading
 from pathlib import Path
 
+import pytest
 from clips import av_sync
 from injection import rss_mb
 from nginx_origin import wait_until
 from stage import Stage
+
+pytestmark = pytest.mark.long
 
 SLOW_BYTES_PER_S = 25_000
 SLOW_S = 12.0

@@ -19,7 +19,9 @@ def disk(stage: Stage) -> Iterator[IllDisk]:
         yield made
 
 
-@pytest.mark.parametrize(("how", "suffix"), [("eio", "mkv"), ("eio", "mp4"), ("stall", "mkv")])
+@pytest.mark.parametrize(
+    ("how", "suffix"), [("eio", "mkv"), *(pytest.param(*each, marks=pytest.mark.long) for each in (("eio", "mp4"), ("stall", "mkv")))]
+)
 def test_what_is_ready_airs_while_a_disk_is_ill_and_its_clip_when_it_is_well(stage: Stage, disk: IllDisk, how: str, suffix: str) -> None:
     daemon = stage.daemon
     base = 50_000 + 1000 * len(list(stage.media.iterdir()))

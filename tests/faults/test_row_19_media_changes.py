@@ -27,6 +27,7 @@ def test_a_file_deleted_on_air_airs_to_its_end_and_is_skipped_from_then_on(stage
         stage.daemon.wait_for("hit", lambda found: all(each["path"] != str(path) for each in found["next"]), what="the file to be skipped")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["moved over it", "written into it"])
 def test_a_file_replaced_on_air_is_prepared_anew(stage: Stage, how: str) -> None:
     path, longer = stage.shorts[2], stage.media / f"{how}.other.mp4".replace(" ", "-")
@@ -48,6 +49,7 @@ def _frames_of_newest(stage: Stage, path: Path) -> int | None:
     return frames[-1] if frames else None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["truncated", "deleted"])
 def test_a_file_that_is_lost_while_it_is_prepared_is_skipped_without_a_trace_on_air(stage: Stage, how: str) -> None:
     path = numbered_clip(stage.media / f"{how}.mkv", frames=750, size=(640, 360), base=310_000 + len(how))
@@ -67,6 +69,7 @@ def test_a_file_that_is_lost_while_it_is_prepared_is_skipped_without_a_trace_on_
         assert str(path) not in stage.daemon.aired("hit")
 
 
+@pytest.mark.long
 def test_a_file_that_is_still_being_copied_airs_when_it_is_whole(stage: Stage) -> None:
     whole = numbered_clip(stage.folder / "whole.mkv", frames=100, size=(320, 180), base=320_000).read_bytes()
     path = stage.media / "growing.mkv"

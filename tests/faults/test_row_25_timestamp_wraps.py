@@ -10,11 +10,13 @@ from nginx_origin import NginxOrigin, wait_until
 from running import FPS, RunningDaemon
 from seen import CUT_OUT
 
+pytestmark = pytest.mark.long
+
 WRAP_TICKS = 1 << 33
 BEFORE_S, AFTER_S = 6, 3
 
 
-@pytest.mark.parametrize("wraps", [*(pytest.param(number, marks=pytest.mark.long) for number in (1, 2, 3)), 4])
+@pytest.mark.parametrize("wraps", [1, 2, 3, 4])
 def test_a_wrap_is_seen_by_nobody(solo_daemon: Callable[..., RunningDaemon], nginx_rtmp: NginxOrigin, wraps: int) -> None:
     daemon = solo_daemon({"rtmp": nginx_rtmp.rtmp_url("one")})
     daemon.config["channels"]["one"]["timeline_start"] = wraps * WRAP_TICKS - BEFORE_S * 90_000

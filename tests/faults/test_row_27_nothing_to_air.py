@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import pytest
 from clips import text_file
 from nginx_origin import wait_until
 from stage import Stage
@@ -42,6 +43,7 @@ def _paths(stage: Stage, left: int) -> set[str | None]:
     return {str(path) for path in stage.shorts[:left]} or {None}
 
 
+@pytest.mark.long
 def test_a_list_that_is_lost_on_air_leaves_the_last_one_on_air(stage: Stage) -> None:
     with stage.row(27):
         stage.playlist("hit").unlink()

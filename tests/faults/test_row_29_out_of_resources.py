@@ -4,10 +4,13 @@ import resource
 import time
 
 import psutil
+import pytest
 from clips import numbered_clip
 from injection import cgroup, join
 from nginx_origin import wait_until
 from stage import Stage
+
+pytestmark = pytest.mark.long
 
 
 def test_a_daemon_without_descriptors_keeps_its_channels_and_refuses_politely(stage: Stage) -> None:

@@ -16,6 +16,7 @@ def _airs_on(stage: Stage) -> None:
     wait_until(lambda: len(stage.daemon.airings("hit")) > aired + 2, what="clips to air on")
 
 
+@pytest.mark.long
 def test_a_locked_database_touches_no_air_and_loses_no_line(stage: Stage) -> None:
     path = stage.daemon.folder / "state" / "channeld.db"
     with stage.row(31):
@@ -39,9 +40,10 @@ def _overwrite(path: Path) -> None:
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {"overwritten": _overwrite, "gone": Path.unlink}
+EVERY_DAMAGE = pytest.mark.parametrize("name", ["overwritten", pytest.param("gone", marks=pytest.mark.long)])
 
 
-@pytest.mark.parametrize("name", DAMAGES)
+@EVERY_DAMAGE
 def test_a_database_that_is_damaged_or_gone_is_rebuilt_while_the_air_goes_on(stage: Stage, name: str) -> None:
     path = stage.daemon.folder / "state" / "channeld.db"
     with stage.row(31):
@@ -52,7 +54,8 @@ def test_a_database_that_is_damaged_or_gone_is_rebuilt_while_the_air_goes_on(sta
     assert told, "nobody was told"
 
 
-@pytest.mark.parametrize("name", DAMAGES)
+@pytest.mark.long
+@EVERY_DAMAGE
 def test_a_daemon_starts_over_a_database_that_is_damaged_or_gone(solo_daemon: Callable[..., RunningDaemon], name: str) -> None:
     daemon = solo_daemon()
     daemon.start()

@@ -74,6 +74,7 @@ def test_while_edits_are_written(solo_daemon: SoloDaemon, solo_clips: list[Path]
     assert len(set(left.splitlines()[len(solo_clips) :])) == 1, "torn"
 
 
+@pytest.mark.long
 def test_twice(solo_daemon: SoloDaemon) -> None:
     daemon = solo_daemon()
     daemon.start()
@@ -83,7 +84,7 @@ def test_twice(solo_daemon: SoloDaemon) -> None:
     _stop(daemon, "twice")
 
 
-@pytest.mark.parametrize("after_s", [0.3, 0.8, 1.5])
+@pytest.mark.parametrize("after_s", [pytest.param(0.3, marks=pytest.mark.long), 0.8, pytest.param(1.5, marks=pytest.mark.long)])
 def test_during_start(solo_daemon: SoloDaemon, after_s: float) -> None:
     """Before Python has put its handlers in place the signal's own effect ends it; nothing is left in any case."""
     daemon = solo_daemon()
