@@ -247,8 +247,12 @@ class Registry:
                     self.channels[channel].progressed(progress)
             return
         supervisor = self.channels.get(values.get("channel", ""))
-        if supervisor is not None:
-            supervisor.host_told(message.kind, values)
+        if supervisor is None:
+            return
+        if message.kind == "late":
+            log.warning("channel_late", channel=values["channel"], seconds=values["seconds"])
+            self._means.publish("channel_late", channel=values["channel"], seconds=values["seconds"])
+        supervisor.host_told(message.kind, values)
 
     def host_lost(self, host: int, channels: Iterable[str], reason: str) -> None:
         """A host ended: the channels that lived on it begin anew."""

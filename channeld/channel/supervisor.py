@@ -250,14 +250,9 @@ class Supervisor:
             "stopped": lambda _: self._air_closed(),
             "crashed": self._crashed,
             "start_failed": self._start_failed,
-            "late": self._late,
         }
         if kind in handlers:
             handlers[kind](values)
-
-    def _late(self, values: dict[str, Any]) -> None:
-        log.warning("channel_late", channel=self.settings.id, seconds=values["seconds"])
-        self._means.publish("channel_late", channel=self.settings.id, seconds=values["seconds"])
 
     def host_lost(self, reason: str) -> None:
         """The host ended; the ring is there, and another host goes on from it."""
