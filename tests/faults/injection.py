@@ -192,12 +192,20 @@ def processes_with(*words: str) -> list[psutil.Process]:
     return found
 
 
+def has_open(pid: int, path: Path) -> bool:
+    """A process has this file open, under whatever name it was given it."""
+    try:
+        return any(link.readlink() == path for link in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False  # it is gone
+
+
 def ffmpeg_of(path: Path, *, timeout_s: float = 20.0) -> psutil.Process:
     """The FFmpeg that conforms a file, once it runs; not one that only looks at it."""
     found: list[psutil.Process] = []
 
     def look() -> bool:
-        found[:] = [each for each in processes_with(str(path), "libx264") if each.name() == "ffmpeg"]
+        found[:] = [each for each in processes_with("libx264") if has_open(each.pid, path)]
         return bool(found)
 
     deadline = time.monotonic() + timeout_s
