@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from channeld.base.units import FrameRate
-from channeld.media import child
 from channeld.media.cache import ClipCache
 from channeld.media.card import ensure_reference, key_of_profile
 from channeld.media.facts import choose_audio
@@ -26,6 +25,7 @@ from channeld.media.plan import Trim, make_plan
 from channeld.media.probe import probe
 from channeld.media.profile import Profile
 from channeld.media.tools import find_tools
+from channeld.process.confine import clean_environment
 
 PROFILE = Profile("720p30", 1280, 720, FrameRate(30, 1), 3_000_000, 128_000)
 
@@ -34,7 +34,7 @@ def plain_seconds(argv: list[str]) -> float:
     """Seconds that the bare command takes, at the priority that prepare's child has."""
     started = time.monotonic()
     nothing = subprocess.DEVNULL
-    subprocess.run(["nice", "-n", "10", *argv], stdin=nothing, stdout=nothing, stderr=nothing, env=child.ENVIRONMENT, check=True)
+    subprocess.run(["nice", "-n", "10", *argv], stdin=nothing, stdout=nothing, stderr=nothing, env=clean_environment(), check=True)
     return time.monotonic() - started
 
 
