@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import structlog
 import yaml
 
 from channeld import __version__
@@ -39,6 +40,8 @@ from channeld.telemetry.metrics import Metrics
 
 MEDIA_TYPES = {".m3u": "audio/x-mpegurl", ".m3u8": "audio/x-mpegurl", ".yaml": "application/yaml", ".yml": "application/yaml"}
 STALLED_S = 5.0
+
+log = structlog.get_logger()
 TURN_S = 1.0
 
 
@@ -209,7 +212,13 @@ class DaemonControl:
         listed = parse(path.encode(), source=settings.playlist.with_suffix(".txt"), rules=settings.rules).entries
         if len(listed) != 1 or listed[0].fault is not None:
             raise Refused(422, "Cannot air", f"{path}: {listed[0].fault if listed else 'not a path'}")
+        if self._registry.is_full:
+            raise Refused(507, "Not kept", "the disk of state_dir is full: a restart would lose what is put in now. Make room first")
         self._loop.call(lambda: supervisor.play_next(listed[0]))
+        try:
+            self._registry.keep()
+        except StoreError as error:
+            log.warning("edit_not_kept", channel=supervisor.settings.id, error=str(error), consequence="a restart would lose it")
         return self._effect(supervisor)
 
     def _effect(self, supervisor: Supervisor) -> Trigger:

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from channeld.base.clock import NS_PER_SECOND
+from channeld.base.redact import redact_text
 from channeld.channel.means import Means
 from channeld.channel.rundown import Planned, Rundown
 from channeld.channel.settings import ChannelSettings
@@ -108,7 +109,7 @@ class Continuity:
         position = Position(
             memory=self._memory,
             tag=planned.tag if planned else None,
-            path=planned.entry.locator if planned else None,
+            path=redact_text(planned.entry.locator) if planned else None,
             frame=frame,
             clip_frames=planned.clip.frames if planned and not planned.clip.growing else None,
             saved_wall_s=self._means.clock.wall_s(),

@@ -30,6 +30,15 @@ class PositionPort(Protocol):
         """What was saved last, also by an earlier control."""
         ...
 
+    def flush(self, timeout_s: float = 5.0) -> None:
+        """Wait until all that was saved is on disk. Raises StoreError. Any thread but the control loop's."""
+        ...
+
+    @property
+    def is_full(self) -> bool:
+        """Nothing can be saved, for want of room."""
+        ...
+
 
 class MediaPort(Protocol):
     """The media workers. Control loop's thread."""

@@ -119,6 +119,15 @@ class Registry:
             self._watch(item)
         return restarting
 
+    def keep(self) -> None:
+        """Wait until what was ordered is written down. Raises StoreError. Any thread but the loop's."""
+        self._means.positions.flush()
+
+    @property
+    def is_full(self) -> bool:
+        """There is no room to write down what is ordered."""
+        return self._means.positions.is_full
+
     def present(self) -> dict[str, ChannelSettings]:
         """The settings of every channel. Any thread."""
         return {name: supervisor.settings for name, supervisor in self.channels.items()}

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from channeld.base.redact import redact_text
 from channeld.media.clip import PreparedClip
 from channeld.playlist.model import Entry
 
@@ -30,7 +31,7 @@ class Tag:
     @classmethod
     def of(cls, entry: Entry, clip: PreparedClip, length_s: float) -> "Tag":
         """Of an entry that airs as this clip."""
-        names = entry.title[:_MAX_TITLE], entry.locator[:_MAX_LOCATOR]
+        names = redact_text(entry.title)[:_MAX_TITLE], redact_text(entry.locator)[:_MAX_LOCATOR]
         return cls(entry.id, *names, clip.key, clip.profile_key, clip.frames, length_s)
 
     @classmethod
