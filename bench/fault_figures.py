@@ -11,16 +11,21 @@ import sys
 from pathlib import Path
 
 MEASURED_COLUMN = 4
+WORST = "neighbours_late_p99_ms"
 
 Figures = dict[str, float | int | str]
 
 
 def read_figures(path: Path) -> dict[int, Figures]:
-    """The newest figure of each name, by row."""
+    """The newest figure of each name, by row; of what neighbours saw, the worst."""
     found: dict[int, Figures] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        found.setdefault(row["number"], {}).update(row["measured"])
+        known = found.setdefault(row["number"], {})
+        worst = max(float(known.get(WORST, 0.0)), float(row["measured"].get(WORST, 0.0)))
+        known.update(row["measured"])
+        if WORST in known:
+            known[WORST] = worst
     return found
 
 

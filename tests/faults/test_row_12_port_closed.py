@@ -20,7 +20,7 @@ def test_a_closed_port_is_tried_at_bounded_cost_and_used_as_soon_as_it_opens(sta
         stage.wire.hang_up()
         attempts = stage.wire.attempts
         threading.Event().wait(CLOSED_S)  # the fault's own length
-        row.measured["attempts_per_s"] = round((stage.wire.attempts - attempts) / CLOSED_S, 1)
+        row.measured["attempts_each_second"] = round((stage.wire.attempts - attempts) / CLOSED_S, 1)
         assert stage.output("air")["state"] == "retrying"
         stage.wire.is_refusing = False
         row.measured["back_after_open_s"] = poll_s(lambda: stage.output("air")["state"] == "up", what="the push to be up")
