@@ -33,6 +33,8 @@ CHANNELS = ("calm", "side", "air", "hit")
 HOST_OF = {"calm": 0, "side": 1, "air": 1, "hit": 1}
 POLL_S = 0.2
 AFTER_SEGMENTS = 2
+START_SEGMENTS = 4
+"""Until the filler of the first seconds has passed every viewer."""
 SHORT_FRAMES, SHORTS = 25, 5
 LATENESS_LIMIT_MS = 500.0
 """Generous: the figure is what counts, and a machine that runs other things as well must not fail the suite."""
@@ -68,7 +70,7 @@ class Stage:
             "hit": self.origin.rtmp_url("hit"),
         }
         rtmp = [{"rtmp": urls[name]}] if name in urls else []
-        return {"playlist": str(self.playlist(name)), "outputs": [{"hls": {"segment_seconds": 1, "window": 6}}, *rtmp]}
+        return {"playlist": str(self.playlist(name)), "outputs": [{"hls": {"segment_seconds": 1, "window": 12}}, *rtmp]}
 
     def playlist(self, channel: str) -> Path:
         """A channel's list; YAML, which text with a path in each line is not, where hostile lists are tried."""
@@ -120,7 +122,7 @@ class Stage:
             self._watch(f"{channel}@nginx", self.origin.hls_url(channel))
         for channel in CHANNELS:
             self.daemon.wait_for(channel, lambda found: is_steady(found), what=f"{channel} to be on air with all clips ready", timeout_s=60)
-        self.wait_for_news(tuple(self._viewers))
+        self.wait_for_news(tuple(self._viewers), START_SEGMENTS)
 
     def _watch(self, name: str, url: str) -> None:
         self._viewers[name] = HlsRecorder(url, self.folder / "seen" / name, poll_s=POLL_S, recheck=False).start()

@@ -3,9 +3,11 @@
 That a channel whose code raises is taken off alone is tried in tests/playout/test_host_resume.py.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 from injection import traced
+from nginx_origin import wait_until
 from stage import Stage, poll_s
 
 
@@ -13,7 +15,7 @@ def test_a_host_whose_heap_hangs_is_noticed_and_followed_by_one_that_goes_on(sta
     with stage.row(7, neighbours=("calm",)) as row:
         pid, hung = stage.push_pid("air"), stage.host_pid("air")
         ended = len(stage.daemon.log("host_frozen"))
-        thread = busiest_thread(hung)
+        thread = playout_thread(hung)
         # Every system call of this one thread takes for ever.
         with traced("-e", "trace=all", "-e", "inject=all:delay_enter=60000000", pid=thread):
             row.measured["noticed_s"] = poll_s(lambda: len(stage.daemon.log("host_frozen")) > ended, what="the host to be noticed")
@@ -25,11 +27,15 @@ def test_a_host_whose_heap_hangs_is_noticed_and_followed_by_one_that_goes_on(sta
     assert row.measured["noticed_s"] <= 15
 
 
-def busiest_thread(pid: int) -> int:
-    """Of those that a host started: the one that splices."""
-    used: dict[int, int] = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        if int(task.name) != pid:
-            fields = (task / "stat").read_text().rpartition(") ")[2].split()
-            used[int(task.name)] = int(fields[11]) + int(fields[12])  # utime, stime: proc(5)
-    return max(used, key=lambda thread: used[thread])
+def playout_thread(pid: int) -> int:
+    """Of a host's threads, which are made in one order: the one after the feeder, who waits in epoll."""
+    found: list[int] = []
+
+    def look() -> bool:
+        tasks = sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name))
+        after = [int(later.name) for task, later in pairwise(tasks) if "epoll" in (task / "wchan").read_text()]
+        found[:] = after[:1]
+        return bool(found)
+
+    wait_until(look, what="the feeder to wait")
+    return found[0]

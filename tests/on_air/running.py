@@ -63,7 +63,7 @@ class RunningDaemon:
             "media": {"listen": f"127.0.0.1:{self.media_port}"},
             "media_roots": [str(self.folder)],
             "log": {"format": "json"},
-            "profiles": {"small": PROFILE},
+            "profiles": {"small": dict(PROFILE)},
             "defaults": {"profile": "small"},
             "channels": channels,
         }
