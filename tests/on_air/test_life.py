@@ -131,12 +131,12 @@ def test_sigterm_while_clips_are_prepared_ends_soon_and_leaves_nothing(daemon_of
     daemon = daemon_of({"one": channel_of(folder, folder, {"ts": {}})})
     daemon.config["profiles"]["small"].update(width=1280, height=720, preset="slow")
     daemon.launch()
-    wait_until(lambda: _prepares(daemon), what="FFmpeg to prepare", timeout_s=60)
+    wait_until(lambda: _prepares(daemon), what="FFmpeg to encode", timeout_s=60)
     assert daemon.stop(within_s=QUIET_END_S) == []
 
 
 def _prepares(daemon: RunningDaemon) -> bool:
-    return any("ffmpeg" in words and "long.mp4" in words for words in map(command_line, daemon.family()))
+    return any("ffmpeg" in words and "libx264" in words for words in map(command_line, daemon.family()))
 
 
 def test_dead_workers_and_pushes_come_back_while_the_air_goes_on(
@@ -214,7 +214,7 @@ def test_the_daemons_own_death_leaves_the_air_and_the_next_one_goes_on_with_it(
     daemon.wait_for("one", is_up, what="the channel to be up")
     with HlsRecorder(daemon.hls_url("one"), daemon.folder / "kept") as viewer:
         viewer.wait_for_segments(2, 20)
-        family = {process.pid for process in daemon.family()}
+        family = daemon.family()
         daemon.kill()
         daemon.start()
         daemon.wait_for("one", is_up, what="the channel to be up again", timeout_s=40)
@@ -222,7 +222,7 @@ def test_the_daemons_own_death_leaves_the_air_and_the_next_one_goes_on_with_it(
         wait_until(lambda: max(viewer.fetched) > last + 2, what="segments after the death", timeout_s=40)
     assert viewer.faults(discontinuities=0) == []
     assert daemon.stop() == []
-    assert not [pid for pid in family if psutil.pid_exists(pid)]
+    assert [command_line(process) for process in still_there(family)] == []
 
 
 def test_ctrl_c_ends_a_foreground_daemon_as_sigterm_does(daemon_of: DaemonOf, deck_list: Path, deck: Path, prepared: Path) -> None:
