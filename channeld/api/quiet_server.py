@@ -6,11 +6,23 @@ admin server and by the media worker, each in its own event loop.
 
 import asyncio
 import contextlib
+import logging
 
 import uvicorn
 
 _TICKS = 10
 """uvicorn's own ticks of 0.1 s in one of ours: `on_tick` counts in these."""
+
+
+class _Farewell(logging.Filter):
+    """Drops uvicorn's error about connections that outlast the moment they are given at the end: viewers never hang up by themselves."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        is_cancelled = bool(record.exc_info) and isinstance(record.exc_info[1], asyncio.CancelledError)  # type: ignore[index]
+        return not is_cancelled and not str(record.msg).startswith("Cancel ")
+
+
+_FAREWELL = _Farewell()
 
 
 class QuietServer(uvicorn.Server):
@@ -20,6 +32,7 @@ class QuietServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
+        logging.getLogger("uvicorn.error").addFilter(_FAREWELL)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._told = asyncio.Event()
 

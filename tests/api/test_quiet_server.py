@@ -53,3 +53,22 @@ def test_a_server_stopped_before_it_serves_ends_at_once(listener: socket.socket)
     server.stop()
     asyncio.run(asyncio.wait_for(server.serve([listener]), 20))
     listener.close()
+
+
+async def endless(scope: dict[str, Any], _receive: Callable[[], Awaitable[Any]], send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while True:
+        await send({"type": "http.response.body", "body": b"x" * 1000, "more_body": True})
+        await asyncio.sleep(0.05)
+
+
+def test_a_viewer_who_stays_to_the_end_is_no_error(listener: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
+    server = SleepyServer(uvicorn.Config(endless, lifespan="off", log_config=None, timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
+    thread.start()
+    with httpx.stream("GET", f"http://127.0.0.1:{listener.getsockname()[1]}/", trust_env=False) as answer:
+        next(answer.iter_raw())
+        server.stop()
+        thread.join(20)
+    assert not thread.is_alive()
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR", "CRITICAL")] == []
