@@ -2,6 +2,9 @@
 
 import os
 import stat
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,3 +170,35 @@ def test_clean_stale_removes_fifos_and_nothing_else(path: Path) -> None:
     assert clean_stale(path.parent) == 2
     assert list(path.parent.iterdir()) == [other]
     assert clean_stale(path.parent / "missing") == 0
+
+
+TWO_HUNDRED = """
+import os, sys
+from pathlib import Path
+from channeld.process.fifo import Fifo, pipe_bytes
+folder, sizes, ends = Path(sys.argv[1]) / "fifo", [], []
+for number in range(200):
+    fifo = Fifo.create(folder / f"one.{number}")
+    ends.append(os.open(fifo.path, os.O_RDONLY | os.O_NONBLOCK))
+    fd = fifo.open_writer(5.0, lambda: False)
+    sizes.append(pipe_bytes(fd))
+    assert os.write(fd, b"x" * 4096) == 4096 and os.read(ends[-1], 8192) == b"x" * 4096
+    ends.append(fd)
+print(os.getuid(), len(sizes), max(sizes), min(sizes))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become an ordinary user")
+def test_an_ordinary_user_has_two_hundred_fifos_though_the_kernel_may_narrow_some() -> None:
+    """Its `pipe-user-pages-soft` bounds what such a user may have in wide ones; every one still carries the stream."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        line = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        script = [sys.executable, "-c", TWO_HUNDRED, folder]
+        done = subprocess.run([*line, *script], capture_output=True, text=True, timeout=60, env=environment, check=False)
+        if "Permission denied" in done.stderr:
+            pytest.skip("an ordinary user cannot read this Python or this package")
+    uid, count, widest, narrowest = map(int, done.stdout.split() or pytest.fail(done.stderr))
+    assert (uid, count) == (65534, 200)
+    assert widest >= narrowest >= 4096
