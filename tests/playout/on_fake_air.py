@@ -49,6 +49,13 @@ class CountingReaders(DiskReaders):
         self.asked.append(lookahead)
         super().request(lookahead)
 
+    def close(self) -> None:
+        """End the threads, and give back the files as the end of the process does."""
+        super().close()
+        for lookahead in self.asked:
+            lookahead.close()
+            lookahead.read_block()
+
     @property
     def is_idle(self) -> bool:
         """Nobody waits for a block."""
