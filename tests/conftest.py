@@ -4,6 +4,7 @@ Rule: nothing here replaces a part of the world. A test whose program is missing
 """
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 
 from nginx_origin import NginxOrigin, missing_parts  # noqa: E402  (needs the path above)
+
+# A shell's background job begins with SIGINT ignored, and so would all that is started here: then nothing ends by asking.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
