@@ -92,8 +92,10 @@ class Course:
 
     def turn_round(self, skipped: int = 0) -> None:
         """A new round begins, with nothing of it played; `skipped` rounds are passed by before it."""
-        last = self.cursor if skipped == 0 else None
+        rest = self._order[self._next :]
+        last = self._roster.ids[rest[-1]] if rest else self.cursor
         if skipped:
+            last = None
             self._round, self._coming = self._round + skipped, None
         coming = self._coming_order()
         if coming:

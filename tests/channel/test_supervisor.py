@@ -39,8 +39,8 @@ def test_prepared_clips_air_in_order_without_a_filler_between(station_of: OpenSt
     station = station_of(settings(write(shelf / "list.txt", "a.mp4", "b.mp4", "c.mp4")))
     station.until_aired(3)  # the first two seconds are released in one burst, which clips this short may not fill
     begun = len(station.aired())
-    aired = station.until_aired(7)
-    assert aired[0] == "a.mp4" and follows(aired, "abc")
+    aired = station.until_aired(8)
+    assert aired[0] == "a.mp4" and follows(aired[3:], "abc")
     assert "" not in station.aired()[begun:]
 
 
@@ -281,5 +281,5 @@ def test_a_list_that_broke_while_control_was_away_is_replaced_by_the_last_valid_
     Shelf(shelf.parent / "lists").keep("one", b"- a.mp4\n- b.mp4\n")
     playlist.write_text("- {path: a.mp4, nonsense: 1}\n")
     station = station_of(settings(playlist))
-    assert follows(station.until_aired(3), "ab")
+    until(lambda: {"a.mp4", "b.mp4"} <= set(station.aired()), "both entries of the kept list")
     assert station.shown()["edit_error"]["line"] == 1
