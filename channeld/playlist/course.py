@@ -5,6 +5,7 @@ began last. Pure; owned by one Queue, which gives it the same Roster it reads.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from itertools import islice
 
 from channeld.playlist.memory import (
@@ -37,6 +38,12 @@ class Course:
         self._coming: Sequence[int] | None = None
         self._late: dict[str, None] = {}  # came into this shuffled round after it began: not where their rank would be
         self._tags: RoundTags | None = None
+
+    def copy(self, roster: Roster) -> "Course":
+        """The same place, in the copy of a queue that has this roster."""
+        twin = copy(self)
+        twin._roster, twin._late = roster, dict(self._late)
+        return twin
 
     def reorder(self, *, is_shuffled: bool, seed: int) -> None:
         """Go on in another order: shuffled, with a new round; sequential, behind the cursor (from the start where that is not listed)."""

@@ -6,6 +6,7 @@ Pure: no files, threads or clocks. Not thread-safe; one thread of control owns a
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from heapq import nsmallest
 from itertools import islice
@@ -92,9 +93,21 @@ class Queue:
 
     def turns(self, count: int, is_refused: Callable[[Entry], bool] | None = None) -> list[tuple[Entry, int]]:
         """The same, each with how often it airs in a row: `count` turns, whatever their repeats."""
+        return list(islice(self.coming(is_refused), count))
+
+    def coming(self, is_refused: Callable[[Entry], bool] | None = None) -> Iterator[tuple[Entry, int]]:
+        """The same, one by one and for ever; ends where nothing may air. For reading at once: the queue must not change meanwhile."""
         refuses = is_refused or (lambda _: False)
-        judge = _Judge(self._roster, lambda entry: Readiness.REFUSED if refuses(entry) else Readiness.READY)
-        return list(islice(self._turns(judge), count))
+        return self._turns(_Judge(self._roster, lambda entry: Readiness.REFUSED if refuses(entry) else Readiness.READY))
+
+    def copy(self) -> "Queue":
+        """A queue that goes on from here on its own: what happens to one is not seen in the other."""
+        twin = copy(self)
+        twin._roster = copy(self._roster)  # its lists are replaced by a new list of entries, never changed
+        twin._course = self._course.copy(twin._roster)
+        twin._insertions, twin._owed = dict(self._insertions), dict(self._owed)
+        twin._waiting, twin._departed = set(self._waiting), dict(self._departed)
+        return twin
 
     def listed(self, position: int) -> Entry:
         """The entry at a position of the newest list, from 0, under its lasting id."""
