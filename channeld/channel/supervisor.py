@@ -21,6 +21,7 @@ from channeld.channel.air_desk import AirDesk
 from channeld.channel.airings import Airings
 from channeld.channel.continuity import Continuity
 from channeld.channel.life import Life
+from channeld.channel.listing import Listing
 from channeld.channel.means import Means
 from channeld.channel.output_set import OutputSet
 from channeld.channel.planner import Planner
@@ -43,17 +44,17 @@ class Supervisor:
         self.settings = settings
         self._means = means
         self.state = State.STOPPED
-        self.edit_error: dict[str, Any] | None = None
         self.last_error: str | None = None
         self.progress: dict[str, Any] = {}
         self._life = Life(means.clock)
         self._planner = Planner(settings, means)
         self._airings = Airings(settings, means, self._planner.rundown)
         self._continuity = Continuity(settings, means, self.rundown)
-        self._air = AirDesk(settings, means, self._planner, self._life, self._continuity, is_faulty=lambda: self.edit_error is not None)
+        self._listing = Listing(settings.id, means.publish, self._planner, self._continuity)
+        is_faulty = lambda: self._listing.fault is not None  # noqa: E731
+        self._air = AirDesk(settings, means, self._planner, self._life, self._continuity, is_faulty=is_faulty)
         self._view = View(settings, means, self._planner.rundown)
         self.outputs = OutputSet(settings, means, on_change=lambda state: means.loop.post(lambda: self._output_changed(state)))
-        self.readings = Readings()
 
     @property
     def rundown(self) -> Rundown:
@@ -194,40 +195,22 @@ class Supervisor:
 
     # -- the playlist -------------------------------------------------------------------------------------------
 
+    @property
+    def readings(self) -> Readings:
+        """Which reading of the list is the newest."""
+        return self._listing.readings
+
     def apply(self, playlist: Playlist, reading: int | None = None) -> None:
-        """Take a valid list; it counts from the next boundary on. One that was read before the newest is dropped."""
-        if not self.readings.accept(reading):
-            return
-        rundown, before = self.rundown, self.rundown.queue.revision if self.rundown.playlist is not None else None
-        diff = rundown.apply(playlist)
-        self._continuity.listed()
-        self.edit_error = None
-        if rundown.queue.revision == before:
-            return
-        log.info("playlist_applied", channel=self.settings.id, revision=rundown.queue.revision, entries=len(playlist.entries))
-        for notice in playlist.warnings:
-            log.warning("playlist_noticed", channel=self.settings.id, line=notice.line, message=notice.message)
-        facts = {"revision": rundown.queue.revision, "added": len(diff.added), "removed": len(diff.removed)}
-        self._means.publish("playlist_applied", channel=self.settings.id, **facts)
-        self._continuity.note()
-        self._planner.tell_all()
+        """Take a valid list; see Listing."""
+        self._listing.apply(playlist, reading)
 
     def refuse(self, error: PlaylistError, reading: int | None = None) -> None:
-        """An edit is invalid: the last good list stays, the place of the fault is shown."""
-        if not self.readings.accept(reading):
-            return
-        fault = {"file": str(error.path), "line": error.line, "message": error.message}
-        if fault == self.edit_error:
-            return
-        self.edit_error = fault
-        log.warning("playlist_refused", channel=self.settings.id, **fault)
-        self._means.publish("playlist_refused", channel=self.settings.id, error=fault)
+        """An edit is invalid; see Listing."""
+        self._listing.refuse(error, reading)
 
     def play_next(self, entry: Entry) -> None:
         """Air an entry once, before anything else. Raises ValueError when it is faulty."""
-        self.rundown.queue.play_next(entry)
-        self._continuity.note()
-        self._planner.tell_all()
+        self._listing.play_next(entry)
 
     def clips_changed(self) -> None:
         """Some clip became ready or was refused."""
@@ -388,7 +371,7 @@ class Supervisor:
             "state": self.state.value,
             "profile": self.settings.profile.name,
             "revision": self.rundown.queue.revision,
-            "edit_error": self.edit_error,
+            "edit_error": self._listing.fault,
             "last_error": self.last_error,
             **self._view.programme(is_on_air=self.state is State.ON_AIR),
             "outputs": self.outputs.describe(),
