@@ -1,7 +1,8 @@
 """The media workers of the daemon: who serves what, and what they tell.
 
 Rule: a worker that ends is started again after a back-off; one that lives already and runs our code is adopted, and told again
-all that it should do, which changes nothing where it does so already. Control loop's thread.
+all that it should do, which changes nothing where it does so already. One of other code serves until its successor is loaded.
+Control loop's thread.
 """
 
 import os
@@ -19,6 +20,7 @@ from channeld.base.clock import NS_PER_SECOND, iso_utc
 from channeld.base.errors import SpawnError
 from channeld.base.wire import Message
 from channeld.channel.alarms import Alarms
+from channeld.channel.elders import Elders
 from channeld.channel.host_hub import HostHub
 from channeld.channel.link import Link
 from channeld.channel.loop import ControlLoop
@@ -77,6 +79,7 @@ class MediaHub:
         self._holder = holder
         self._hosts = hosts
         self._level = level
+        self._elders = Elders(loop, holder)
         self._links: dict[int, Link] = {}
         self._patience = [Patience() for _ in range(listener.workers)]
         self._rings: dict[str, tuple[int, int]] = {}
@@ -88,11 +91,10 @@ class MediaHub:
         self.problem: str | None = None
 
     def start(self) -> None:
-        """Adopt every worker that lives and runs our code, end those of other code, start what is missing."""
+        """Adopt every worker that lives and runs our code, start what is missing, and then end those of other code."""
         names = [f"media:{number}:{self._version}" for number in range(self._listener.workers)]
         living = {child.name for child in self._holder.held().children if child.name.startswith("media:")}
-        for name in living.difference(names):
-            self._holder.adopt(name).terminate(CLOSE_S)  # its port is wanted by its successor
+        self._elders.adopt(living.difference(names))
         for number, name in enumerate(names):
             self._start_one(number, adopt=name in living)
 
@@ -104,7 +106,7 @@ class MediaHub:
                 f"media:{number}:{self._version}",
                 "channeld.api.media_worker",
                 holder=self._holder,
-                on_message=lambda message: self._loop.post(lambda: self._told(message)),
+                on_message=lambda message: self._loop.post(lambda: self._told(number, message)),
                 on_gone=lambda reason: self._loop.post(lambda: self._gone(number, reason)),
                 arguments=("--log-level", self._level),
                 farewell="stop",
@@ -113,9 +115,16 @@ class MediaHub:
         except SpawnError as error:
             self._retry(number, str(error))
             return
-        self._links[number] = link
         self._patience[number].started()
         link.start()
+        if self._elders:
+            self._elders.successors[number] = link
+        else:
+            self._enter(number, link)
+
+    def _enter(self, number: int, link: Link) -> None:
+        """Tell a worker all that it should do."""
+        self._links[number] = link
         self._configure(link)
         for host in self._hosts_in_use():
             self._join_heads(number, host)
@@ -123,6 +132,10 @@ class MediaHub:
             self._order(channel, number)
         for channel, keep_s in self._leaving.items():
             link.send("clean", channel=channel, keep_s=keep_s)
+
+    def _enter_successors(self) -> None:
+        while self._elders.successors:
+            self._enter(*self._elders.successors.popitem())
 
     def _configure(self, link: Link) -> None:
         values = self._listener
@@ -162,7 +175,7 @@ class MediaHub:
                 self._links[number].send("heads", (ours.fileno(),), host=host)
 
     def _gone(self, number: int, reason: str) -> None:
-        link = self._links.pop(number, None)
+        link = self._links.pop(number, None) or self._elders.successors.pop(number, None)
         if link is not None:
             link.close()
         for state in self._states.values():
@@ -174,8 +187,10 @@ class MediaHub:
         log.error("media_worker_ended", worker=number, reason=reason)
         self._loop.later(self._patience[number].wait_s(), lambda: self._start_one(number))
 
-    def _told(self, message: Message) -> None:
+    def _told(self, number: int, message: Message) -> None:
         values = message.values
+        if number in self._elders.successors:
+            self._elders.end(self._enter_successors)  # its first word: what it runs is loaded
         if message.kind == "ready":
             self.port, self.problem = values["port"], None
             log.info("media_listening", port=self.port)
@@ -307,17 +322,20 @@ class MediaHub:
     def leave(self) -> None:
         """Let every worker live on without us."""
         self._is_closing = True
-        for link in list(self._links.values()):
+        for link in [*self._links.values(), *self._elders.successors.values()]:
             link.leave()
+        self._elders.successors.clear()
         for channel in list(self._rings):
             self.forget_ring(channel)
 
     def close(self) -> None:
         """End every worker."""
         self._is_closing = True
-        for link in list(self._links.values()):
+        self._elders.signal(signal.SIGINT)
+        for link in [*self._links.values(), *self._elders.successors.values()]:
             link.close(CLOSE_S)
         self._links.clear()
+        self._elders.successors.clear()
         for channel in list(self._rings):
             self.forget_ring(channel)
 

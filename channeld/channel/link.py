@@ -33,7 +33,7 @@ _LOOK_S = 2.0
 log = structlog.get_logger()
 
 
-def _wire_name(child: HeldProcess) -> str:
+def wire_name(child: HeldProcess) -> str:
     """Under which name the holder keeps control's end of a child's wire."""
     return f"wire:{child.name}/{child.pid}"
 
@@ -86,7 +86,7 @@ class Link(Worker):
         spec = ChildSpec(self.name, argv, env=python_environment(), stdin=theirs.fileno())
         try:
             child = self._holder.spawn(spec, on_line=self._tell)
-            self._holder.keep_fd(_wire_name(child), ours.fileno())
+            self._holder.keep_fd(wire_name(child), ours.fileno())
         except SpawnError:
             ours.close()
             raise
@@ -100,7 +100,7 @@ class Link(Worker):
         except KeyError:
             raise SpawnError(f"{self.name}: there is no such child to adopt") from None
         try:
-            return child, socket.socket(fileno=self._holder.borrow(_wire_name(child)))
+            return child, socket.socket(fileno=self._holder.borrow(wire_name(child)))
         except KeyError:
             child.terminate(0.5)  # nobody can reach it any more
             raise SpawnError(f"{self.name}: its wire was not kept, so it was ended") from None
@@ -169,7 +169,7 @@ class Link(Worker):
                 self.child.wait(timeout_s)
             except TimeoutError:
                 self.child.terminate(0.5)
-            self._holder.release(_wire_name(self.child))
+            self._holder.release(wire_name(self.child))
         self._part(timeout_s)
 
     def leave(self, timeout_s: float = 5.0) -> None:
