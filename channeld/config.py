@@ -195,7 +195,7 @@ def _make(found: Findings, model: ConfigModel) -> Config:
             found.absolute(model.state_dir), found.absolute(model.runtime_dir), found.absolute(model.hls_dir), model.hls_max_bytes
         ),
         hosts=model.hosts,
-        admin=AdminSpec(model.admin.listen, make_tls(found, model.admin.tls), tuple(model.admin.allowed_hosts)),
+        admin=AdminSpec(model.admin.listen, make_tls(found, model.admin.tls), tuple(model.admin.allowed_hosts), model.admin.event_readers),
         media=MediaSpec(model.media.listen, model.media.workers, model.media.access, make_tls(found, model.media.tls)),
         url_rules=UrlRules(tuple(model.url_allow.schemes), model.url_allow.private),
         prepare=PrepareSpec(prepare.jobs, prepare.cache_max_bytes, prepare.tolerance.min_duration, prepare.tolerance.max_errors),

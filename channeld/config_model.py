@@ -112,6 +112,7 @@ class TlsModel(Section):
 class AdminModel(Section):
     listen: Address = ListenSpec("127.0.0.1", 8080)
     allowed_hosts: list[HostName] = []
+    event_readers: Annotated[int, Field(ge=1, le=10_000)] = 1_000
     tls: TlsModel | None = None
 
 

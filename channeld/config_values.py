@@ -132,11 +132,15 @@ class TlsSpec:
 
 @dataclass(frozen=True, slots=True)
 class AdminSpec:
-    """The listener of the admin API. `allowed_hosts`: names that it answers to besides its own address."""
+    """The listener of the admin API. `allowed_hosts`: names that it answers to besides its own address.
+
+    `event_readers`: how many may follow the events at a time.
+    """
 
     listen: ListenSpec
     tls: TlsSpec | None
     allowed_hosts: tuple[str, ...] = ()
+    event_readers: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from channeld.base.drafts import draft_prefix
 from channeld.base.errors import PlaylistError, StoreError
 from channeld.channel.alarms import Alarms
 from channeld.channel.as_run import Page
-from channeld.channel.events import EventLog, Listener
+from channeld.channel.events import EventLog, Tell
 from channeld.channel.host_hub import HostHub
 from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
@@ -144,11 +144,8 @@ class DaemonControl:
             totals = {"segment_errors": reading.segment_errors, "discontinuities": reading.discontinuities}
             self._metrics.set_reading(channel, output, age_s=reading.age_s, **totals)
 
-    def subscribe(self, last_id: int | None) -> Listener:
-        listener = self._events.subscribe(last_id)
-        if listener is None:
-            raise Refused(503, "Too many listeners", "close one of the event streams first")
-        return listener
+    def follow(self, tell: Tell, last_id: int | None) -> Callable[[], None]:
+        return self._events.follow(tell, last_id)
 
     def as_run(self, wanted: AiringFilter, limit: int) -> Page:
         return self._of_known_channel(wanted, self._events.airings.lines(wanted, limit))

@@ -30,6 +30,7 @@ from channeld.api.admin_app import build_app
 from channeld.api.server import AdminServer
 from channeld.api.token import ensure_token
 from channeld.base.clock import SystemClock
+from channeld.base.descriptors import widen_descriptors
 from channeld.base.edition import edition
 from channeld.base.errors import ChannelError
 from channeld.channel.air_desk import RING_PREFIX
@@ -88,6 +89,7 @@ def run(config_path: Path) -> int:
     """Run the daemon until SIGTERM or SIGINT, or until another takes its place. Raises ChannelError when it cannot start."""
     config = load(config_path)
     configure(config.log.level.value, config.log.format.value, file=config.log.file)
+    widen_descriptors()  # each reader of the events holds one
     faulthandler.enable()  # the watchdog's SIGABRT has every thread tell where it stands
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what is being started reads the configuration anyway
     will = Will()
@@ -225,7 +227,13 @@ def _open_to_people(config: Config, parts: contextlib.ExitStack, running: Runnin
     seen = running.hosts, running.media, house.reloader, running.alarms, running.watching
     control = DaemonControl(running.loop, running.registry, running.events, *seen, restart=will.restart)
     listen, viewers = config.admin.listen, media_url(config)
-    app = build_app(control, token=token, allowed_hosts=[listen.host, *config.admin.allowed_hosts], media_base_url=viewers)
+    app = build_app(
+        control,
+        token=token,
+        allowed_hosts=[listen.host, *config.admin.allowed_hosts],
+        media_base_url=viewers,
+        max_event_readers=config.admin.event_readers,
+    )
     admin = AdminServer(app, str(listen), config.admin.tls)
     admin.start()
     parts.callback(admin.close)

@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import queue
 import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from station import Station, settings, until
@@ -172,14 +174,15 @@ def test_metrics_name_the_channel_and_its_host(control: DaemonControl, station: 
     until(lambda: b'channel="one"' in control.metrics(), "figures of the channel")
 
 
-def test_events_are_heard_by_whoever_listens(control: DaemonControl) -> None:
-    listener = control.subscribe(None)
+def test_events_are_heard_by_whoever_follows(control: DaemonControl) -> None:
+    heard: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    stop = control.follow(heard.put, None)
     control.write_playlist("one", text="c.mp4\n", entries=None, if_match=1)
-    event = listener.events.get(10)
-    while event is not None and event["kind"] != "playlist_applied":
-        event = listener.events.get(10)
-    assert event is not None and event["revision"] == 2
-    listener.close()
+    event = heard.get(timeout=10)
+    while event["kind"] != "playlist_applied":
+        event = heard.get(timeout=10)
+    assert event["revision"] == 2
+    stop()
 
 
 def test_a_loop_that_hangs_is_known_and_one_that_turns_again_too(control: DaemonControl, station: Station) -> None:

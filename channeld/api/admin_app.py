@@ -4,11 +4,11 @@ Rule: routes only translate between HTTP and Control; what a request may be is d
 an error looks like after (problems). Built by the daemon; run by AdminServer's event loop.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, FastAPI, Header, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
@@ -19,8 +19,9 @@ from channeld.api.admin_calls import Calls
 from channeld.api.admin_clips import clip_routes
 from channeld.api.admin_daemon import daemon_routes
 from channeld.api.admin_docs import answers, body_of, complete, plain_answer
-from channeld.api.admin_events import HEARTBEAT_S, EventStreams, last_event_id
-from channeld.api.admin_gate import EVENTS_PATH, VIEWER_PATH, Gate, host_of
+from channeld.api.admin_event_routes import event_routes
+from channeld.api.admin_events import HEARTBEAT_S, MAX_READERS, EventStreams
+from channeld.api.admin_gate import VIEWER_PATH, Gate, host_of
 from channeld.api.admin_models import ChannelModel, HealthModel, PlayNextModel, ReadinessModel, TriggerModel
 from channeld.api.admin_paths import ChannelId, trigger_answer
 from channeld.api.admin_playlist import playlist_routes
@@ -31,7 +32,13 @@ _VIEWER_ROUTES = ("/hls/{rest:path}", "/ts/{rest:path}", "/guide.xml", "/channel
 
 
 def build_app(
-    control: Control, *, token: str, allowed_hosts: Sequence[str], media_base_url: str, heartbeat_s: float = HEARTBEAT_S
+    control: Control,
+    *,
+    token: str,
+    allowed_hosts: Sequence[str],
+    media_base_url: str,
+    heartbeat_s: float = HEARTBEAT_S,
+    max_event_readers: int = MAX_READERS,
 ) -> FastAPI:
     """The ASGI application.
 
@@ -39,7 +46,7 @@ def build_app(
     a final slash; `{host}` in it stands for the host that the request came to.
     """
     calls = Calls()
-    streams = EventStreams(control, calls, heartbeat_s=heartbeat_s)
+    streams = EventStreams(control, heartbeat_s=heartbeat_s, max_readers=max_event_readers)
 
     app = _bare_app(calls, streams)
     routers = (
@@ -47,7 +54,7 @@ def build_app(
         daemon_routes(control, calls),
         _channel_routes(control, calls),
         playlist_routes(control, calls),
-        _event_routes(control, calls, streams),
+        event_routes(streams),
         as_run_routes(control, calls),
         clip_routes(control, calls),
     )
@@ -62,12 +69,13 @@ def build_app(
 
 
 def _bare_app(calls: Calls, streams: EventStreams) -> FastAPI:
-    """An application without routes that closes its threads when the server ends."""
+    """An application without routes that follows the events, and closes its threads when the server ends."""
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncGenerator[None, None]:
-        yield
-        streams.close()
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[dict[str, Callable[[], int]], None]:
+        await streams.start(calls)
+        yield {"event_readers": lambda: streams.count}
+        await streams.close()
         calls.close()
 
     return FastAPI(
@@ -155,20 +163,6 @@ def _add_trigger(router: APIRouter, control: Control, calls: Calls, action: str)
     )
     async def trigger(channel: ChannelId) -> Response:
         return trigger_answer(await calls.run(control.trigger, channel, action))
-
-
-def _event_routes(control: Control, calls: Calls, streams: EventStreams) -> APIRouter:
-    """What happens."""
-    router = APIRouter(tags=["history"])
-    example = 'id: 42\nevent: aired\ndata: {"id":42,"kind":"aired","at":"2026-11-21T10:00:00.000Z","channel":"live1"}\n\n'
-
-    @router.get(
-        EVENTS_PATH, response_model=None, responses=plain_answer(answers(200), text_event_stream=example), summary="Follow the events"
-    )
-    async def events(last_event_id_header: Annotated[str | None, Header(alias="Last-Event-ID")] = None) -> Response:
-        return await streams.open(last_event_id(last_event_id_header))
-
-    return router
 
 
 def _viewer_routes(media_base_url: str) -> APIRouter:

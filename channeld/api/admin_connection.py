@@ -1,7 +1,7 @@
 """One connection of the admin listener: uvicorn's, with bounds on what it may hold and for how long.
 
-Rule: a head is small and arrives soon, whoever takes no answer is cut off, and connections are counted; whoever breaks a
-bound loses its own connection only. Runs in the admin event loop.
+Rule: a head is small and arrives soon, whoever takes no answer is cut off, and connections are counted, those apart that follow the
+events, which have a bound of their own; whoever breaks a bound loses its own connection only. Runs in the admin event loop.
 """
 
 import asyncio
@@ -28,9 +28,11 @@ class BoundedConnection(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        if len(self.connections) > MAX_SOCKETS:
+        followers = self.app_state.get("event_readers")
+        count = len(self.connections) - (followers() if followers is not None else 0)
+        if count > MAX_SOCKETS:
             transport.abort()
-        elif len(self.connections) > MAX_CONNECTIONS:
+        elif count > MAX_CONNECTIONS:
             self.app = _answer_busy
         self._watch_head()
 

@@ -136,6 +136,20 @@ class ChannelModel(BaseModel):
     prepared: PreparedModel
 
 
+class EventModel(BaseModel):
+    """Something that happened; each kind has facts of its own besides these. `channel` is missing where it concerns the daemon."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "example": {"id": 42, "kind": "channel_state", "at": "2026-11-21T10:00:00.000Z", "channel": "live1", "state": "on_air"}
+        },
+    )
+    id: int
+    kind: str
+    at: str
+
+
 class ReloadModel(BaseModel):
     """What a new configuration changed. `changed`: keys by channel; `restarted`: channels that go off the air and on again;
 

@@ -4,6 +4,7 @@ Rule: the interface knows nothing else of the daemon. Every call may block (≤ 
 them off its event loop. Values are plain and frozen, so that they may be read from any thread.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -99,27 +100,6 @@ class Readiness:
     store_problem: str | None = None
 
 
-class EventQueue(Protocol):
-    """Where a subscriber's events wait."""
-
-    def get(self, timeout: float) -> dict[str, Any] | None:
-        """The next event (`id`, `kind`, `at`, `channel` …), or None when none comes within `timeout` seconds."""
-        ...
-
-
-class Subscription(Protocol):
-    """One reader's place in the events; whoever subscribed closes it."""
-
-    @property
-    def events(self) -> EventQueue:
-        """The events from `last_id` on."""
-        ...
-
-    def close(self) -> None:
-        """Forget the reader; idempotent, does not block."""
-        ...
-
-
 class Control(Protocol):
     """The daemon as the admin interface sees it."""
 
@@ -167,8 +147,12 @@ class Control(Protocol):
         """Prometheus text format."""
         ...
 
-    def subscribe(self, last_id: int | None) -> Subscription:
-        """Events after `last_id` as far as they are kept, then new ones; None: new ones only. Raises Refused."""
+    def follow(self, tell: Callable[[dict[str, Any]], None], last_id: int | None) -> Callable[[], None]:
+        """Have `tell` called with each event (`id`, `kind`, `at`, `channel` …) after `last_id`, those that are kept first.
+
+        None: new ones only. `tell` comes from any thread, in the order of the ids, and must not wait. Gives how to end it; idempotent,
+        does not block.
+        """
         ...
 
     def as_run(self, wanted: AiringFilter, limit: int) -> Page:

@@ -15,7 +15,6 @@ Run as `python -m channeld.api.media_worker --wire-fd N`.
 import argparse
 import asyncio
 import os
-import resource
 import signal
 import socket
 import ssl
@@ -32,6 +31,7 @@ from channeld.api.media_packaging import Attach, PackagingThread, Remove
 from channeld.api.media_reports import Reporter
 from channeld.api.media_server import MediaServer, listen, server_config
 from channeld.base.clock import SystemClock
+from channeld.base.descriptors import widen_descriptors
 from channeld.base.wire import Message, Wire
 from channeld.bus.attach import MAX_DATAGRAM_BYTES, unpack_heads
 from channeld.bus.reader import RingReader
@@ -313,8 +313,7 @@ def main() -> int:
     parser.add_argument("--log-level", default="info")
     arguments = parser.parse_args()
     log.configure(arguments.log_level)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    widen_descriptors()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work(arguments.wire_fd))
 

@@ -1,7 +1,8 @@
 """What happened, for those who listen, and what aired, for those who ask.
 
-Rule: publishing never blocks; a listener that does not read loses its oldest events, nobody else's. Ids go on over restarts, so that
-a listener that comes again gets what it missed; events are read from memory, whatever becomes of the database. Safe from any thread.
+Rule: publishing never blocks; everybody is told in the order of the ids; a listener that does not read loses its oldest events,
+nobody else's. Ids go on over restarts, so that a listener that comes again gets what it missed; events are read from memory,
+whatever becomes of the database. Safe from any thread.
 """
 
 import itertools
@@ -9,6 +10,7 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,7 +25,9 @@ from channeld.store.store import AiringFilter, Store
 
 KEPT_EVENTS = 2_000
 QUEUED_EVENTS = 1_000
-MAX_LISTENERS = 600
+
+Tell = Callable[[dict[str, Any]], None]
+"""Is told an event; on the publisher's thread, while the log's lock is held: it neither waits nor publishes."""
 
 log = structlog.get_logger()
 
@@ -31,16 +35,9 @@ log = structlog.get_logger()
 class Listener:
     """One listener's queue. `get` gives None when nothing comes in time."""
 
-    def __init__(self, log: "EventLog", backlog: list[dict[str, Any]]) -> None:
-        self._log = log
-        self._queue: queue.Queue[dict[str, Any]] = queue.Queue(QUEUED_EVENTS + len(backlog))
-        for event in backlog:
-            self.put(event)
-
-    @property
-    def events(self) -> "Listener":
-        """Itself: where the events wait."""
-        return self
+    def __init__(self, log: "EventLog", last_id: int | None) -> None:
+        self._queue: queue.Queue[dict[str, Any]] = queue.Queue(QUEUED_EVENTS + KEPT_EVENTS)
+        self._stop = log.follow(self.put, last_id)
 
     def put(self, event: dict[str, Any]) -> None:
         """Queue an event, in place of the oldest when full."""
@@ -66,7 +63,7 @@ class Listener:
 
     def close(self) -> None:
         """Stop listening; idempotent."""
-        self._log.forget(self)
+        self._stop()
 
 
 class EventLog:
@@ -78,7 +75,8 @@ class EventLog:
         self._lock = threading.Lock()  # guards all below; never held over anything slow
         self._count = itertools.count(past.event_id + 1)
         self._events: deque[dict[str, Any]] = deque((record.event for record in past.events), KEPT_EVENTS)
-        self._listeners: list[Listener] = []
+        self._followers: dict[int, Tell] = {}
+        self._numbers = itertools.count()
         self.airings = AsRun(store, past.airing_id + 1, past.airings)
 
     def publish(self, kind: str, **values: Any) -> None:
@@ -90,9 +88,8 @@ class EventLog:
             if self._store is not None:
                 self._store.add_event(EventRecord(event["id"], now_s, event))
             self.airings.note(kind, event)
-            listeners = list(self._listeners)
-        for listener in listeners:
-            listener.put(event)
+            for tell in self._followers.values():
+                tell(event)
 
     def remembered(self) -> tuple[list[EventRecord], list[Airing]]:
         """The newest events and lines of as-run, for a database that was made anew."""
@@ -109,23 +106,28 @@ class EventLog:
         """The catalogue of clips; empty without a store. Raises StoreError."""
         return self._store.clips(after, limit) if self._store is not None else []
 
-    def subscribe(self, last_id: int | None) -> Listener | None:
-        """Listen: events after `last_id` as far as they are kept, then new ones. None when too many listen."""
+    def follow(self, tell: Tell, last_id: int | None = None) -> Callable[[], None]:
+        """Have `tell` called with the events after `last_id` as far as they are kept, then with each new one; None: new ones only.
+
+        Gives how to end it, which is idempotent.
+        """
         with self._lock:
-            if len(self._listeners) >= MAX_LISTENERS:
-                return None
             # An id that was never given is one of a database that was lost: all that is kept may be news.
             is_known = last_id is not None and bool(self._events) and last_id <= self._events[-1]["id"]
-            backlog = [event for event in self._events if not is_known or event["id"] > (last_id or 0)] if last_id is not None else []
-            listener = Listener(self, backlog)
-            self._listeners.append(listener)
-            return listener
+            for event in self._events if last_id is not None else ():
+                if not is_known or event["id"] > (last_id or 0):
+                    tell(event)
+            self._followers[number := next(self._numbers)] = tell
 
-    def forget(self, listener: Listener) -> None:
-        """Tell it nothing more."""
-        with self._lock:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
+        def stop() -> None:
+            with self._lock:
+                self._followers.pop(number, None)
+
+        return stop
+
+    def subscribe(self, last_id: int | None) -> Listener:
+        """The same as a queue."""
+        return Listener(self, last_id)
 
     def as_run(self, channel: str | None, limit: int) -> list[dict[str, Any]]:
         """The newest airings, newest first."""

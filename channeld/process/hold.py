@@ -14,7 +14,6 @@ when no control came for `linger` seconds. Killed, it takes its children along (
 import argparse
 import contextlib
 import os
-import resource
 import selectors
 import signal
 import socket
@@ -27,6 +26,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from channeld.base.descriptors import widen_descriptors
 from channeld.base.errors import ChannelError, SpawnError
 from channeld.base.wire import Message
 from channeld.process.child import Child
@@ -288,7 +288,7 @@ def serve(path: Path, *, linger_s: float | None = None, in_background: bool = Fa
 
     `in_background` leaves SIGINT and SIGHUP to the control that started it.
     """
-    _widen_descriptors()
+    widen_descriptors()  # three per child and one per kept name
     with listening(path) as listener:
         server = HoldServer(listener, linger_s=linger_s)
         _take_signals(server, in_background)
@@ -317,14 +317,6 @@ def _take_signals(server: HoldServer, in_background: bool) -> None:
     signal.signal(signal.SIGTERM, end)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _pass_over if in_background else end)
-
-
-def _widen_descriptors() -> None:
-    """Three per child and one per kept name: the usual 1024 do for some 200 outputs."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main() -> int:

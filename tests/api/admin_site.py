@@ -1,6 +1,5 @@
 """A real admin server over a daemon that lives in memory: Control is channeld's own interface, the HTTP is real."""
 
-import queue
 import re
 import ssl
 import threading
@@ -26,27 +25,6 @@ MOMENT = datetime.fromisoformat(AT).timestamp()
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
-class MemoryEvents:
-    """A subscription to the events of MemoryControl."""
-
-    def __init__(self, forget: Callable[["MemoryEvents"], None]) -> None:
-        self.waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._forget = forget
-
-    @property
-    def events(self) -> "MemoryEvents":
-        return self
-
-    def get(self, timeout: float) -> dict[str, Any] | None:
-        try:
-            return self.waiting.get(timeout=timeout)
-        except queue.Empty:
-            return None
-
-    def close(self) -> None:
-        self._forget(self)
-
-
 class MemoryControl:
     """Two channels, one of them stopped, with all rules of the contract that show in HTTP."""
 
@@ -57,7 +35,7 @@ class MemoryControl:
         self.revisions = {"live1": 7, "live2": 1}
         self.written: list[dict[str, Any]] | None = None
         self.asked_next: list[str | None] = []
-        self.subscribers: list[MemoryEvents] = []
+        self.followers: list[Callable[[dict[str, Any]], None]] = []
         self.past: list[dict[str, Any]] = []
         self.healthy = self.ready = True
         self.history_problem: str | None = None
@@ -135,22 +113,21 @@ class MemoryControl:
     def metrics(self) -> bytes:
         return b"# HELP channeld_up Up.\nchanneld_up 1\n"
 
-    def subscribe(self, last_id: int | None) -> MemoryEvents:
+    def follow(self, tell: Callable[[dict[str, Any]], None], last_id: int | None) -> Callable[[], None]:
         with self.lock:
-            subscription = MemoryEvents(self.subscribers.remove)
             for event in self.past:
                 if last_id is not None and event["id"] > last_id:
-                    subscription.waiting.put(event)
-            self.subscribers.append(subscription)
-            return subscription
+                    tell(event)
+            self.followers.append(tell)
+        return self.followers.clear
 
     def publish(self, kind: str, channel: str) -> None:
         """Something happened."""
         with self.lock:
             event = {"id": len(self.past) + 1, "kind": kind, "at": AT, "channel": channel}
             self.past.append(event)
-            for subscription in self.subscribers:
-                subscription.waiting.put(event)
+            for tell in self.followers:
+                tell(event)
 
     def as_run(self, wanted: AiringFilter, limit: int) -> Page:
         if wanted.channel is not None:
@@ -206,10 +183,11 @@ class Site:
 
 
 @contextmanager
-def running_site(*, tls: TlsSpec | None = None, verify: Path | None = None) -> Iterator[Site]:
+def running_site(*, tls: TlsSpec | None = None, verify: Path | None = None, max_event_readers: int = 1_000) -> Iterator[Site]:
     """A site on a free port of this machine."""
     control = MemoryControl()
-    app = build_app(control, token=TOKEN, allowed_hosts=["tv.example.org"], media_base_url="http://{host}:8090", heartbeat_s=0.05)
+    where = {"allowed_hosts": ["tv.example.org"], "media_base_url": "http://{host}:8090"}
+    app = build_app(control, token=TOKEN, heartbeat_s=0.05, max_event_readers=max_event_readers, **where)  # type: ignore[arg-type]
     server = AdminServer(app, "127.0.0.1:0", tls)
     server.start()
     try:

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -25,14 +24,6 @@ def site(shared_site: Site) -> Site:
     for name in ("states", "texts", "revisions", "written", "asked_next", "past", "healthy", "ready"):
         setattr(shared_site.control, name, getattr(fresh, name))
     return shared_site
-
-
-def wait_until(condition: object) -> None:
-    """Poll a callable until it is true; fails after 10 s."""
-    deadline = time.monotonic() + 10
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not happen within 10 s"
-        time.sleep(0.01)
 
 
 def test_channels_are_listed_and_shown_one_by_one(site: Site) -> None:
@@ -238,38 +229,6 @@ def test_a_path_cannot_change_where_viewers_are_sent(site: Site) -> None:
         answer = httpx.get(f"{site.client.base_url}{path}", trust_env=False)
         assert answer.headers["location"] == f"http://127.0.0.1:8090{path}"
     assert httpx.get(f"{site.client.base_url}/hls/%0d%0aSet-Cookie:a", trust_env=False).status_code == 401
-
-
-def test_events_come_with_ids_and_heartbeats(site: Site) -> None:
-    with site.client.stream("GET", "/api/v1/events") as answer:
-        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
-        lines = answer.iter_lines()
-        assert ": alive" in (next(lines) for _ in range(4))
-        site.control.publish("aired", "live1")
-        told = [line for line in (next(lines) for _ in range(40)) if line and line != ": alive"][:3]
-    assert told[:2] == ["id: 1", "event: aired"]
-    assert json.loads(told[2].removeprefix("data: ")) == {"id": 1, "kind": "aired", "at": AT, "channel": "live1"}
-    wait_until(lambda: not site.control.subscribers)
-
-
-def test_a_reader_that_comes_again_gets_what_it_missed(site: Site) -> None:
-    for kind in ("one", "two", "three"):
-        site.control.publish(kind, "live1")
-    with site.client.stream("GET", "/api/v1/events", headers={"Last-Event-ID": "1"}) as answer:
-        lines = answer.iter_lines()
-        told = [line for line in (next(lines) for _ in range(9)) if line.startswith("event")]
-    assert told == ["event: two", "event: three"]
-
-
-def test_event_readers_are_counted_and_hold_up_nobody(site: Site) -> None:
-    with httpx.Client(base_url=site.client.base_url, headers=BEARER, trust_env=False, limits=httpx.Limits(max_connections=40)) as readers:
-        streams = [readers.stream("GET", "/api/v1/events") for _ in range(33)]
-        statuses = [stream.__enter__().status_code for stream in streams]
-        assert (statuses.count(200), statuses[-1]) == (32, 503)
-        assert site.ask("GET", "/api/v1/channels").status_code == 200
-        for stream in streams:
-            stream.__exit__(None, None, None)
-    wait_until(lambda: not site.control.subscribers)
 
 
 def test_health_is_answered_while_all_other_calls_wait(site: Site) -> None:

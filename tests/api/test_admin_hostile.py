@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from channeld.api.admin_body import parse_json
-from channeld.api.admin_events import event_bytes, last_event_id
+from channeld.api.admin_events import last_event_id
+from channeld.api.event_ring import event_bytes
 from channeld.api.problems import Problem
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

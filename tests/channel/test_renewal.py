@@ -65,7 +65,6 @@ def test_an_output_comes_changes_and_goes_and_the_others_keep_their_processes(st
 def states(station: Station) -> list[dict[str, Any]]:
     """Every state that the channel was told to be in."""
     listener = station.events.subscribe(0)
-    assert listener is not None
     found = []
     while (event := listener.get(0.0)) is not None:
         if event["kind"] == "channel_state":
