@@ -40,7 +40,10 @@ FIXED: tuple[tuple[str, Read], ...] = (
 """Keys that count from the next start."""
 
 _TOLD_ELSEWHERE = {"path", "folders", "admin", "media", "channels", "profiles", "default_profile"}
-_CHANNEL_KEYS = ("name", "enabled", "playlist", "order", "shuffle_seed", "filler", "resume", "on_outage", "media_roots", "timeline_start")
+_CHANNEL_KEYS = (
+    *("name", "number", "logo", "group", "enabled", "playlist", "order", "shuffle_seed", "filler", "resume", "on_outage"),
+    *("media_roots", "timeline_start"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,12 @@ def _jobs(text: Any) -> int | None:
     return int(text)
 
 
+def _one_line(text: str) -> str:
+    if not text.strip() or len(text) > 100 or not text.isprintable():
+        raise ValueError(f"{text[:40]!r} is not a name. Write one line of at most 100 characters")
+    return text.strip()
+
+
 _NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
 _NAME_RULE = "lower-case letters, digits, - and _, at most 64, the first a letter or digit"
 ChannelId = Annotated[str, AfterValidator(_matching(_NAME, f"a channel id. Use {_NAME_RULE}"))]
@@ -84,6 +90,10 @@ HostName = Annotated[
     str, AfterValidator(_matching(r"[A-Za-z0-9_.-]{1,253}|[0-9A-Fa-f:.]{2,45}", "a host name or address. Write it without scheme and port"))
 ]
 Scheme = Annotated[str, AfterValidator(_matching(r"[a-z][a-z0-9+.-]{0,15}", "a URL scheme. Write it in lower case, without ://"))]
+WebAddress = Annotated[
+    str, AfterValidator(_matching(r"https?://[^\s\"'<>\\^`{}|]{1,2000}", "a web address. Write one that begins with http:// or https://"))
+]
+GroupName = Annotated[str, AfterValidator(_one_line)]
 PathText = Annotated[str, AfterValidator(_path_text)]
 Width = Annotated[int, Field(ge=16, le=4096), AfterValidator(_even)]
 Height = Annotated[int, Field(ge=16, le=2304), AfterValidator(_even)]
@@ -248,6 +258,9 @@ class ChannelModel(Section):
     on_outage: OnOutage = OnOutage.CONTINUE
     media_roots: list[PathText] = []
     timeline_start: Annotated[int, Field(ge=0, lt=2**63)] = 90_000
+    number: Annotated[int, Field(ge=1, le=99_999)] | None = None
+    logo: WebAddress | None = None
+    group: GroupName | None = None
     outputs: list[OutputEntry] = [OutputEntry(hls=HlsModel())]
 
 

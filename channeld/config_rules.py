@@ -133,6 +133,9 @@ def _channel(found: Findings, channel_id: str, channel: ChannelModel, model: Con
         media_roots=tuple(dict.fromkeys(roots)),
         profile=profile,
         outputs=outputs,
+        number=channel.number,
+        logo=channel.logo,
+        group=channel.group,
     )
 
 

@@ -279,6 +279,9 @@ class ChannelSpec:
     media_roots: tuple[Path, ...]
     profile: str
     outputs: tuple[OutputSpec, ...]
+    number: int | None = None
+    logo: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

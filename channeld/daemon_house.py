@@ -1,4 +1,4 @@
-"""What keeps a daemon in order while it runs: its configuration, its disks, its clocks.
+"""What keeps a daemon in order while it runs: its configuration, its disks, its clocks, its programme guide.
 
 Rule: each is a thread of its own, started here after what it looks after and closed before it; none is needed for the air.
 """
@@ -10,6 +10,7 @@ from channeld.channel.clips import Clips
 from channeld.channel.clock_watch import ClockWatch
 from channeld.channel.disk import DiskWatch, Level, Room
 from channeld.channel.events import EventLog
+from channeld.channel.guide_desk import GuideDesk
 from channeld.channel.host_hub import HostHub
 from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
@@ -37,7 +38,7 @@ class Running:
 
 
 class House:
-    """Owns the threads `disk:watch`, `clock:watch` and `reload:watch`."""
+    """Owns the threads `disk:watch`, `clock:watch`, `guide` and `reload:watch`."""
 
     def __init__(self, config: Config, running: Running, token: str) -> None:
         def mind(name: str, level: Level, room: Room | None) -> None:
@@ -49,7 +50,8 @@ class House:
         publish = running.events.publish
         self.reloader = Reloader(config, channels=running.registry, taker=taker, publish=publish)
         self.watch = ConfigWatch(self.reloader)
-        self._threads = (disks, ClockWatch(publish), self.watch)
+        guide = GuideDesk(config.folders.hls, running.loop, running.registry, running.events)
+        self._threads = (disks, ClockWatch(publish), guide, self.watch)
 
     def start(self) -> None:
         """Start the threads."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from channeld.channel.disk import Marks, built_in_critical, built_in_low
 from channeld.channel.hub import MediaListener
-from channeld.channel.settings import ChannelSettings, RtmpTarget, ServedTarget, Target
+from channeld.channel.settings import ChannelSettings, Listing, RtmpTarget, ServedTarget, Target
 from channeld.config_values import Access, ChannelSpec, Config, HlsSpec, OutputSpec, RtmpSpec
 from channeld.media.pinned import FetchRules
 from channeld.media.verdict import Tolerance
@@ -95,6 +95,7 @@ def channel_settings(config: Config, spec: ChannelSpec, before: ChannelSettings 
         enabled=spec.enabled,
         resume=spec.resume.value,
         on_outage=spec.on_outage.value,
+        listing=Listing(spec.number, spec.logo, spec.group),
     )
 
 

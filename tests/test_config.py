@@ -312,6 +312,20 @@ def test_a_cap_is_a_size_or_a_share_of_the_disk(text: str, total: int, cap: int,
     assert read(f"prepare: {{cache_max_bytes: {text}}}\nchannels: {{a: {{}}}}", tmp_path).prepare.cache_limit.of(total) == cap
 
 
+@pytest.mark.parametrize(
+    ("listing", "message"),
+    [
+        ("logo: logo.png", "is not a web address"),
+        ("logo: 'javascript:alert(1)'", "is not a web address"),
+        ("number: 0", "number"),
+        ("group: ' '", "is not a name"),
+        ('group: "two\\nlines"', "is not a name"),
+    ],
+)
+def test_what_a_guide_could_not_show_is_refused(listing: str, message: str, tmp_path: Path) -> None:
+    assert any(message in str(error) for error in faults(f"channels: {{a: {{{listing}}}}}", tmp_path))
+
+
 @pytest.mark.parametrize("key", ["hls_max_bytes: 0%", "hls_max_bytes: many", "admin: {listen: '8080'}", "admin: {listen: 'h:99999'}"])
 def test_sizes_and_addresses_that_mean_nothing_are_refused(key: str, tmp_path: Path) -> None:
     assert only_fault(f"{key}\nchannels: {{a: {{}}}}", tmp_path).line == 1

@@ -1,4 +1,4 @@
-"""What viewers can ask a media worker for: HLS files, the endless stream, and whether it lives.
+"""What viewers can ask a media worker for: HLS files, the endless stream, the programme guide, and whether it lives.
 
 Rule: GET, HEAD and OPTIONS only, and names by fixed pattern. No state of its own beyond the feeds and the folder that the
 worker gives it. Run by the media worker's event loop; deadlines and sizes of connections are `media_server`'s.
@@ -18,7 +18,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from channeld.api.media_files import Folder, OpenFile, is_unchanged, read_chunks, wanted_range
+from channeld.api.media_guide import channels_answer, guide_headers
 from channeld.outputs.hls_manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, with_token
+from channeld.outputs.hls_store import CHANNELS_NAME, GUIDE_NAME
 from channeld.outputs.http_ts import Feed, Viewer
 
 _METHODS = ["GET", "HEAD", "OPTIONS"]
@@ -109,6 +111,8 @@ class MediaRoutes:
             routes=[
                 Route("/hls/{channel}/{name}", self.hls, methods=_METHODS),
                 Route("/ts/{channel}", self.ts, methods=_METHODS),
+                Route(f"/{GUIDE_NAME}", self.guide, methods=_METHODS),
+                Route(f"/{CHANNELS_NAME}", self.channels, methods=_METHODS),
                 Route("/healthz", self.healthz, methods=_METHODS),
             ]
         )
@@ -130,6 +134,29 @@ class MediaRoutes:
         if name == MANIFEST_NAME:
             return self._manifest(request, file)
         return _segment(request, file)
+
+    async def guide(self, request: Request) -> Response:
+        """What airs when, as XMLTV."""
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        file = self._folder.open_listing(GUIDE_NAME)
+        if file is None:
+            return PlainTextResponse("Not found\n", 404, headers=_PLAIN)
+        headers, is_known = guide_headers(request, file, _CORS)
+        if is_known:
+            os.close(file.fd)
+            return Response(status_code=304, headers=headers)
+        headers["Content-Length"] = str(file.size)
+        return PieceByPiece(read_chunks(file.fd, 0, file.size), headers, fd=file.fd)
+
+    async def channels(self, request: Request) -> Response:
+        """The channels, as M3U."""
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        file = self._folder.open_listing(CHANNELS_NAME)
+        if file is None:
+            return PlainTextResponse("Not found\n", 404, headers=_PLAIN)
+        return await channels_answer(request, file, self._access.token, _CORS)
 
     async def ts(self, request: Request) -> Response:
         """The endless stream from the newest random access point on."""

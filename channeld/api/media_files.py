@@ -20,6 +20,7 @@ from channeld.outputs.hls_manifest import MANIFEST_NAME, SEGMENT_NAME
 from channeld.outputs.hls_store import CHANNEL_ID
 
 CHUNK_BYTES = 256 * 1024
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EACCES)
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -57,20 +58,34 @@ class Folder:
             finally:
                 os.close(folder)
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EACCES):
+            if error.errno in _NOT_THERE:
                 return None
             raise
-        facts = os.fstat(fd)
-        if not stat.S_ISREG(facts.st_mode):
-            os.close(fd)
-            return None
-        return OpenFile(fd, facts.st_size, int(facts.st_mtime), f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"')
+        return _regular(fd)
+
+    def open_listing(self, name: str) -> OpenFile | None:
+        """A file of the programme guide, beside the channels' folders; None where it is not. `name` is ours, not a viewer's."""
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._fd)
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return None
+            raise
+        return _regular(fd)
 
     def close(self) -> None:
         """Close the folder; idempotent."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _regular(fd: int) -> OpenFile | None:
+    facts = os.fstat(fd)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(fd)
+        return None
+    return OpenFile(fd, facts.st_size, int(facts.st_mtime), f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"')
 
 
 def is_unchanged(request: Request, file: OpenFile) -> bool:
@@ -113,6 +128,13 @@ async def read_chunks(fd: int, start: int, end: int) -> AsyncGenerator[bytes, No
             raise EOFError(f"file ends at {start}, not at {end}")
         start += len(chunk)
         yield chunk
+
+
+async def read_whole(file: OpenFile, most: int) -> bytes:
+    """All of a small file. Raises ValueError when it is longer than `most` bytes, EOFError when it became shorter."""
+    if file.size > most:
+        raise ValueError(f"the file has {file.size} bytes, more than {most}")
+    return b"".join([chunk async for chunk in read_chunks(file.fd, 0, file.size)])
 
 
 async def _read_at(fd: int, size: int, position: int) -> bytes:

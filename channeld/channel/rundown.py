@@ -17,6 +17,7 @@ from channeld.base.redact import redact_source, redact_text
 from channeld.channel.preparation import Prepared, Want
 from channeld.channel.tag import Tag
 from channeld.media.clip import PreparedClip
+from channeld.playlist.forecast import UNKNOWN_LENGTH_S, Airing, forecast
 from channeld.playlist.model import Content, Entry, Playlist, Readiness
 from channeld.playlist.order import Diff
 from channeld.playlist.queue import Queue
@@ -24,7 +25,6 @@ from channeld.playlist.queue import Queue
 PLANNED_AIRINGS = 8
 MAX_PROMISES = 10_000
 WANTED_ENTRIES = 2_000
-UNKNOWN_LENGTH_S = 60.0
 SHOWN_SKIPPED = 50
 
 log = structlog.get_logger()
@@ -228,6 +228,21 @@ class Rundown:
                 return at_s
             at_s += times * (self._length_s(prepared) or 0.0) if prepared.readiness is Readiness.READY else 0.0
         return None
+
+    def forecast(self, *, now_ns: int, wall_s: float, until_s: float, limit: int) -> list[Airing]:
+        """The airings after the playing one that begin before `until_s`, at most `limit`; all by the wall clock."""
+        starts_s = wall_s + (self.ends_in_s(now_ns) or 0.0)
+        refused = self.is_refused
+        return forecast(self.queue, self.expected_length_s, starts_s=starts_s, until_s=until_s, limit=limit, is_refused=refused)
+
+    def expected_length_s(self, entry: Entry) -> float | None:
+        """How long an airing of it lasts: as its clip does, else as the list says; None where neither is known."""
+        known_s = self._length_s(self._look_up(entry))
+        if known_s is not None:
+            return known_s
+        if entry.duration_s is not None:
+            return float(entry.duration_s)
+        return float(entry.out_s - (entry.in_s or 0)) if entry.out_s is not None else None
 
     # -- what people see ----------------------------------------------------------------------------------------
 

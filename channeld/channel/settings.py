@@ -43,6 +43,15 @@ Target = RtmpTarget | ServedTarget
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """How programme guides list a channel: its number, the web address of its logo, the group it is filed under."""
+
+    number: int | None = None
+    logo: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelSettings:
     """One channel's own values; `filler` None is the built-in slate."""
 
@@ -59,6 +68,7 @@ class ChannelSettings:
     origin_ticks: int = 90_000
     resume: Resume = "exact"
     on_outage: OnOutage = "continue"
+    listing: Listing = Listing()
 
 
 def needs_restart(before: ChannelSettings, after: ChannelSettings) -> bool:

@@ -17,6 +17,8 @@ from channeld.base.clock import NS_PER_SECOND, Clock
 from channeld.outputs.hls_manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SEGMENT_NAME, segment_name
 
 CHANNEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+GUIDE_NAME, CHANNELS_NAME = "guide.xml", "channels.m3u"
+"""The programme guide, beside the channels' folders; control writes it."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _IOV_MAX = 512
 _DELETE_AGAIN_NS = 60 * NS_PER_SECOND
