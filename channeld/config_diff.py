@@ -56,11 +56,6 @@ class ConfigDiff:
     daemon: tuple[str, ...]
     needs_restart: tuple[str, ...]
 
-    @property
-    def is_empty(self) -> bool:
-        """Nothing differs."""
-        return not (self.added or self.removed or self.changed or self.daemon or self.needs_restart)
-
 
 def compare(running: Config, wanted: Config) -> ConfigDiff:
     """What taking `wanted` means for a daemon that runs on `running`."""

@@ -12,7 +12,6 @@ Ticks90k = NewType("Ticks90k", int)
 """Time in ticks of 90 kHz. Unbounded inside channeld; wrapped to 33 bits only when bytes are written."""
 
 TICKS_PER_SECOND = 90_000
-AAC_FRAME_SAMPLES = 1024
 AAC_FRAME_TICKS = 1920
 """One AAC frame at 48 kHz: 1024 / 48000 s is exactly 1920 ticks."""
 

@@ -44,8 +44,6 @@ from channeld.bus.layout import (
     encode_description,
 )
 
-F_SEAL_FUTURE_WRITE = 0x0010  # linux/fcntl.h since 5.1; Python 3.11 has no name for it
-
 SliceBytes = bytes | bytearray | memoryview | npt.NDArray[np.uint8]
 
 
@@ -176,10 +174,6 @@ class RingWriter:
         position: int = RECORD.unpack_from(self._bytes, self._layout.record_offset(seq))[0]
         return position
 
-    def beat(self) -> None:
-        """Say that the writer lives although nothing is due."""
-        self._words[WORD_HEARTBEAT] = time.monotonic_ns()
-
     def slice(self, seq: int) -> SliceInfo:
         """The record of a slice still in the ring. Raises Lapped, or IndexError when it is not published yet."""
         if seq < self.tail_seq:
@@ -236,8 +230,3 @@ def _judged(fd: int) -> tuple[Layout, int]:
     if not 0 < tail <= head < tail + layout.slice_capacity:
         raise ValueError(f"nothing to go on from: the bus holds slices {tail} to {head}")
     return layout, head
-
-
-def forbid_new_writers(fd: int) -> None:
-    """Seal a dead generation's ring, given a writable descriptor: nobody can write to it or map it writable again."""
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, F_SEAL_FUTURE_WRITE)

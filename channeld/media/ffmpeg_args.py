@@ -28,8 +28,6 @@ _LAVFI = {
 }
 SILENCE = f"anullsrc=r={filters.AUDIO_RATE}:cl=stereo"
 
-Tracks = tuple[VideoFacts | None, AudioFacts | None]
-
 
 @dataclass(frozen=True, slots=True)
 class Sound:

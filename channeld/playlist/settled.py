@@ -7,18 +7,8 @@ import os
 from pathlib import Path
 
 from channeld.base.errors import PlaylistError
-from channeld.playlist.locate import PathRules
-from channeld.playlist.model import Playlist
-from channeld.playlist.parse import load, parse, read_bounded
+from channeld.playlist.parse import read_bounded
 from channeld.playlist.trail import is_being_written
-
-
-def load_settled(path: Path, rules: PathRules) -> Playlist | None:
-    """Read a playlist file or folder; None when a program is writing the file. Raises PlaylistError."""
-    if path.is_dir():
-        return load(path, rules)
-    content = read_settled(path)
-    return None if content is None else parse(content, source=path, rules=rules)
 
 
 def read_settled(path: Path) -> bytes | None:

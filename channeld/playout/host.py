@@ -143,6 +143,7 @@ class Host:
             "heads": self._heads,
             "sync": self._sync,
             "lead": self._lead,
+            "log": _set_log_level,
             "hang": self._hang,
         }
         handler = handlers.get(str(message.kind))

@@ -84,11 +84,6 @@ class HolderClient(Worker):
             self.close()
             raise
 
-    @property
-    def started_here(self) -> bool:
-        """This client started its holder; else it found one."""
-        return self._process is not None
-
     def _greet(self) -> None:
         answer: Message = self._ask("hello", lambda answer: answer, protocol=PROTOCOL)
         theirs = answer.values["protocol"]

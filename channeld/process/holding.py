@@ -4,7 +4,6 @@ Rule: plain values and descriptors only. `Holder` answers in the same process, `
 its own; whoever is given a `Holding` cannot tell which it is.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -70,6 +69,3 @@ class Holding(Protocol):
     def borrow(self, name: str) -> int: ...
     def release(self, name: str) -> None: ...
     def held(self) -> Held: ...
-
-
-OnStart = Callable[[HeldProcess], None]

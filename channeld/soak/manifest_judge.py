@@ -95,7 +95,6 @@ class ManifestJudge:
 
     def __init__(self, folder: Path, segment_seconds: float, bus: BusMemory, complain: Complain) -> None:
         self.segments = 0
-        self.lost_timeline_joins = 0
         self.deleted: set[str] = set()
         """Segments that a fault took away: a player's loss, not the packager's."""
         self._folder = folder
@@ -180,5 +179,3 @@ class ManifestJudge:
             self._complain("manifest", f"segment {segment.sequence} {'goes on' if goes_on else 'does not go on'}, and says otherwise")
         if goes_on and abs(segment.date - before.date - before.seconds) > 0.002:
             self._complain("manifest", f"PROGRAM-DATE-TIME of segment {segment.sequence} is off")
-        if not goes_on and self.end[0] == timeline:
-            self.lost_timeline_joins += 1

@@ -63,11 +63,6 @@ class SplicerState:
     audio_counter: int = 0
     table_counter: int = 0
 
-    def as_dict(self) -> dict[str, int]:
-        """Plain values for the bus header."""
-        # Not dataclasses.asdict, which copies deeply: this is called for every slice.
-        return {name: getattr(self, name) for name in self.__slots__}
-
 
 @dataclass(frozen=True, slots=True)
 class Slice:

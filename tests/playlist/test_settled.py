@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from channeld.base.errors import PlaylistError
-from channeld.playlist.locate import PathRules
-from channeld.playlist.settled import load_settled
+from channeld.playlist.settled import read_settled
 
-RULES = PathRules()
 LENGTHS = (1, 500, 2_000)
 
 
@@ -20,11 +18,9 @@ def test_a_list_that_a_program_holds_open_for_writing_is_not_read(tmp_path: Path
     with path.open("w") as file:
         file.write("a.mp4\n")
         file.flush()
-        assert load_settled(path, RULES) is None
+        assert read_settled(path) is None
         file.write("b.mp4\n")
-    found = load_settled(path, RULES)
-    assert found is not None
-    assert [entry.locator for entry in found.entries] == ["a.mp4", "b.mp4"]
+    assert read_settled(path) == b"a.mp4\nb.mp4\n"
 
 
 def test_a_list_rewritten_in_place_all_the_time_is_never_read_in_part(tmp_path: Path) -> None:
@@ -41,23 +37,14 @@ def test_a_list_rewritten_in_place_all_the_time_is_never_read_in_part(tmp_path: 
     seen: set[int] = set()
     with subprocess.Popen([sys.executable, "-c", textwrap.dedent(program), str(path)]) as writer:
         while writer.poll() is None:
-            found = load_settled(path, RULES)
+            found = read_settled(path)
             if found is not None:
-                seen.add(len(found.entries))
+                seen.add(found.count(b"\n"))
     assert writer.returncode == 0
     assert seen <= set(LENGTHS)
-    found = load_settled(path, RULES)
-    assert found is not None
-    assert len(found.entries) in LENGTHS
-
-
-def test_a_folder_is_read_as_ever(tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").touch()
-    found = load_settled(tmp_path, RULES)
-    assert found is not None
-    assert len(found.entries) == 1
+    assert read_settled(path) == path.read_bytes(), "nobody is at it any more"
 
 
 def test_a_missing_list_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(PlaylistError, match=r"none\.txt.*No such file"):
-        load_settled(tmp_path / "none.txt", RULES)
+        read_settled(tmp_path / "none.txt")

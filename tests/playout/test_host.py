@@ -171,6 +171,15 @@ MALFORMED = [
 ]
 
 
+def test_a_host_logs_from_the_level_that_it_is_told(host: HostProcess, until: Until) -> None:
+    host.wire.send("log", level="error")
+    host.wire.send("nonsense-1")
+    host.wire.send("log", level="warning")
+    host.wire.send("nonsense-2")
+    until(lambda: "nonsense-2" in host.log)
+    assert "nonsense-1" not in host.log
+
+
 def test_malformed_messages_are_told_in_the_log_and_change_nothing(host: HostProcess, until: Until, tmp_path: Path) -> None:
     ring = host.on_air("one")
     with (tmp_path / "f").open("wb") as file:

@@ -159,7 +159,7 @@ def test_another_splicer_goes_on_to_the_byte_from_the_state(prepared: PreparedSh
     whole = b"".join(air(one, feed_of(blocks)) for _ in range(8))
     first = Splicer(stream_format(), SplicerState(origin=WRAP - 100_000))
     begun = b"".join(air(first, feed_of(blocks)) for _ in range(3))
-    second = Splicer(stream_format(), SplicerState(**first.state.as_dict()))
+    second = Splicer(stream_format(), replace(first.state))
     assert begun + b"".join(air(second, feed_of(blocks)) for _ in range(5)) == whole
 
 
