@@ -26,6 +26,7 @@ from pathlib import Path
 import structlog
 
 from channeld import __version__
+from channeld.access.accounts import Accounts
 from channeld.api.admin_app import build_app
 from channeld.api.server import AdminServer
 from channeld.api.token import ensure_token
@@ -227,9 +228,11 @@ def _open_to_people(config: Config, parts: contextlib.ExitStack, running: Runnin
     seen = running.hosts, running.media, house.reloader, running.alarms, running.watching
     control = DaemonControl(running.loop, running.registry, running.events, *seen, restart=will.restart)
     listen, viewers = config.admin.listen, media_url(config)
+    accounts = Accounts(config.folders.state, token, publish=running.events.publish)
+    parts.callback(accounts.save)
     app = build_app(
         control,
-        token=token,
+        accounts=accounts,
         allowed_hosts=[listen.host, *config.admin.allowed_hosts],
         media_base_url=viewers,
         max_event_readers=config.admin.event_readers,

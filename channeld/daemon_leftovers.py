@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from channeld.access.book import is_book_draft
 from channeld.base.drafts import is_draft_of
 from channeld.config_values import Config, HlsSpec
 from channeld.outputs.hls_manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, OUR_MARK, SEGMENT_NAME
@@ -41,7 +42,7 @@ def remove_leftovers(config: Config) -> list[Path]:
 
 def _leftovers(config: Config) -> Iterator[Path]:
     folders = config.folders
-    yield from (path for path in _entries(folders.state) if _TOKEN_DRAFT.fullmatch(path.name))
+    yield from (path for path in _entries(folders.state) if _TOKEN_DRAFT.fullmatch(path.name) or is_book_draft(path.name))
     for folder in (folders.state / "cache", *_entries(folders.state / "cache")):
         yield from (path for path in _entries(folder) if _BOOK_DRAFT.fullmatch(path.name))
     for folder in _entries(folders.hls):

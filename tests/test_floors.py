@@ -13,6 +13,7 @@ FLOORS = {
     "ts": 1,
     "telemetry": 1,
     "process": 2,
+    "access": 3,
     "media": 3,
     "playlist": 3,
     "store": 3,

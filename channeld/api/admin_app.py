@@ -8,11 +8,12 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
 from channeld import __version__
+from channeld.access.accounts import Accounts
 from channeld.api.admin_as_run import as_run_routes
 from channeld.api.admin_body import Linger, read_json
 from channeld.api.admin_calls import Calls
@@ -21,10 +22,14 @@ from channeld.api.admin_daemon import daemon_routes
 from channeld.api.admin_docs import answers, body_of, complete, plain_answer
 from channeld.api.admin_event_routes import event_routes
 from channeld.api.admin_events import HEARTBEAT_S, MAX_READERS, EventStreams
-from channeld.api.admin_gate import VIEWER_PATH, Gate, host_of
+from channeld.api.admin_gate import Gate, host_of
+from channeld.api.admin_logins import Logins
 from channeld.api.admin_models import ChannelModel, HealthModel, PlayNextModel, ReadinessModel, TriggerModel
 from channeld.api.admin_paths import ChannelId, trigger_answer
 from channeld.api.admin_playlist import playlist_routes
+from channeld.api.admin_roles import VIEWER_PATH, permit
+from channeld.api.admin_sessions import session_routes
+from channeld.api.admin_tokens import token_routes
 from channeld.api.control import ACTIONS, Control, UnknownChannel
 from channeld.api.problems import Problem, install, json_response
 
@@ -34,7 +39,7 @@ _VIEWER_ROUTES = ("/hls/{rest:path}", "/ts/{rest:path}", "/guide.xml", "/channel
 def build_app(
     control: Control,
     *,
-    token: str,
+    accounts: Accounts,
     allowed_hosts: Sequence[str],
     media_base_url: str,
     heartbeat_s: float = HEARTBEAT_S,
@@ -42,11 +47,13 @@ def build_app(
 ) -> FastAPI:
     """The ASGI application.
 
+    `accounts`: who may come in.
     `allowed_hosts`: names besides the loopback ones and the listener's own address. `media_base_url`: where viewers go, without
     a final slash; `{host}` in it stands for the host that the request came to.
     """
     calls = Calls()
     streams = EventStreams(control, heartbeat_s=heartbeat_s, max_readers=max_event_readers)
+    logins = Logins()
 
     app = _bare_app(calls, streams)
     routers = (
@@ -57,13 +64,15 @@ def build_app(
         event_routes(streams),
         as_run_routes(control, calls),
         clip_routes(control, calls),
+        session_routes(accounts, calls, logins),
+        token_routes(accounts, calls),
     )
     for router in (*routers, _viewer_routes(media_base_url)):
         app.include_router(router)
     complete(app)
     install(app)
     # The last one added is the outermost.
-    app.add_middleware(Gate, token=token, allowed_hosts=allowed_hosts)
+    app.add_middleware(Gate, accounts=accounts, logins=logins, allowed_hosts=allowed_hosts)
     app.add_middleware(Linger)
     return app
 
@@ -87,6 +96,7 @@ def _bare_app(calls: Calls, streams: EventStreams) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        dependencies=[Depends(permit)],
         default_response_class=JSONResponse,
     )
 

@@ -9,15 +9,19 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from channeld.api.admin_models import ProblemModel
+from channeld.api.admin_roles import role_of
 from channeld.api.problems import MEDIA_TYPE
 
 _MEANINGS = {
     200: "As asked",
+    201: "Made",
     202: "Accepted; `effective_at` says when it shows on air",
+    204: "Done; there is no more to say",
     304: "Not changed since the ETag of If-None-Match",
     307: "The media listener has it",
     400: "The request is malformed",
     401: "No token, or another one",
+    403: "Not with this role, or not without the session's CSRF token",
     404: "Nothing of this name",
     405: "Not with this method",
     408: "The body came too slowly",
@@ -28,7 +32,7 @@ _MEANINGS = {
     421: "Not for this Host",
     422: "The content is invalid; `errors` or `line` say where",
     428: "If-Match is missing",
-    429: "Too many wrong tokens came from this address",
+    429: "Too many wrong tokens, or too many requests at once",
     431: "The head is too large",
     500: "The daemon failed; its log says where",
     503: "Not now",
@@ -41,7 +45,7 @@ _PROBLEM: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/compo
 def answers(*statuses: int, model: type[BaseModel] | Any = None, guarded: bool = True) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route; `model` is the body of its 2xx, `guarded` says that it wants the token."""
     described: dict[int | str, dict[str, Any]] = {}
-    for status in sorted({*statuses, *EVERYWHERE, *((401, 429) if guarded else ())}):
+    for status in sorted({*statuses, *EVERYWHERE, *((401, 403, 429) if guarded else ())}):
         described[status] = {"description": _MEANINGS[status]}
         if status < 300 and model is not None:
             described[status]["model"] = model
@@ -65,17 +69,22 @@ def body_of(**examples: Any) -> dict[str, Any]:
 
 
 def complete(app: FastAPI) -> None:
-    """Add to the document what FastAPI does not know: problem documents and the token."""
+    """Add to the document what FastAPI does not know: problem documents, the token, the role."""
     document = app.openapi()
     parts = document.setdefault("components", {})
     parts.setdefault("schemas", {})["ProblemModel"] = ProblemModel.model_json_schema()
     for unused in ("HTTPValidationError", "ValidationError"):
         parts["schemas"].pop(unused, None)
-    parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    parts["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer"},
+        "session": {"type": "apiKey", "in": "cookie", "name": "channeld_session"},
+    }
     for path, methods in document["paths"].items():
-        for operation in methods.values():
+        for method, operation in methods.items():
             # FastAPI declares its own answer to invalid parameters wherever there are any.
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):
                 del operation["responses"]["422"]
-            if path not in ("/healthz", "/readyz"):
-                operation["security"] = [{"token": []}]
+            role = role_of(method.upper(), path)
+            if role is not None:
+                operation["security"] = [{"token": []}, {"session": []}]
+                operation["x-role"] = role.value

@@ -1,4 +1,4 @@
-"""How often an address may guess the admin token.
+"""How often an address may guess a token.
 
 Rule: every address has TRIES wrong tokens, given back one each second; beyond that nothing it says is compared any more, so
 that a guess costs time whether it is right or not. The table is bounded: at most MAX_ADDRESSES, the longest quiet one goes first.
@@ -10,6 +10,8 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+
+from channeld.api.problems import Problem
 
 TRIES = 10
 SECONDS_PER_TRY = 1.0
@@ -30,6 +32,12 @@ class Logins:
         """Whole seconds until this address may try again; 0: now."""
         debt_s = self._whole_at_s.get(_origin(address), 0.0) - self._clock_s()
         return max(0, math.ceil(debt_s - (TRIES - 1) * SECONDS_PER_TRY))
+
+    def check(self, address: str) -> None:
+        """Raises Problem 429 while this address has to wait."""
+        if wait_s := self.wait_s(address):
+            detail = f"Too many wrong tokens came from your address. Try again in {wait_s} s."
+            raise Problem(429, detail, headers={"Retry-After": str(wait_s)})
 
     def failed(self, address: str) -> bool:
         """A wrong token came from there; True when that was the last try."""

@@ -2,6 +2,7 @@
 
 import re
 import ssl
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from channeld.access.accounts import Accounts
 from channeld.api.admin_app import build_app
 from channeld.api.control import ConfigRefused, Health, Invalid, PlaylistDocument, Readiness, Refused, Stale, Trigger, UnknownChannel
 from channeld.api.server import AdminServer
@@ -154,8 +156,8 @@ class MemoryControl:
 class Site:
     """A running admin server, its Control, and a client that knows the token."""
 
-    def __init__(self, control: MemoryControl, server: AdminServer, client: httpx.Client) -> None:
-        self.control, self.server, self.client = control, server, client
+    def __init__(self, control: MemoryControl, accounts: Accounts, server: AdminServer, client: httpx.Client) -> None:
+        self.control, self.accounts, self.server, self.client = control, accounts, server, client
         self._operations: dict[str, Any] | None = None
 
     def ask(self, method: str, path: str, **how: Any) -> httpx.Response:
@@ -185,9 +187,10 @@ class Site:
 @contextmanager
 def running_site(*, tls: TlsSpec | None = None, verify: Path | None = None, max_event_readers: int = 1_000) -> Iterator[Site]:
     """A site on a free port of this machine."""
-    control = MemoryControl()
+    control, folder = MemoryControl(), tempfile.TemporaryDirectory()
+    accounts = Accounts(Path(folder.name), TOKEN)
     where = {"allowed_hosts": ["tv.example.org"], "media_base_url": "http://{host}:8090"}
-    app = build_app(control, token=TOKEN, heartbeat_s=0.05, max_event_readers=max_event_readers, **where)  # type: ignore[arg-type]
+    app = build_app(control, accounts=accounts, heartbeat_s=0.05, max_event_readers=max_event_readers, **where)  # type: ignore[arg-type]
     server = AdminServer(app, "127.0.0.1:0", tls)
     server.start()
     try:
@@ -195,6 +198,7 @@ def running_site(*, tls: TlsSpec | None = None, verify: Path | None = None, max_
         with httpx.Client(
             base_url=base, headers=BEARER, trust_env=False, timeout=30, verify=ssl.create_default_context(cafile=verify)
         ) as client:
-            yield Site(control, server, client)
+            yield Site(control, accounts, server, client)
     finally:
         server.close()
+        folder.cleanup()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from admin_site import TOKEN, MemoryControl, Site, running_site
 
+from channeld.access.accounts import Accounts
 from channeld.api import admin_body, admin_connection
 from channeld.api.admin_app import build_app
 from channeld.api.admin_gate import host_of
@@ -242,8 +243,9 @@ def test_an_address_of_nobody_is_told_clearly() -> None:
         AdminServer(None, "no-such-host.invalid:8080").start()
 
 
-def test_close_ends_open_streams_and_frees_the_port_and_may_come_twice() -> None:
-    app = build_app(MemoryControl(), token=TOKEN, allowed_hosts=[], media_base_url="http://127.0.0.1:8090")
+def test_close_ends_open_streams_and_frees_the_port_and_may_come_twice(tmp_path: Path) -> None:
+    accounts = Accounts(tmp_path, TOKEN)
+    app = build_app(MemoryControl(), accounts=accounts, allowed_hosts=[], media_base_url="http://127.0.0.1:8090")
     server = AdminServer(app, "127.0.0.1:0")
     server.start()
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as reader:
