@@ -5,7 +5,8 @@ the monotonic clock. Used by the push's thread, one Delivery per FFmpeg.
 
 *Tried* on FFmpeg 5.1: the fifo muxer keeps the process and its progress going while the target is away. A lost connection
 shows as `Recovery attempt #1`, a new one as `Recovery successful`; the first one only as TCP's `Successfully connected`,
-so that a server which accepts and then says nothing counts as up until rw_timeout (5 s).
+so that a server which accepts and then says nothing counts as up until rw_timeout (5 s). Before that, TCP tells each address of a name that
+does not answer, and RTMP each attempt to sign in, as trouble. Within a recovery `Successfully connected` proves nothing.
 """
 
 from collections.abc import Iterable
@@ -53,6 +54,7 @@ class Delivery:
         self.reason: str | None = None
         self.last_error: str | None = None
         self._cause: LineKind | None = None  # of the connection attempt under way
+        self._is_recovering = False
         self._advances_wanted: int | None = None  # None: not connected
         self._out_time = ""
         self._advanced_ns = now_ns
@@ -70,9 +72,13 @@ class Delivery:
 
     def take_line(self, line: FFmpegLine) -> None:
         """Judge a stderr line."""
-        if line.kind is LineKind.RECOVERED or (line.kind is LineKind.CONNECTED and self.condition is PushCondition.STARTING):
+        if line.kind is LineKind.RECOVERED:
+            self._is_recovering = False
+            self._advances_wanted = _ADVANCES_AFTER[line.kind]
+        elif line.kind is LineKind.CONNECTED and self.condition is not PushCondition.UP and not self._is_recovering:
             self._advances_wanted = _ADVANCES_AFTER[line.kind]
         elif line.kind is LineKind.RECOVERING:
+            self._is_recovering = True
             self._cause = None
             self._lose(self.reason if self.condition is PushCondition.RETRYING else LOST)
         elif line.kind in CONNECTION_TROUBLE:

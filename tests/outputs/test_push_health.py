@@ -57,6 +57,12 @@ def test_a_connection_that_rtmp_refuses_is_never_up(trial: Trial) -> None:
     assert trial.seconds(3).seen == (PushCondition.RETRYING, "already publishing")
 
 
+def test_a_name_whose_first_address_does_not_answer_is_up_on_the_next_one(trial: Trial) -> None:
+    failed = "[tcp @ 0x1] [verbose] Connection attempt to ::1 port 1935 failed: Connection refused"
+    assert trial.lines(failed).seconds(3).seen == (PushCondition.RETRYING, "connection refused")
+    assert trial.lines(CONNECTED).seconds(2).seen == (PushCondition.UP, None)
+
+
 def test_a_lost_connection_is_told_at_once_and_its_cause_when_known(trial: Trial) -> None:
     trial.lines(CONNECTED).seconds(3)
     assert trial.lines(RECOVERING).seen == (PushCondition.RETRYING, LOST)
