@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from channeld.media.clip_state import ClipState, Stage
 from channeld.media.prepare import PrepareRequest
-from channeld.media.prepare_queue import NEVER, PrepareQueue
+from channeld.media.prepare_queue import NEVER, Lookup, PrepareQueue
 
 OnChange = Callable[[str, ClipState], None]
 PREEMPT_S = 30.0
@@ -40,11 +40,24 @@ class Board:
         """Nothing new is begun: the disk has no room."""
         self._on_change = on_change
         self._running: dict[str, Taken] = {}
+        self._busy_disks: set[str] = set()
 
     def wake(self) -> None:
         """Have every waiting thread look again."""
         with self.changed:
             self.changed.notify_all()
+
+    def take_lookup(self) -> Lookup | None:
+        """What to look up now; nobody else is given anything of that disk until it is `looked_up`. Called with the lock."""
+        found = self.queue.next_lookup(self._busy_disks)
+        if found is not None:
+            self._busy_disks.add(found.disk)
+        return found
+
+    def looked_up(self, lookup: Lookup) -> None:
+        """The disk answered; nobody is woken, for who calls looks for the next one himself."""
+        with self.changed:
+            self._busy_disks.discard(lookup.disk)
 
     def take(self, now: float) -> Taken | None:
         """The clip to prepare now. Called with the lock."""

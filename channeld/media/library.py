@@ -5,7 +5,7 @@ orders; all work is done in threads of the library, and `on_change` is called fr
 
 | owner | makes, waits for, ends |
 |---|---|
-| ClipLibrary | threads `lookup:library`, `lookup:urls`, `download:urls`, and `jobs` threads `prepare:n` |
+| ClipLibrary | LOOKUPS threads `lookup:n`, `lookup:urls`, `download:urls`, and `jobs` threads `prepare:n` |
 | Downloader | files in `<cache>/downloads` |
 | each prepare thread | its FFmpeg, one at a time |
 """
@@ -21,12 +21,17 @@ from channeld.media.board import Board, OnChange
 from channeld.media.cache import ClipCache
 from channeld.media.clip_state import ClipState, PreparedTotals, pending
 from channeld.media.fetch import Fetcher
+from channeld.media.mounts import Mounts
 from channeld.media.pinned import FetchRules
 from channeld.media.prepare import PrepareRequest
 from channeld.media.prepare_workers import Kit, LookupWorker, PrepareWorker
 from channeld.media.tools import Tools, find_tools
 from channeld.media.url_workers import Downloader, UrlLooker
 from channeld.media.verdict import Tolerance
+
+LOOKUPS = 4
+"""One less disks may not answer before clips on others are held up."""
+_NO_DISK = ""
 
 
 def default_jobs() -> int:
@@ -59,7 +64,9 @@ class ClipLibrary:
         prepare_workers = [PrepareWorker(self._board, self._kit, number) for number in range(self._board.jobs)]
         urls = (self._board, cache, self._fetcher)
         # Closed in this order: the downloads are removed when nobody reads them any more.
-        self._workers: list[Worker] = [LookupWorker(self._board, self._kit), UrlLooker(*urls), *prepare_workers, Downloader(*urls)]
+        lookups = [LookupWorker(self._board, self._kit, number) for number in range(LOOKUPS)]
+        self._workers: list[Worker] = [*lookups, UrlLooker(*urls), *prepare_workers, Downloader(*urls)]
+        self._mounts = Mounts()
 
     def start(self) -> None:
         """Start the threads. What dead runs left in the cache is removed first."""
@@ -89,7 +96,7 @@ class ClipLibrary:
         for worker in surplus:
             worker.stopping.set()
         fresh = [PrepareWorker(self._board, self._kit, number) for number in range(len(working), count)]
-        self._workers = [*self._workers[:2], *working[:count], *fresh, self._workers[-1]]
+        self._workers = [*self._workers[: LOOKUPS + 1], *working[:count], *fresh, self._workers[-1]]
         self._board.jobs = count
         for worker in fresh:
             worker.start()
@@ -111,8 +118,9 @@ class ClipLibrary:
 
     def request(self, entry: str, request: PrepareRequest, *, needed_in_s: float) -> None:
         """Want an entry's clip in so many seconds. Asking again looks the file up again."""
+        disk = self._mounts.of(request.source) if isinstance(request.source, Path) else _NO_DISK
         with self._board.changed:
-            self._board.queue.add(entry, request, time.monotonic() + needed_in_s)
+            self._board.queue.add(entry, request, time.monotonic() + needed_in_s, disk=disk)
             self._board.changed.notify_all()
 
     def set_order(self, order: Iterable[tuple[str, float]]) -> None:

@@ -19,6 +19,7 @@ NEVER = float("inf")
 class _Entry:
     request: PrepareRequest
     needed_at: float
+    disk: str
     key: str | None = None
     trouble: ClipState | None = None
 
@@ -27,6 +28,7 @@ class _Entry:
 class _Clip:
     request: PrepareRequest
     state: ClipState
+    disk: str = ""
     entries: set[str] = field(default_factory=set)
     not_before: float = 0.0
     waits_for_room: bool = False
@@ -37,30 +39,42 @@ class _Clip:
         return self.download is not None or isinstance(self.request.source, Path)
 
 
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What to find out next, on which disk: of an entry (`is_clip` false) which clip it is, or of a clip, named by its key, its facts."""
+
+    name: str
+    request: PrepareRequest
+    disk: str
+    is_clip: bool
+
+
 class PrepareQueue:
     """Entries by id, clips by key."""
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._clips: dict[str, _Clip] = {}
-        self._unresolved: dict[str, None] = {}
-        self._unprobed: dict[str, None] = {}
+        self._unresolved: dict[str, dict[str, None]] = {}
+        """By disk, as the next one: names in the order in which they came."""
+        self._unprobed: dict[str, dict[str, None]] = {}
         self._remote_entries: dict[str, str] = {}
         self._remote_clips: dict[str, str] = {}
 
-    def add(self, entry: str, request: PrepareRequest, needed_at: float) -> None:
-        """Want a clip; an entry asked for again is looked up again."""
+    def add(self, entry: str, request: PrepareRequest, needed_at: float, *, disk: str = "") -> None:
+        """Want a clip, whose file stands on this disk; an entry asked for again is looked up again."""
         self.remove(entry)
-        self._entries[entry] = _Entry(request, needed_at)
-        self._unresolved[entry] = None
+        self._entries[entry] = _Entry(request, needed_at, disk)
+        self._unresolved.setdefault(disk, {})[entry] = None
         if isinstance(request.source, str):
             self._remote_entries[entry] = request.source
 
     def remove(self, entry: str) -> None:
         """No longer want a clip; one that no entry wants is forgotten unless it is being prepared."""
         known = self._entries.pop(entry, None)
-        self._unresolved.pop(entry, None)
         self._remote_entries.pop(entry, None)
+        if known is not None:
+            _take_out(self._unresolved, known.disk, entry)
         if known is None or known.key is None:
             return
         clip = self._clips[known.key]
@@ -69,8 +83,7 @@ class PrepareQueue:
             self._drop(known.key)
 
     def _drop(self, key: str) -> None:
-        del self._clips[key]
-        self._unprobed.pop(key, None)
+        _take_out(self._unprobed, self._clips.pop(key).disk, key)
         self._remote_clips.pop(key, None)
 
     def set_needed(self, entry: str, needed_at: float) -> None:
@@ -78,17 +91,27 @@ class PrepareQueue:
         if entry in self._entries:
             self._entries[entry].needed_at = needed_at
 
-    def next_unresolved(self) -> tuple[str, PrepareRequest] | None:
-        """The entry to look up next."""
-        if not self._unresolved:
+    def next_lookup(self, busy: Collection[str] = ()) -> Lookup | None:
+        """What to find out next, on none of the busy disks: which clips the entries are, then what those are like."""
+        found = self._next_unresolved(busy)
+        return found if found is not None else self._next_unprobed(busy)
+
+    def _next_unresolved(self, busy: Collection[str]) -> Lookup | None:
+        # Of a long list each is looked for in its turn: to find the soonest of 100,000 each time would take hours.
+        firsts = [
+            min(names, key=self._needed_at) if len(names) < 256 else next(iter(names))
+            for disk, names in self._unresolved.items()
+            if disk not in busy
+        ]
+        if not firsts:
             return None
-        entry = (
-            min(self._unresolved, key=lambda name: self._entries[name].needed_at)
-            if len(self._unresolved) < 256
-            else next(iter(self._unresolved))
-        )
-        del self._unresolved[entry]
-        return entry, self._entries[entry].request
+        entry = min(firsts, key=self._needed_at)
+        known = self._entries[entry]
+        _take_out(self._unresolved, known.disk, entry)
+        return Lookup(entry, known.request, known.disk, is_clip=False)
+
+    def _needed_at(self, entry: str) -> float:
+        return self._entries[entry].needed_at
 
     def resolve(self, entry: str, request: PrepareRequest, key: str, state: ClipState) -> None:
         """An entry's clip is known by key now. Nothing happens when the entry changed meanwhile."""
@@ -98,12 +121,12 @@ class PrepareQueue:
         known.key = key
         clip = self._clips.get(key)
         if clip is None or clip.state.stage is Stage.PENDING:
-            clip = self._clips.setdefault(key, _Clip(request, state))
+            clip = self._clips.setdefault(key, _Clip(request, state, known.disk))
             clip.state = state
             if isinstance(request.source, str):
                 self._remote_clips[key] = request.source
             elif state.stage is Stage.PENDING and request.facts is None:
-                self._unprobed[key] = None
+                self._unprobed.setdefault(clip.disk, {})[key] = None
         clip.entries.add(entry)
 
     def fail(self, entry: str, request: PrepareRequest, state: ClipState) -> None:
@@ -112,14 +135,13 @@ class PrepareQueue:
         if known is not None and known.request is request:
             known.trouble = state
 
-    def next_unprobed(self) -> tuple[str, PrepareRequest] | None:
-        """A pending clip whose facts are unknown."""
-        while self._unprobed:
-            key = next(iter(self._unprobed))
-            del self._unprobed[key]
-            clip = self._clips.get(key)
-            if clip is not None and clip.state.stage is Stage.PENDING and clip.request.facts is None:
-                return key, clip.request
+    def _next_unprobed(self, busy: Collection[str]) -> Lookup | None:
+        for disk in [disk for disk in self._unprobed if disk not in busy]:
+            for key in list(self._unprobed[disk]):
+                _take_out(self._unprobed, disk, key)
+                clip = self._clips.get(key)
+                if clip is not None and clip.state.stage is Stage.PENDING and clip.request.facts is None:
+                    return Lookup(key, clip.request, disk, is_clip=True)
         return None
 
     def learn(self, key: str, request: PrepareRequest, total_s: float) -> None:
@@ -139,7 +161,7 @@ class PrepareQueue:
             return None
         clip = self._clips[best]
         clip.state = ClipState(Stage.PREPARING, total_s=clip.state.total_s)
-        self._unprobed.pop(best, None)
+        _take_out(self._unprobed, clip.disk, best)
         request = clip.request if clip.download is None else replace(clip.request, source=clip.download)
         return best, request, self.needed_at(best)
 
@@ -192,7 +214,7 @@ class PrepareQueue:
     def look_again(self, url: str) -> None:
         """A URL has other content than before: look its entries up anew."""
         for entry, request in self.requests_of(url):
-            self.add(entry, request, self._entries[entry].needed_at)
+            self.add(entry, request, self._entries[entry].needed_at, disk=self._entries[entry].disk)
 
     def needs_download(self, key: str) -> bool:
         """A clip is wanted, and the file behind its URL is not here."""
@@ -255,3 +277,12 @@ class PrepareQueue:
         if left_s == 0:
             return PreparedTotals(ready_s, needed_s, 0.0 if known or not states else None)
         return PreparedTotals(ready_s, needed_s, left_s / speed if speed else None)
+
+
+def _take_out(names_of: dict[str, dict[str, None]], disk: str, name: str) -> None:
+    """Remove a name, and its disk with the last one."""
+    names = names_of.get(disk)
+    if names is not None:
+        names.pop(name, None)
+        if not names:
+            del names_of[disk]

@@ -1,6 +1,7 @@
-"""The threads behind the library: one looks clips up, the others prepare them.
+"""The threads behind the library: some look clips up, the others prepare them.
 
-Rule: nothing that a clip or the machine does ends a thread; it becomes the clip's state. Run as `lookup:library` and `prepare:n`.
+Rule: nothing that a clip or the machine does ends a thread; it becomes the clip's state. Of each disk one clip at a time is looked up, so
+that one that does not answer holds up one thread. Run as `lookup:n` and `prepare:n`.
 """
 
 import contextlib
@@ -46,8 +47,8 @@ class Kit:
 class LookupWorker(Worker):
     """Finds out which clip each entry is, whether it is there already, and how long it will be."""
 
-    def __init__(self, board: Board, kit: Kit) -> None:
-        super().__init__("lookup:library")
+    def __init__(self, board: Board, kit: Kit, number: int) -> None:
+        super().__init__(f"lookup:{number}")
         self._board, self._kit = board, kit
 
     def wake(self) -> None:
@@ -57,15 +58,14 @@ class LookupWorker(Worker):
         board = self._board
         while not self.stopping.is_set():
             with board.changed:
-                entry = board.queue.next_unresolved()
-                unprobed = board.queue.next_unprobed() if entry is None else None
-                if entry is None and unprobed is None:
+                lookup = board.take_lookup()
+                if lookup is None:
                     board.changed.wait(IDLE_S)
                     continue
-            if entry is not None:
-                self._resolve(*entry)
-            elif unprobed is not None:
-                self._probe(*unprobed)
+            try:
+                (self._probe if lookup.is_clip else self._resolve)(lookup.name, lookup.request)
+            finally:
+                board.looked_up(lookup)
 
     def _resolve(self, entry: str, request: PrepareRequest) -> None:
         board, cache = self._board, self._kit.cache
