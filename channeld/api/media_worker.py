@@ -112,6 +112,7 @@ class MediaWorker:
             "channel": self._attach_channel,
             "remove": lambda message: self._remove(str(message.values.get("channel"))),
             "clean": self._clean,
+            "cap": self._cap,
             "stop": lambda _: self._stopping.set(),
         }
 
@@ -284,6 +285,10 @@ class MediaWorker:
     def _clean(self, message: Message) -> None:
         if self._origin is not None:
             self._origin.packaging.order(read_cleaning(message.values))
+
+    def _cap(self, message: Message) -> None:
+        if self._origin is not None:
+            self._origin.packaging.set_max_bytes(int(message.values["max_bytes"]))
 
     def _remove(self, channel: str) -> None:
         order = self._orders.pop(channel, None)

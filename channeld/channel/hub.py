@@ -125,7 +125,7 @@ class MediaHub:
     def _enter(self, number: int, link: Link) -> None:
         """Tell a worker all that it should do."""
         self._links[number] = link
-        self._configure(link)
+        self._configure(number, link)
         for host in self._hosts_in_use():
             self._join_heads(number, host)
         for channel in self._served:
@@ -137,13 +137,13 @@ class MediaHub:
         while self._elders.successors:
             self._enter(*self._elders.successors.popitem())
 
-    def _configure(self, link: Link) -> None:
+    def _configure(self, number: int, link: Link) -> None:
         values = self._listener
         link.send(
             "configure",
             listen=values.listen,
             hls_dir=values.hls_dir,
-            hls_max_bytes=values.hls_max_bytes,
+            hls_max_bytes=self.cap_of(number),
             access=values.access,
             token=values.token,
             tls=values.tls,
@@ -154,8 +154,21 @@ class MediaHub:
     def change(self, listener: MediaListener, level: str) -> None:
         """Have every worker take another access, token, cap, certificate or log level; the rest must be as it was."""
         self._listener, self._level = listener, level
-        for link in self._links.values():
-            self._configure(link)
+        for number, link in self._links.items():
+            self._configure(number, link)
+
+    def cap_of(self, number: int) -> int | None:
+        """A worker's part of the cap on all HLS, in bytes: by the channels that it packages, for none counts what others write."""
+        cap, workers = self._listener.hls_max_bytes, self._listener.workers
+        if cap is None or workers == 1:
+            return cap
+        packaged = [self._packager_of(channel) for channel, targets in self._served.items() if any(each.type == "hls" for each in targets)]
+        return max(1, cap * packaged.count(number) // len(packaged)) if packaged else cap // workers
+
+    def _tell_caps(self) -> None:
+        if self._listener.workers > 1 and self._listener.hls_max_bytes is not None:
+            for number, link in list(self._links.items()):
+                link.send("cap", max_bytes=self.cap_of(number))
 
     def _hosts_in_use(self) -> set[int]:
         """Hosts of channels that are served: a worker is not woken for what it need not know."""
@@ -198,7 +211,7 @@ class MediaHub:
             self.problem = str(values.get("error"))
             log.error("media_order_failed", channel=values.get("channel"), error=self.problem)
         elif message.kind == "cap" and self._alarms is not None:
-            tell_cap(self._alarms, values)
+            tell_cap(self._alarms, values, "hls" if self._listener.workers == 1 else f"hls/media:{number}")
         elif message.kind in ("progress", "recovered", "failed"):
             state = self._states.get((values["channel"], values["output"]))
             if state is None:
@@ -254,6 +267,7 @@ class MediaHub:
             if is_host_new:
                 self._join_heads(number, host)
             self._order(channel, number)
+        self._tell_caps()
 
     def _order(self, channel: str, number: int) -> None:
         ring = self._rings.get(channel)
@@ -280,6 +294,7 @@ class MediaHub:
                 clear_output(self._alarms, *key)
         for link in list(self._links.values()):
             link.send("remove", channel=channel)
+        self._tell_caps()
 
     def clean(self, channel: str, *, keep_s: float) -> None:
         self._leaving[channel] = keep_s

@@ -22,11 +22,11 @@ def clear_output(alarms: Alarms, channel: str, output: str) -> None:
     alarms.clear(OUTPUT, f"{channel}/{output}")
 
 
-def tell_cap(alarms: Alarms, values: dict[str, Any]) -> None:
-    """The listed segments of all channels are more than hls_max_bytes, or fit again."""
+def tell_cap(alarms: Alarms, values: dict[str, Any], subject: str) -> None:
+    """The listed segments of a worker are more than its part of hls_max_bytes, or fit again."""
     if not values["is_over"]:
-        alarms.clear(CAP, "hls")
+        alarms.clear(CAP, subject)
         return
     total, cap = values["total_bytes"] >> 20, values["max_bytes"] >> 20
-    message = f"the listed segments take {total} MiB, hls_max_bytes is {cap} MiB. Raise it, or make windows shorter"
-    alarms.raise_alarm(CAP, "hls", level="low", message=message)
+    message = f"the listed segments take {total} MiB, hls_max_bytes gives them {cap} MiB. Raise it, or make windows shorter"
+    alarms.raise_alarm(CAP, subject, level="low", message=message)

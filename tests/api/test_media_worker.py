@@ -53,6 +53,16 @@ def test_what_is_published_is_served_whole_and_decodes(
     assert decode_errors(segments[1], tmp_path / "alone.ts", ffmpeg) == ""
 
 
+def test_another_cap_counts_from_the_next_segment_on(worker: MediaProcess, air: Air) -> None:
+    worker.watch(air)
+    air.publish(0, 61)
+    worker.wait_for("progress", media_sequence=5)
+    worker.wire.send("cap", max_bytes=1000)
+    air.publish(61, 75)
+    told = worker.wait_for("cap", is_over=True).values
+    assert told["max_bytes"] == 1000 < told["total_bytes"]
+
+
 def test_ffprobe_reads_the_manifest_over_http(worker: MediaProcess, air: Air) -> None:
     worker.watch(air)
     air.publish(0, 61)

@@ -5,6 +5,7 @@ import signal
 import urllib.request
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +77,36 @@ def test_of_two_workers_the_one_that_hangs_is_replaced(station_of: OpenStation, 
     assert station.media.pids()[other] == pids[other]
 
 
-def test_a_killed_host_is_served_again_from_its_new_ring(station_of: OpenStation, shelf: Path) -> None:
+def ring_of(station: Station) -> tuple[int, int]:
+    """Ring id and inode of the memfd that the worker was given."""
+    ring_id, fd = station.order(lambda: station.media._rings["one"])
+    return ring_id, os.fstat(fd).st_ino
+
+
+def test_after_a_killed_host_the_same_ring_is_served_on_without_a_discontinuity(station_of: OpenStation, shelf: Path) -> None:
     station = open_one(station_of, shelf)
-    before = max(segments(station))
+    before, ring = max(segments(station)), ring_of(station)
     os.kill(station.hosts.pids()["host:0"], signal.SIGKILL)
     until(lambda: station.losses, "the loss")
-    until(lambda: (now := segments(station)) and now[-1] > before, "newer segments")
+    shown: list[str] = []
+    until(lambda: shown.append(manifest(station)) or len(newer(shown[-1], before)) >= 2, "newer segments")
+    assert ring_of(station) == ring
+    assert not any("#EXT-X-DISCONTINUITY\n" in each for each in shown)
+
+
+def newer(text: str, before: str) -> list[str]:
+    """The segments of a manifest that come after one."""
+    return [line for line in text.splitlines() if line and not line.startswith("#") and line > before]
+
+
+def test_workers_share_the_cap_by_the_channels_that_each_packages(station_of: OpenStation, shelf: Path) -> None:
+    (shelf / "list.txt").write_text("a.mp4\n")
+    station = station_of(*(settings(shelf / "list.txt", name, targets=(HLS,)) for name in ("one", "two", "three")), workers=2)
+    until(lambda: station.media.port, "a worker")
+    station.order(lambda: station.media.change(replace(station.media._listener, hls_max_bytes=900), "error"))
+    until(lambda: len(station.order(lambda: station.media._served)) == 3, "all channels")
+    packaged = [zlib.crc32(name) % 2 for name in (b"one", b"two", b"three")]
+    assert [station.media.cap_of(number) for number in (0, 1)] == [max(1, 300 * packaged.count(number)) for number in (0, 1)]
 
 
 def test_a_restarted_channel_is_served_again(station_of: OpenStation, shelf: Path) -> None:
@@ -90,7 +115,8 @@ def test_a_restarted_channel_is_served_again(station_of: OpenStation, shelf: Pat
     for _ in range(3):
         before = max(segments(station))
         station.order(station.channel().restart)
-        until(lambda before=before: (now := segments(station)) and now[-1] > before, "newer segments")  # type: ignore[misc]
+        until(lambda before=before: newer(manifest(station), before), "newer segments")  # type: ignore[misc]
+        assert "#EXT-X-DISCONTINUITY\n" in manifest(station), "a restarted channel has another timeline"
 
 
 def test_a_stopped_channel_is_served_no_more_and_its_ring_is_given_back(station_of: OpenStation, shelf: Path) -> None:
