@@ -5,6 +5,7 @@ import json
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -260,7 +261,9 @@ def test_close_ends_open_streams_and_frees_the_port_and_may_come_twice(tmp_path:
 
 
 def test_a_server_never_started_closes() -> None:
+    before = set(threading.enumerate())
     AdminServer(None, "127.0.0.1:0").close()
+    assert set(threading.enumerate()) <= before
 
 
 @pytest.mark.parametrize(

@@ -49,10 +49,11 @@ def test_a_sleeping_server_answers_and_ends_when_another_thread_says_so(listener
 
 
 def test_a_server_stopped_before_it_serves_ends_at_once(listener: socket.socket) -> None:
-    server = make_server()
+    server, address = make_server(), listener.getsockname()
     server.stop()
     asyncio.run(asyncio.wait_for(server.serve([listener]), 20))
-    listener.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, 5).close()
 
 
 async def endless(scope: dict[str, Any], _receive: Callable[[], Awaitable[Any]], send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:

@@ -77,6 +77,9 @@ def descriptors() -> int:
 def test_what_the_child_says_is_handed_on(open_link: Callable[[], tuple[Link, Ear]]) -> None:
     _, ear = open_link()
     until(lambda: any(message.kind == "progress" for message in ear.messages), "progress")
+    told = next(message.values for message in ear.messages if message.kind == "progress")
+    assert told["channels"] == {} and told["turned_ns"] > 0
+    assert ear.gone == []
 
 
 def test_the_end_of_the_child_is_told_once_with_its_status(open_link: Callable[[], tuple[Link, Ear]]) -> None:

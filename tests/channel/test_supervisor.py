@@ -100,6 +100,7 @@ def test_a_folder_is_a_list_that_grows_with_its_files(station_of: OpenStation, s
     station.until_aired(1)
     (shelf / "b.mp4").rename(folder / "b.mp4")
     until(lambda: "b.mp4" in station.aired(), "the new file")
+    assert station.until_aired(2)[0] == "a.mp4"
 
 
 def test_a_missing_file_is_skipped_and_airs_when_it_came(
