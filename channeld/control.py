@@ -128,6 +128,7 @@ class DaemonControl:
         metrics.begin_readings(self._watching.readback.effort.spent_s, self._watching.readback.budget.spent_s)
         for name, supervisor in self._registry.channels.items():
             metrics.set_channel_state(name, supervisor.state.value)
+            metrics.set_degraded_step(name, supervisor.restraint.step)
             head = int(supervisor.progress.get("head", 0))
             metrics.set_playout(name, head_sequence=head, **supervisor.counts)
             self._measure_readings(name, supervisor)

@@ -11,6 +11,7 @@ from typing import Any
 
 from channeld.base.clock import SystemClock
 from channeld.base.units import FrameRate
+from channeld.channel.budget import BudgetRules
 from channeld.channel.clips import Clips
 from channeld.channel.events import EventLog
 from channeld.channel.host_hub import HostHub
@@ -60,6 +61,7 @@ class Station:
         cache: Path | None = None,
         workers: int = 0,
         push_timing: PushTiming | None = None,
+        budget: BudgetRules | None = None,
     ) -> None:
         tools = find_tools()
         self._parts = contextlib.ExitStack()
@@ -105,6 +107,7 @@ class Station:
             clock=SystemClock(),
             publish=self.events.publish,
             push_timing=push_timing or PushTiming(),
+            budget=budget or BudgetRules(),
         )
         self.registry = Registry(channels, self.means)
         self._switchboard.connect(self.hosts, self.media, self.registry)
@@ -112,9 +115,9 @@ class Station:
     def told(self, host: int, message: Any) -> None:
         self._switchboard.told(host, message)
 
-    def lost(self, host: int, reason: str) -> None:
+    def lost(self, host: int, reason: str, lived_s: float | None) -> None:
         self.losses.append(reason)
-        self._switchboard.lost(host, reason)
+        self._switchboard.lost(host, reason, lived_s)
 
     def started(self, host: int) -> None:
         self._switchboard.started(host)

@@ -99,7 +99,10 @@ class VerdictModel(BaseModel):
 
 
 class OutputModel(BaseModel):
-    """One output; secrets in its URL are masked. `verdict` is null where nobody looks, and before the first look."""
+    """One output; secrets in its URL are masked. `verdict` is null where nobody looks, and before the first look.
+
+    `next_try_at`: when an output that is `resting` is tried again.
+    """
 
     name: str
     type: str
@@ -108,6 +111,7 @@ class OutputModel(BaseModel):
     since: str | None
     restarts: int
     last_error: str | None
+    next_try_at: str | None = None
     verdict: VerdictModel | None = None
 
 
@@ -117,6 +121,15 @@ class EditErrorModel(BaseModel):
     file: str
     line: int | None
     message: str
+
+
+class DegradedModel(BaseModel):
+    """What a channel does without, as its parts ended too often. `step`: outputs, entry or filler."""
+
+    step: str
+    since: str
+    until: str
+    reason: str
 
 
 class ChannelModel(BaseModel):

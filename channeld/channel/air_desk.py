@@ -21,6 +21,7 @@ import structlog
 
 from channeld.channel.continuity import Continuity
 from channeld.channel.life import Life
+from channeld.channel.listing import Listing
 from channeld.channel.means import Means
 from channeld.channel.planner import Planner
 from channeld.channel.settings import ChannelSettings
@@ -40,7 +41,7 @@ log = structlog.get_logger()
 
 
 class AirDesk:
-    """Opens and closes one channel's air. `is_faulty()`: the list cannot be read, so that nobody waits for it."""
+    """Opens and closes one channel's air. `leaves()`: what was on air is not gone on with, when another host goes on."""
 
     def __init__(
         self,
@@ -49,15 +50,16 @@ class AirDesk:
         planner: Planner,
         life: Life,
         continuity: Continuity,
+        listing: Listing,
         *,
-        is_faulty: Callable[[], bool],
+        leaves: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._means = means
         self._planner = planner
         self._life = life
         self._continuity = continuity
-        self._is_faulty = is_faulty
+        self._listing, self._leaves = listing, leaves
         self._ring_fd: int | None = None
         self._request = 0
 
@@ -80,7 +82,9 @@ class AirDesk:
         if not self._life.has_air and self._planner.filler is not None and self._means.host.is_ready(self._settings.id):
             ring = self._ring()
             # A moment's patience: clips that are prepared already would be passed over while nobody has looked for them.
-            if ring is not None or self._planner.rundown.is_looked_up() or self._is_faulty() or self._life.age_s > PATIENCE_S:
+            # A list that cannot be read is not waited for.
+            is_faulty = self._listing.fault is not None
+            if ring is not None or self._planner.rundown.is_looked_up() or is_faulty or self._life.age_s > PATIENCE_S:
                 self._life.has_air = self._send_start(ring)
             if self._life.has_air:
                 return
@@ -102,7 +106,8 @@ class AirDesk:
         if ring is None:
             return self._means.host.send("start", sources=self._planner.open(self._continuity.resume()), **values)
         after, sources = self._planner.again()
-        return self._means.host.send("start", (ring,), adopt=True, max_late_s=MAX_LATE_S, after=after, sources=sources, **values)
+        values |= {"adopt": True, "leave": self._leaves(), "max_late_s": MAX_LATE_S}
+        return self._means.host.send("start", (ring,), after=after, sources=sources, **values)
 
     def _start_values(self) -> dict[str, Any]:
         settings, profile, filler = self._settings, self._settings.profile, self._planner.filler

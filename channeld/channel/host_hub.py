@@ -44,8 +44,8 @@ class HostEvents(Protocol):
     def told(self, host: int, message: Message) -> None:
         """A host said something."""
 
-    def lost(self, host: int, reason: str) -> None:
-        """A host ended."""
+    def lost(self, host: int, reason: str, lived_s: float | None) -> None:
+        """A host ended, so long after its start or its adoption; None: by order, for another that takes its place."""
 
     def started(self, host: int) -> None:
         """A host is there: a new one, or one that was adopted and has told all it airs."""
@@ -58,6 +58,7 @@ class _Host:
     link: Link | None = None
     is_ready: bool = False
     version: str | None = None
+    since_ns: int = 0
     turned_ns: int = 0
     looks: int = 0
     successor: Link | None = None
@@ -126,7 +127,8 @@ class HostHub:
         """A new host takes its place."""
         host = self._hosts[number]
         host.link, host.is_ready, host.version = link, True, self._version
-        host.turned_ns, host.looks = time.monotonic_ns(), 0
+        host.since_ns = host.turned_ns = time.monotonic_ns()
+        host.looks = 0
         host.patience.started()
         link.start()
         self._events.started(number)
@@ -142,7 +144,8 @@ class HostHub:
             self._start_one(number)
             return
         host = self._hosts[number]
-        host.link, host.is_ready, host.turned_ns = link, False, time.monotonic_ns()
+        host.link, host.is_ready = link, False
+        host.since_ns = host.turned_ns = time.monotonic_ns()
         host.patience.started()
         link.start()
         link.send("sync")
@@ -201,7 +204,7 @@ class HostHub:
         successor, host.link, host.successor, host.is_ready = host.successor, None, None, False
         if successor is None:
             log.error("host_ended", host=number, reason=reason)
-        self._events.lost(number, reason)
+        self._events.lost(number, reason, (time.monotonic_ns() - host.since_ns) / NS_PER_SECOND if successor is None else None)
         if successor is not None:
             log.info("host_replaced", host=number, pid=successor.child.pid)
             self._enter(number, successor)

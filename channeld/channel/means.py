@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from channeld.base.clock import Clock
+from channeld.channel.budget import BudgetRules
 from channeld.channel.loop import ControlLoop
 from channeld.channel.ports import HostPort, MediaPort, PositionPort
 from channeld.channel.preparation import Preparer
@@ -30,3 +31,4 @@ class Means:
     clock: Clock
     publish: Publish
     push_timing: PushTiming = field(default_factory=PushTiming)
+    budget: BudgetRules = field(default_factory=BudgetRules)

@@ -158,6 +158,11 @@ class OutputSet:
         if output in self._pushes:
             self._pushes[output].restart()
 
+    def rest(self, output: str, rest_s: float) -> None:
+        """Have a push make no attempt for so long; nothing where there is no such push."""
+        if output in self._pushes:
+            self._pushes[output].rest(rest_s)
+
     def is_up(self, output: str) -> bool:
         """A push says that it delivers."""
         return output in self._pushes and self._pushes[output].state.condition is PushCondition.UP
@@ -196,6 +201,7 @@ class OutputSet:
                 "last_error": state.last_error,
                 "pid": state.pid,
                 "reason": state.reason,
+                "next_try_at": None if state.next_try_s is None else iso_utc(state.next_try_s),
             }
         base = {"name": target.name, "type": target.type, "url": target.url}
         return {**base, **(self._means.media.state(self._channel, target.name) if target.enabled else _idle(enabled=False))}

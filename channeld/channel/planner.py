@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from channeld.channel.means import Means
+from channeld.channel.preparation import Prepared
 from channeld.channel.rundown import Planned, Rundown
 from channeld.channel.settings import ChannelSettings
 from channeld.media.clip import PreparedClip
+from channeld.playlist.model import Entry
 from channeld.playlist.queue import Queue
 
 PLAN_SOON_S = 0.05
@@ -18,16 +20,19 @@ WANTS_SOON_S = 1.0
 PATIENCE_S = 2.0
 """How long a host that goes on keeps the plan it has while nobody has looked which clips are prepared."""
 
+Judge = Callable[[Entry, Prepared], Prepared]
+"""How far an entry is, as far as it may air."""
+
 
 class Planner:
     """The rundown of one channel, and who is told of it."""
 
-    def __init__(self, settings: ChannelSettings, means: Means) -> None:
+    def __init__(self, settings: ChannelSettings, means: Means, judge: Judge) -> None:
         self._settings = settings
         self._means = means
         self.rundown = Rundown(
             Queue(settings.order, settings.shuffle_seed),
-            lambda entry: means.preparer.look_up(settings.id, self._settings.profile, entry),
+            lambda entry: judge(entry, means.preparer.look_up(settings.id, self._settings.profile, entry)),
         )
         self.filler: PreparedClip | None = None
         self._is_wanting = False

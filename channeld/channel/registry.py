@@ -12,9 +12,12 @@ from typing import Any
 
 import structlog
 
+from channeld.base.clock import NS_PER_SECOND
 from channeld.base.errors import PlaylistError
 from channeld.base.wire import Message
 from channeld.base.worker import Worker
+from channeld.channel.budget import Answer
+from channeld.channel.inquest import Inquest
 from channeld.channel.means import Means
 from channeld.channel.output_set import window_s
 from channeld.channel.settings import ChannelSettings
@@ -79,6 +82,7 @@ class Registry:
         self._watcher = Watcher()
         self._watches: dict[str, PlaylistWatch] = {}  # of the thread that starts or reloads
         self._leaving: set[str] = set()
+        self._inquests: dict[int, Inquest] = {}
         self.hosts: dict[int, dict[str, Any]] = {}
         """Last progress message of each host."""
 
@@ -168,6 +172,8 @@ class Registry:
         self._leaving.discard(channel)
         self._means.media.clean(channel, keep_s=window_s(supervisor.settings.targets))
         self.channels = {name: each for name, each in self.channels.items() if name != channel}
+        for inquest in self._inquests.values():
+            inquest.clear(channel)
         log.info("channel_removed", channel=channel)
         self._means.publish("channel_removed", channel=channel)
 
@@ -263,12 +269,30 @@ class Registry:
             self._means.publish("channel_late", channel=values["channel"], seconds=values["seconds"])
         supervisor.host_told(message.kind, values)
 
-    def host_lost(self, host: int, channels: Iterable[str], reason: str) -> None:
-        """A host ended: the channels that lived on it begin anew."""
+    def host_lost(self, host: int, channels: Iterable[str], reason: str, lived_s: float | None) -> None:
+        """A host ended: the channels that lived on it go on with another. `lived_s` is HostEvents'."""
         self.hosts.pop(host, None)
-        for channel in channels:
-            if channel in self.channels:
-                self.channels[channel].host_lost(reason)
+        lost = [self.channels[channel] for channel in channels if channel in self.channels]
+        if lived_s is not None:
+            self._inquire(host, lost, lived_s)
+        for supervisor in lost:
+            supervisor.host_lost(reason)
+
+    def _inquire(self, host: int, lost: list[Supervisor], lived_s: float) -> None:
+        """See whose doing the end of a host may be."""
+        inquest = self._inquests.setdefault(host, Inquest())
+        scenes = [scene for supervisor in lost if (scene := supervisor.scene()) is not None]
+        found = inquest.ended(scenes, lived_s=lived_s, now_s=self._means.clock.monotonic_ns() / NS_PER_SECOND)
+        if found is None:
+            return
+        if found.cleared is not None:
+            log.info("channel_cleared", channel=found.cleared, reason="the host ends without what was held back of it, too")
+            self.channels[found.cleared].restraint.clear()
+        answer = self.channels[found.channel].suspected("the playout host ended", ends=found.ends)
+        if answer is Answer.HELD:
+            inquest.held(found.channel)
+        elif answer is Answer.CLEARED:
+            inquest.clear(found.channel)
 
     def readiness(self) -> tuple[bool, dict[str, str], dict[str, dict[str, str]]]:
         """Whether viewers of at least one enabled channel see something, each channel's state and its outputs' verdicts."""

@@ -14,6 +14,7 @@ import structlog
 
 from channeld.base.clock import NS_PER_SECOND, iso_utc
 from channeld.base.redact import redact_source, redact_text
+from channeld.channel.inquest import Scene
 from channeld.channel.preparation import Prepared, Want
 from channeld.channel.tag import Tag
 from channeld.media.clip import PreparedClip
@@ -157,6 +158,12 @@ class Rundown:
         """How soon the playing clip ends, 0 when it should have; None while the filler airs."""
         planned = self.now.planned
         return None if planned is None else max(0.0, self._airing_length_s(planned) - self._elapsed_s(now_ns))
+
+    def scene(self, channel: str, now_ns: int) -> Scene:
+        """What airs, for an inquest."""
+        age_s, ends_in_s = self._elapsed_s(now_ns), self.ends_in_s(now_ns)
+        planned = self.now.planned
+        return Scene(channel, planned.entry.content if planned else None, age_s if ends_in_s is None else min(age_s, ends_in_s))
 
     def due_wall_s(self) -> float | None:
         """When the playing clip ends, by the wall clock as it began; None while the filler airs."""

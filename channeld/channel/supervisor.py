@@ -19,13 +19,16 @@ from channeld.base.errors import PlaylistError
 from channeld.base.redact import redact_text
 from channeld.channel.air_desk import AirDesk
 from channeld.channel.airings import Airings
+from channeld.channel.budget import Answer
 from channeld.channel.continuity import Continuity
+from channeld.channel.inquest import Scene
 from channeld.channel.life import Life
 from channeld.channel.listing import Listing
 from channeld.channel.means import Means
 from channeld.channel.output_set import OutputSet
 from channeld.channel.planner import Planner
 from channeld.channel.readings import Readings
+from channeld.channel.restraint import Restraint
 from channeld.channel.rundown import Rundown
 from channeld.channel.settings import ChannelSettings, needs_restart
 from channeld.channel.state import Action, Event, State, step
@@ -47,14 +50,14 @@ class Supervisor:
         self.last_error: str | None = None
         self.progress: dict[str, Any] = {}
         self._life = Life(means.clock)
-        self._planner = Planner(settings, means)
+        self.outputs = OutputSet(settings, means, on_change=lambda state: means.loop.post(lambda: self._output_changed(state)))
+        self.restraint = Restraint(settings.id, means, rest=self.outputs.rest, on_change=lambda: self._planner.tell_all())
+        self._planner = Planner(settings, means, self.restraint.judge)
         self._airings = Airings(settings, means, self._planner.rundown)
         self._continuity = Continuity(settings, means, self.rundown)
         self._listing = Listing(settings.id, means.publish, self._planner, self._continuity)
-        is_faulty = lambda: self._listing.fault is not None  # noqa: E731
-        self._air = AirDesk(settings, means, self._planner, self._life, self._continuity, is_faulty=is_faulty)
-        self._view = View(settings, means, self._planner.rundown)
-        self.outputs = OutputSet(settings, means, on_change=lambda state: means.loop.post(lambda: self._output_changed(state)))
+        self._air = AirDesk(settings, means, self._planner, self._life, self._continuity, self._listing, leaves=self._leave_refused)
+        self._view = View(settings, means, self._planner.rundown, self.restraint)
 
     @property
     def rundown(self) -> Rundown:
@@ -91,6 +94,7 @@ class Supervisor:
         self._airings.cut_by("stop")
         if by_order:
             self._continuity.stopped()
+            self.restraint.forgive()
         return self._happen(Event.STOP)
 
     def restart(self) -> None:
@@ -231,7 +235,7 @@ class Supervisor:
             "ended": self._ended,
             "failed": self._clip_failed,
             "stopped": lambda _: self._air_closed(),
-            "crashed": self._crashed,
+            "crashed": self._raised,
             "start_failed": self._start_failed,
         }
         if kind in handlers:
@@ -246,6 +250,23 @@ class Supervisor:
         self.last_error = redact_text(f"playout host ended: {reason}".splitlines()[-1])
         self._planner.pause()
         self._happen(Event.HOST_LOST)
+
+    def _leave_refused(self) -> bool:
+        """What is on air should not be."""
+        planned = self.rundown.now.planned
+        if planned is None or not self.restraint.refuses(planned.entry):
+            return False
+        self._airings.cut_by(str(self.rundown.why_pending(planned.entry)))
+        return True
+
+    def scene(self) -> Scene | None:
+        """What its host airs of it; None for nothing."""
+        return self.rundown.scene(self.settings.id, self._means.clock.monotonic_ns()) if self._life.has_air else None
+
+    def suspected(self, cause: str, *, ends: int = 1) -> Answer:
+        """The air ended, so often, and it may be this channel's doing; what is on air may be left for it."""
+        planned = self.rundown.now.planned
+        return self.restraint.air_ended(planned.entry if planned else None, cause, ends=ends)
 
     def lend_ring(self) -> int | None:
         """A descriptor to read the ring that an earlier control left, owned by whoever asked."""
@@ -296,6 +317,8 @@ class Supervisor:
             self._continuity.take_up(values)
             if is_unknown:
                 self._airings.continued(values)
+                if self._leave_refused():
+                    self._means.host.send("skip", channel=self.settings.id)
             self._happen(Event.FILLER_STARTED if values["airing"] is None else Event.CLIP_STARTED)
         log.info("air_adopted", channel=self.settings.id, serial=values["serial"], frames=values["frames"])
         self._planner.resume()
@@ -350,7 +373,14 @@ class Supervisor:
         self._continuity.crashed()
         self._happen(Event.CRASHED)
 
+    def _raised(self, values: dict[str, Any]) -> None:
+        """The channel's own code failed, and no other's."""
+        if step(self.state, Event.CRASHED) is not None:
+            self.suspected("the channel crashed")
+        self._crashed(values)
+
     def _output_changed(self, state: PushState) -> None:
+        self.restraint.output_changed(state)
         facts = {"channel": state.channel, "output": state.name, "state": state.condition.value, "reason": state.reason}
         log.info("output_changed", pid=state.pid, **facts)
         self._means.publish("output_state", **facts)
@@ -365,15 +395,5 @@ class Supervisor:
     def describe(self) -> dict[str, Any]:
         """CONTRACT's channel object."""
         ticks = int(self.progress.get("dts", 0))
-        return {
-            "id": self.settings.id,
-            "name": self.settings.name,
-            "state": self.state.value,
-            "profile": self.settings.profile.name,
-            "revision": self.rundown.queue.revision,
-            "edit_error": self._listing.fault,
-            "last_error": self.last_error,
-            **self._view.programme(is_on_air=self.state is State.ON_AIR),
-            "outputs": self.outputs.describe(),
-            "timeline": {"ticks": ticks, "wraps": ticks >> 33},
-        }
+        described = self._view.describe(self.state, fault=self._listing.fault, last_error=self.last_error, ticks=ticks)
+        return {**described, "outputs": self.outputs.describe()}

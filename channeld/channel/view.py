@@ -8,8 +8,10 @@ from typing import Any
 
 from channeld.base.clock import NS_PER_SECOND, iso_utc
 from channeld.channel.means import Means
+from channeld.channel.restraint import Restraint
 from channeld.channel.rundown import Rundown
 from channeld.channel.settings import ChannelSettings
+from channeld.channel.state import State
 from channeld.playlist.model import Content, Playlist
 
 SHOWN_NEXT = 8
@@ -19,8 +21,8 @@ SHOWN_FOR_S = 1.0
 class View:
     """Describes one channel's programme."""
 
-    def __init__(self, settings: ChannelSettings, means: Means, rundown: Rundown) -> None:
-        self._settings, self._means, self._rundown = settings, means, rundown
+    def __init__(self, settings: ChannelSettings, means: Means, rundown: Rundown, restraint: Restraint) -> None:
+        self._settings, self._means, self._rundown, self._restraint = settings, means, rundown, restraint
         self._prepared: tuple[int, dict[str, Any]] | None = None
         self._skipped: tuple[Playlist | None, dict[Content, str], list[dict[str, Any]]] = (None, {}, [])
 
@@ -28,14 +30,31 @@ class View:
         """The channel has other settings."""
         self._settings = settings
 
-    def programme(self, *, is_on_air: bool) -> dict[str, Any]:
+    def describe(self, state: State, *, fault: dict[str, Any] | None, last_error: str | None, ticks: int) -> dict[str, Any]:
+        """The channel object but for its outputs. `fault` of the newest list; `ticks` of the timeline."""
+        settings = self._settings
+        return {
+            "id": settings.id,
+            "name": settings.name,
+            "state": state.value,
+            "profile": settings.profile.name,
+            "revision": self._rundown.queue.revision,
+            "edit_error": fault,
+            "last_error": last_error,
+            "degraded": self._restraint.describe(),
+            **self._programme(is_on_air=state is State.ON_AIR),
+            "timeline": {"ticks": ticks, "wraps": ticks >> 33},
+        }
+
+    def _programme(self, *, is_on_air: bool) -> dict[str, Any]:
         """What airs, what comes, what is skipped and how much is prepared."""
         clock = self._means.clock
         now_ns, wall_s = clock.monotonic_ns(), clock.wall_s()
+        refusals = {**self._means.preparer.refusals(self._settings.id), **self._restraint.refusals()}
         return {
             "now": self._rundown.describe_now(now_ns) if is_on_air else None,
             "next": self._rundown.describe_next(SHOWN_NEXT, now_ns=now_ns, wall_s=wall_s),
-            "skipped": self._describe_skipped(self._means.preparer.refusals(self._settings.id)),
+            "skipped": self._describe_skipped(refusals),
             "prepared": self._describe_prepared(now_ns, wall_s),
         }
 

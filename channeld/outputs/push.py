@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from channeld.base.clock import Clock, SystemClock
+from channeld.base.clock import NS_PER_SECOND, Clock, SystemClock
 from channeld.base.errors import ChannelError, ChildStalled, OutputError
 from channeld.base.redact import redact_text, redact_url
 from channeld.base.worker import Worker
@@ -64,6 +64,7 @@ class PushOutput(Worker):
         self._plan = make_plan(channel, name, PushTarget(url, tls_verify, ca_file), runtime_dir=runtime_dir, ffmpeg=ffmpeg, timing=timing)
         self._ports = PushPorts(holder, Inbox(), clock or SystemClock(), on_writer)
         self._on_state, self._adopts = on_state, adopt
+        self._rest_until_ns = 0
         self._attempt = PushAttempt(self._plan, self._ports, self._plan.slots[0])
         self._successor: PushAttempt | None = None
         self._backoff = Backoff()
@@ -96,6 +97,11 @@ class PushOutput(Worker):
         """The feeder is another one: hand it the write end, to go on where the former ended. Any thread."""
         self._ports.inbox.post(order=Order.REFEED)
 
+    def rest(self, rest_s: float) -> None:
+        """Make no attempt for so long, once the present one has ended; `restart` ends the rest. Any thread."""
+        self._rest_until_ns = self._ports.clock.monotonic_ns() + int(rest_s * NS_PER_SECOND)
+        self._ports.inbox.post()
+
     def wake(self) -> None:
         self._ports.inbox.post()
 
@@ -119,6 +125,7 @@ class PushOutput(Worker):
             except (ChannelError, OSError) as error:
                 self._fail(error)
             if not self.stopping.is_set():
+                self._take_rest()
                 self._change(restarts=self._state.restarts + 1)
                 self._attempt = PushAttempt(self._plan, self._ports, self._attempt.slot)
         self._repeats.flush(everything=True)
@@ -208,12 +215,25 @@ class PushOutput(Worker):
         """Show why an attempt ended, and wait before the next; restart() and close() cut the wait short."""
         delivery = self._attempt.delivery
         reason = "stalled" if isinstance(error, ChildStalled) else (delivery.reason or "ended")
-        self._change(condition=PushCondition.RETRYING, reason=reason, pid=None, last_error=redact_text(str(error)))
+        facts = {"reason": reason, "last_error": redact_text(str(error)), "failures": self._state.failures + 1}
+        self._change(condition=PushCondition.RETRYING, pid=None, **facts)
         wait_s = self._backoff.next_s(healthy_for_s=delivery.healthy_s)
         self._repeats.tell("warning", "push_failed", error=str(error), retry_in_s=round(wait_s, 2))
         self._ports.inbox.take("")
         if not self._should_end():  # after take(), which may have eaten the wake-up of a stop
             self._ports.inbox.wait(wait_s)
+
+    def _take_rest(self) -> None:
+        """Wait as `rest` has it; what comes behind it is an attempt like every other."""
+        clock, before = self._ports.clock, self._state.condition
+        while (left_s := (self._rest_until_ns - clock.monotonic_ns()) / NS_PER_SECOND) > 0 and not self._should_end():
+            self._change(condition=PushCondition.RESTING, next_try_s=clock.wall_s() + left_s)
+            self._ports.inbox.take("")
+            if not self._should_end():
+                self._ports.inbox.wait(left_s)
+        self._rest_until_ns = 0
+        if self._state.condition is PushCondition.RESTING:
+            self._change(condition=before, next_try_s=None)
 
     def _change(self, **changes: object) -> None:
         """Replace the state and tell it, if anything is new."""

@@ -28,12 +28,16 @@ class PushCondition(Enum):
     STARTING = "starting"
     UP = "up"
     RETRYING = "retrying"
+    RESTING = "resting"
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
 class PushState:
-    """A push at one moment; `url` and `last_error` are redacted, `since_s` is seconds of the wall clock."""
+    """A push at one moment; `url` and `last_error` are redacted, `since_s` and `next_try_s` are seconds of the wall clock.
+
+    `failures`: how many attempts ended by themselves. `next_try_s`: when a resting one is tried again.
+    """
 
     channel: str
     name: str
@@ -44,6 +48,8 @@ class PushState:
     restarts: int
     last_error: str | None
     pid: int | None
+    failures: int = 0
+    next_try_s: float | None = None
 
 
 class Delivery:

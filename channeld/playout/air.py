@@ -108,18 +108,21 @@ class Air:
         self._slice_frames = max(1, fps.frames_in(SLICE_S))
         self._lookahead_frames = fps.frames_in(LOOKAHEAD_S)
 
-    def resume(self, state: AirState, *, now_ns: int) -> None:
-        """Go on behind the newest slice of the ring, whose state this is; before the first release. The splicer was made with it."""
+    def resume(self, state: AirState, *, now_ns: int, leaves: bool = False) -> None:
+        """Go on behind the newest slice of the ring, whose state this is; before the first release. The splicer was made with it.
+
+        `leaves`: with the next frame something else airs, and nothing of the clip that was on air is read.
+        """
         beginning = Beginning(state.frames, state.audio_units, may_cut=state.may_cut)
         source, lookahead = None, None
         if not state.is_filler:
             source = state.source
-            lookahead = Lookahead(source, beginning)
+            lookahead = None if leaves else Lookahead(source, beginning)
         if lookahead is not None:
             feed = lookahead.feed
-        elif state.source.ts_path == self._filler.path:
+        elif state.is_filler and state.source.ts_path == self._filler.path:
             feed = feed_from(self._filler.blocks, beginning)
-        else:  # another filler than the one that aired: it comes at the next frame
+        else:  # it is left, or it is another filler than the one that aired: what follows comes at the next frame
             feed = feed_from((), beginning)
         as_json = encode_source(source, state.source.ts_path)
         self.now = OnAir(state.serial, source, feed, lookahead, as_json, state.started_dts, state.reported, state.cut_requested)
@@ -148,15 +151,17 @@ class Air:
         return self._splicer.stream.fps.frames_in(self._pace.burst_ticks / TICKS_PER_SECOND)
 
     def is_waiting(self, now_ns: int) -> bool:
-        """The channel is resumed, and too little of its clip is in memory yet."""
+        """The channel is resumed, and too little of its clip, or of what follows it at once, is in memory yet."""
         if now_ns >= self._pace.waits_until_ns:
             return False
         now = self.now
-        if now.lookahead is not None:
+        is_left = now.source is not None and now.lookahead is None
+        waited = next(iter(self._plan.queue), None) if is_left else now.lookahead
+        if waited is not None:
             self._prefetch()
-            now.lookahead.drain()
-            is_all = now.lookahead.complete or now.lookahead.failure
-            if not is_all and now.feed.frames_ready < self._splicer.stream.fps.frames_in(RESUME_AHEAD_S):
+            waited.drain()
+            is_all = waited.complete or waited.failure
+            if not is_all and waited.feed.frames_ready < self._splicer.stream.fps.frames_in(RESUME_AHEAD_S):
                 return True
         self._pace.waits_until_ns = 0
         return False
@@ -275,7 +280,8 @@ class Air:
 
     def _end_of(self, ended: OnAir) -> tuple[str, dict[str, Any]]:
         lookahead = ended.lookahead
-        reason = "cut" if ended.feed.frames_ready else "end"
+        is_left = ended.source is not None and lookahead is None
+        reason = "cut" if ended.feed.frames_ready or is_left else "end"
         if lookahead is not None:
             if reason == "end" and not lookahead.is_spent:
                 reason = "damaged" if lookahead.failure else "underrun"

@@ -122,7 +122,7 @@ class Opening:
         late_s = (now_ns - air.due_ns) / NS_PER_SECOND
         if late_s > max_late_s:
             raise ValueError(f"the ring ended {late_s:.1f} s ago, more than the {max_late_s:g} s that are caught up with")
-        air.resume(state, now_ns=now_ns)
+        air.resume(state, now_ns=now_ns, leaves=bool(values.get("leave", False)))
         return air, state
 
     def _filler(self, values: dict[str, Any]) -> Filler:

@@ -20,7 +20,7 @@ from channeld.telemetry.lateness import LATENESS_BUCKETS_S, LatenessFigures
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 CHANNEL_STATES = ("starting", "on_air", "filler", "stopping", "stopped", "failed")
-OUTPUT_STATES = ("starting", "up", "retrying", "stopped")
+OUTPUT_STATES = ("starting", "up", "retrying", "resting", "stopped")
 VERDICTS = ("ok", "late", "stale", "broken", "silent", "frozen", "unreachable")
 
 
@@ -36,6 +36,9 @@ class MetricSpec:
 
 CHANNELS = MetricSpec("channeld_channels", "gauge", "Channels by state.", ("state",))
 CHANNEL_STATE = MetricSpec("channeld_channel_state", "gauge", "1 for the state a channel is in.", ("channel", "state"))
+DEGRADED_STEP = MetricSpec(
+    "channeld_channel_degraded_step", "gauge", "0 none, 1 outputs rest, 2 an entry is passed over, 3 filler.", ("channel",)
+)
 OUTPUT_STATE = MetricSpec("channeld_output_state", "gauge", "1 for the state an output is in.", ("channel", "output", "state"))
 OUTPUT_RESTARTS = MetricSpec("channeld_output_restarts", "counter", "Times an output's process was started again.", ("channel", "output"))
 LATENESS = MetricSpec("channeld_release_lateness_seconds", "histogram", "How late slices were released.", ("host",))
@@ -59,7 +62,7 @@ LOOK_CPU = MetricSpec("channeld_readback_look_cpu_seconds", "counter", "CPU time
 DECODE_CPU = MetricSpec("channeld_readback_decode_cpu_seconds", "counter", "CPU time spent on decoding samples.")
 
 METRICS = (
-    *(CHANNELS, CHANNEL_STATE, OUTPUT_STATE, OUTPUT_RESTARTS, LATENESS, UNDERRUNS, PASSED_OVER, BUS_HEAD),
+    *(CHANNELS, CHANNEL_STATE, DEGRADED_STEP, OUTPUT_STATE, OUTPUT_RESTARTS, LATENESS, UNDERRUNS, PASSED_OVER, BUS_HEAD),
     *(CONFIG_OK, ALARM),
     *(VERDICT, MANIFEST_AGE, SEGMENT_ERRORS, DISCONTINUITIES, LOOK_CPU, DECODE_CPU),
     *(PREPARE_SECONDS, PREPARED_MEDIA_SECONDS, PREPARE_SPEED, PREPARE_CLIPS, HLS_SEQUENCE),
@@ -87,6 +90,10 @@ class Metrics(Collector):
             states = self._values[CHANNEL_STATE]
             for each in CHANNEL_STATES:
                 self._values[CHANNELS][(each,)] = sum(value for labels, value in states.items() if labels[1] == each)
+
+    def set_degraded_step(self, channel: str, step: int) -> None:
+        """Record what a channel does without, 0 to 3."""
+        self._set(DEGRADED_STEP, (channel,), step)
 
     def set_output(self, channel: str, output: str, *, state: str, restarts: int) -> None:
         """Record the state of an output, one of OUTPUT_STATES, and how often its process was started again."""

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clips import ClipShelf, numbered_clip
@@ -13,7 +14,6 @@ from channeld.media.cache import ClipCache
 from channeld.media.prepare import PrepareRequest, prepare
 from channeld.media.slate import ensure_filler
 from channeld.media.tools import find_tools
-from channeld.outputs.push_plan import PushTiming
 
 NAMES = ("a.mp4", "b.mp4", "c.mp4", "d.mp4")
 
@@ -51,11 +51,11 @@ def station_of(tmp_path: Path, prepared_folder: Path) -> Iterator[OpenStation]:
     """Opens stations over a copy of the prepared clips (or an empty cache); each is closed with the test."""
     opened: list[Station] = []
 
-    def open_station(*channels: ChannelSettings, prepared: bool = True, workers: int = 0, push_timing: PushTiming | None = None) -> Station:
+    def open_station(*channels: ChannelSettings, prepared: bool = True, **options: Any) -> Station:
         cache = tmp_path / "cache"
         if prepared:
             shutil.copytree(prepared_folder, cache)
-        opened.append(Station(tmp_path, channels, cache=cache, workers=workers, push_timing=push_timing))
+        opened.append(Station(tmp_path, channels, cache=cache, **options))
         return opened[-1].__enter__()
 
     yield open_station

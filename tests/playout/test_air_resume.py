@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 import pytest
@@ -226,6 +227,39 @@ def test_a_clip_that_is_gone_gives_way_to_the_filler_at_the_next_frame(
     (tmp_path / "aired.ts").write_bytes(stream)
     aired = [number for number in read_numbers(tmp_path / "aired.ts") if number is not None]
     assert len(aired) == slices * 5 and aired == sorted(set(aired)), "whatever was sent is seen, each picture once"
+    readers.close()
+    air.ring.close()
+    ring.close()
+
+
+@pytest.mark.parametrize("is_planned", [True, False])
+def test_a_clip_that_is_left_gives_way_to_what_is_planned_at_the_next_frame_and_is_not_read(
+    prepared: PreparedShelf, long_clip: PreparedClip, second_clip: PreparedClip, readers: CountingReaders, is_planned: bool
+) -> None:
+    programme = Programme(prepared, (source_of(long_clip, "left"), 500))
+    ring = programme.new_ring()
+    dead = programme.new_air(ring, readers)
+    programme.play(dead, readers, 5)
+    dead.close()
+    told: list[tuple[str, dict[str, Any]]] = []
+    filler, coming = prepared.filler(), source_of(second_clip, "next")
+    sources = [{"airing": coming.airing, "entry": coming.entry, "ts": coming.ts_path, "idx": coming.idx_path}] if is_planned else []
+    values = {
+        "filler": {"ts": str(filler.ts_path), "idx": str(filler.idx_path)},
+        "sources": sources,
+        "fingerprint": FINGERPRINT,
+        "leave": True,
+    }
+    report = lambda kind, **facts: told.append((kind, facts))  # noqa: E731
+    air = Opening(SystemClock(), readers, report, WeakValueDictionary()).adopted("one", values, ring.fd)
+    settle(readers)
+    while air.is_waiting(time.monotonic_ns()):
+        time.sleep(0.001)
+    air.release()
+    (ended, started) = told
+    assert (ended[0], ended[1]["airing"], ended[1]["reason"], ended[1]["error"]) == ("ended", "left", "cut", None)
+    assert (started[0], started[1]["airing"]) == ("started", "next" if is_planned else None)
+    assert ended[1]["end_dts"] == started[1]["dts"]
     readers.close()
     air.ring.close()
     ring.close()
