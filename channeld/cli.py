@@ -7,54 +7,33 @@ a traceback. Verbs read options and call others; what they show is made in `cli_
 import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any
 
 import typer
 from rich.live import Live
 
 from channeld import __version__
-from channeld.base.errors import ChannelError, ConfigError, MediaError, PlaylistError, ProbeError
+from channeld.base.errors import ChannelError, ConfigError, MediaError, ProbeError
 from channeld.check import check as check_configuration
-from channeld.check_access import NeedsRoot
 from channeld.check_service import check_as_service
 from channeld.check_stock import measure_once
 from channeld.cli_as_run import Wanted, show_lines, show_totals
-from channeld.cli_client import AdminClient, DaemonUnreachable, NotAllowed, Rejected, connect
+from channeld.cli_client import AdminClient, connect
 from channeld.cli_hold import hold as hold_in_foreground
 from channeld.cli_prepare import Preparation, wanted_clips, writing
 from channeld.cli_reload import reload_configuration, show_reload
-from channeld.cli_render import console, plain, show_check, show_error, show_note, show_probe, status_table
+from channeld.cli_render import console, plain, show_check, show_note, show_probe, status_table
+from channeld.cli_token import tokens
 from channeld.cli_upgrade import upgrade
+from channeld.cli_verb import BAD_INPUT, FAILED, OK, ConfigOption, JsonOption, TokenOption, UrlOption, verb_of, write_json
 from channeld.config import default_path, load
 from channeld.media.facts import choose_audio
 from channeld.media.probe import probe as probe_media
 from channeld.telemetry.log import configure as configure_log
 
-OK, FAILED, BAD_INPUT, UNREACHABLE, NOT_ALLOWED = range(5)
 REFRESH_S = 1.0
-
-_EXIT_CODES: tuple[tuple[type[ChannelError], int], ...] = (
-    (DaemonUnreachable, UNREACHABLE),
-    (NotAllowed, NOT_ALLOWED),
-    (NeedsRoot, NOT_ALLOWED),
-    (Rejected, BAD_INPUT),
-    (ConfigError, BAD_INPUT),
-    (PlaylistError, BAD_INPUT),
-    (MediaError, BAD_INPUT),
-    (ChannelError, FAILED),
-)
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="Configuration file. Default: $CHANNELD_CONFIG, ./channeld.yaml, /etc/channeld/channeld.yaml."),
-]
-UrlOption = Annotated[str | None, typer.Option("--url", help="Admin address of the daemon. Default: admin.listen of the configuration.")]
-TokenOption = Annotated[str | None, typer.Option("--token", help="Admin token. Default: <state_dir>/admin.token.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 app = typer.Typer(
     help="Playlist files become television that never stops.",
@@ -78,31 +57,8 @@ def _root(
     """Playlist files become television that never stops."""
 
 
-Options = ParamSpec("Options")
-
-
-def _verb(function: Callable[Options, int]) -> Callable[Options, None]:
-    """Make a function that returns an exit code a verb of the command line, which tells errors instead of raising them."""
-
-    @wraps(function)
-    def tell(*args: Options.args, **options: Options.kwargs) -> None:
-        try:
-            code = function(*args, **options)
-        except ChannelError as error:
-            show_error(str(error))
-            code = next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
-        except BrokenPipeError:
-            raise  # whoever read our output went away, as `head` does: typer ends quietly
-        except OSError as error:
-            show_error(f"{error.filename or 'the system'}: {error.strerror or error}")
-            code = FAILED
-        raise typer.Exit(code)
-
-    return app.command()(tell)
-
-
-def _write_json(values: Any) -> None:
-    sys.stdout.write(json.dumps(values, ensure_ascii=False, indent=2) + "\n")
+_verb = verb_of(app)
+app.add_typer(tokens, name="token")
 
 
 @_verb
@@ -167,7 +123,7 @@ def check(
     else:
         report = check_configuration(config or default_path(), measure=measure_once())
     if as_json:
-        _write_json(report.to_json())
+        write_json(report.to_json())
     else:
         show_check(report)
     return BAD_INPUT if report.input_errors else FAILED if report.machine_errors else OK
@@ -187,7 +143,7 @@ def status(
         return _watch(client, as_json=as_json)
     channels = _channels(client)
     if as_json:
-        _write_json(channels)
+        write_json(channels)
     elif channels:
         console().print(status_table(channels))
     else:
@@ -230,7 +186,7 @@ def upgrade_restart(
     """Go over to the code that is installed now, without a gap on air: another control, and other hosts where theirs changed."""
     status = upgrade(connect(config, url, token), hosts=hosts)
     if as_json:
-        _write_json(status)
+        write_json(status)
     else:
         console().print(plain(f"channeld {status['version']} is in control since {status['since']}; the channels stayed on air"))
     return OK
@@ -241,7 +197,7 @@ def reload(config: ConfigOption = None, url: UrlOption = None, token: TokenOptio
     """Have the daemon take its configuration anew. A faulty one changes nothing; what is not touched stays on air."""
     answer = reload_configuration(connect(config, url, token))
     if as_json:
-        _write_json(answer)
+        write_json(answer)
     else:
         show_reload(answer)
     return OK
@@ -286,7 +242,7 @@ def prepare(
         preparation.make_fillers(loaded, chosen)
         outcome = preparation.run(clips)
     if as_json:
-        _write_json(outcome.to_json())
+        write_json(outcome.to_json())
     else:
         console().print(f"{outcome.ready} of {len(clips)} clips are ready")
     if outcome.left and not as_json:
@@ -313,7 +269,7 @@ def probe(
         audio_language = loaded.profile(loaded.default_profile).audio_language
     chosen = choose_audio(facts, audio_language)
     if as_json:
-        _write_json(facts.to_json() | {"dropped_tracks": list(facts.dropped_tracks(chosen))})
+        write_json(facts.to_json() | {"dropped_tracks": list(facts.dropped_tracks(chosen))})
     else:
         show_probe(str(file), facts, chosen)
     return OK
@@ -335,7 +291,7 @@ def soak(
     configure_log("error")
     report = cli_soak.run(cli_soak.Wanted(hours, speed, seed, channels, folder))
     if as_json:
-        _write_json(report.to_json())
+        write_json(report.to_json())
     else:
         cli_soak.show_report(report)
     return OK if report.is_good else FAILED

@@ -66,31 +66,35 @@ class AdminClient:
             raise ChannelError(f"{self._url}{route} did not answer as channeld does. Is it another version?")
         return rows, answer.headers.get(PROBLEM_HEADER)
 
-    def post(self, route: str) -> Any:
-        """The decoded answer of a POST without a body. Raises the same, and Rejected where the daemon says what is wrong."""
-        return self._ask("POST", route)
+    def post(self, route: str, content: dict[str, Any] | None = None) -> Any:
+        """The decoded answer of a POST of that JSON. Raises the same, and Rejected where the daemon says what is wrong."""
+        return self._ask("POST", route, content)
 
-    def _ask(self, method: str, route: str) -> Any:
-        return self._decoded(self._answer(method, route), route)
+    def delete(self, route: str) -> Any:
+        """The decoded answer of a DELETE. Raises the same."""
+        return self._ask("DELETE", route)
 
-    def _answer(self, method: str, route: str) -> httpx.Response:
+    def _ask(self, method: str, route: str, content: dict[str, Any] | None = None) -> Any:
+        return self._decoded(self._answer(method, route, content), route)
+
+    def _answer(self, method: str, route: str, content: dict[str, Any] | None = None) -> httpx.Response:
         try:
             headers = {"Authorization": f"Bearer {self._token}"}
             # trust_env off: a proxy of the environment must not see the token, nor stand between us and this machine.
-            answer = httpx.request(method, self._url + route, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+            answer = httpx.request(method, self._url + route, headers=headers, json=content, timeout=TIMEOUT_S, trust_env=False)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise ChannelError(f"{self._url} is not an address. Write --url http://host:port") from None
         except httpx.TransportError as error:
             raise DaemonUnreachable(
                 f"no daemon answers at {self._url} ({error}). Start it with `channeld run`, or name it with --url"
             ) from None
-        if answer.status_code in (401, 403):
+        if answer.status_code == 401:
             raise NotAllowed(f"{self._url} refused the token. Pass the one of <state_dir>/admin.token with --token")
-        if answer.status_code == 429:
-            raise NotAllowed(f"{self._url} had too many wrong tokens from this address. Wait {answer.headers.get('retry-after', '1')} s")
-        if answer.status_code == 422 or (answer.status_code == 404 and "detail" in _problem(answer)):
+        if answer.status_code in (403, 429):
+            raise NotAllowed(f"{self._url} refused: {_problem(answer).get('detail', answer.status_code)}")
+        if answer.status_code == 422 or (answer.status_code in (404, 409) and "detail" in _problem(answer)):
             raise Rejected(_problem(answer))
-        if answer.status_code not in (200, 202):
+        if answer.status_code not in (200, 201, 202):
             raise ChannelError(f"{self._url}{route} answered {answer.status_code}. See the daemon's log")
         return answer
 

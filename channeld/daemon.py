@@ -43,6 +43,7 @@ from channeld.channel.host_hub import HostHub
 from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.means import Means
+from channeld.channel.media_alarms import tell_certificate
 from channeld.channel.registry import Registry
 from channeld.channel.switchboard import Switchboard
 from channeld.channel.watching import Watching
@@ -237,7 +238,8 @@ def _open_to_people(config: Config, parts: contextlib.ExitStack, running: Runnin
         media_base_url=viewers,
         max_event_readers=config.admin.event_readers,
     )
-    admin = AdminServer(app, str(listen), config.admin.tls)
+    accounts.follow(lambda keys: running.loop.post(lambda: running.media.admit([(key.digest, key.ends_at_s) for key in keys])))
+    admin = AdminServer(app, str(listen), config.admin.tls, lambda error: tell_certificate(running.alarms, "admin", error))
     admin.start()
     parts.callback(admin.close)
     scheme = "https" if config.admin.tls is not None else "http"

@@ -5,11 +5,11 @@ worker gives it. Run by the media worker's event loop; deadlines and sizes of co
 """
 
 import asyncio
-import hmac
 import os
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from channeld.access.secret import digest_of, is_same
 from channeld.api.media_files import Folder, OpenFile, is_unchanged, read_chunks, wanted_range
 from channeld.api.media_guide import channels_answer, guide_headers
 from channeld.outputs.hls_manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, with_token
@@ -31,7 +32,7 @@ _CORS = {
 _PREFLIGHT = {
     **_CORS,
     "Access-Control-Allow-Methods": ", ".join(_METHODS),
-    "Access-Control-Allow-Headers": "Range, If-None-Match, If-Modified-Since, If-Range",
+    "Access-Control-Allow-Headers": "Authorization, Range, If-None-Match, If-Modified-Since, If-Range",
     "Access-Control-Max-Age": "86400",
 }
 _PLAIN = {**_CORS, "Cache-Control": "no-store"}
@@ -42,15 +43,34 @@ _SEGMENT = {"Content-Type": "video/mp2t", "Cache-Control": "max-age=3600, immuta
 
 @dataclass(slots=True)
 class Access:
-    """Who may watch: everybody, or who knows the token. The worker replaces the token when it is configured anew."""
+    """Who may watch: everybody, or who shows the daemon's own token or one of `keys`. The worker replaces both as it is told.
+
+    `keys`: when each ends (seconds since 1970, None: never), by its digest.
+    """
 
     token: str | None = None
+    keys: Mapping[str, float | None] = field(default_factory=dict)
 
     def allows(self, request: Request) -> bool:
-        """Compared in constant time."""
+        """Whether the request shows something that opens; in a time that tells nothing of what would."""
         if self.token is None:
             return True
-        return hmac.compare_digest(request.query_params.get("token", "").encode(), self.token.encode())
+        shown = _shown(request)
+        if is_same(shown, self.token):
+            return True
+        # A digest cannot be chosen byte by byte, so that how long its lookup takes tells nothing.
+        ends_at_s = self.keys.get(digest_of(shown), 0.0)
+        return ends_at_s is None or time.time() < ends_at_s
+
+    def passed_on(self, request: Request) -> str | None:
+        """What the addresses in an answer are to carry: what this viewer showed, never another's; None where nobody has to."""
+        return None if self.token is None else _shown(request)
+
+
+def _shown(request: Request) -> str:
+    """In the address, as players can; else in a header, as programs do."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return request.query_params.get("token", "") or (token.strip() if scheme.lower() == "bearer" else "")
 
 
 class PieceByPiece(Response):
@@ -156,7 +176,7 @@ class MediaRoutes:
         file = self._folder.open_listing(CHANNELS_NAME)
         if file is None:
             return PlainTextResponse("Not found\n", 404, headers=_PLAIN)
-        return await channels_answer(request, file, self._access.token, _CORS)
+        return await channels_answer(request, file, self._access.passed_on(request), _CORS)
 
     async def ts(self, request: Request) -> Response:
         """The endless stream from the newest random access point on."""
@@ -172,7 +192,7 @@ class MediaRoutes:
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=_PREFLIGHT)
         if not self._access.allows(request):
-            return PlainTextResponse("A valid ?token= is needed\n", 403, headers=_PLAIN)
+            return PlainTextResponse("A valid token is needed, as ?token= or in Authorization: Bearer\n", 403, headers=_PLAIN)
         return None
 
     def _manifest(self, request: Request, file: OpenFile) -> Response:
@@ -183,7 +203,7 @@ class MediaRoutes:
             text = os.read(file.fd, MAX_MANIFEST_BYTES)
         finally:
             os.close(file.fd)
-        token = self._access.token
+        token = self._access.passed_on(request)
         return Response(text if token is None else with_token(text, token), headers=headers)
 
 

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from channeld.config_values import TlsSpec
 from channeld.outputs.hls import Numbering
 from channeld.outputs.hls_manifest import MAX_SEGMENTS
 from channeld.outputs.hls_store import CHANNEL_ID
@@ -16,7 +17,7 @@ from channeld.outputs.hls_store import CHANNEL_ID
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """How to listen and where the files are. `token` None: open to all. `tls`: certificate and key."""
+    """How to listen and where the files are. `token` None: open to all."""
 
     host: str
     port: int
@@ -24,7 +25,7 @@ class Configuration:
     hls_dir: Path
     hls_max_bytes: int | None
     token: str | None
-    tls: tuple[Path, Path] | None
+    tls: TlsSpec | None
     log_level: str = "info"
 
 
@@ -74,9 +75,19 @@ def read_configuration(values: dict[str, Any]) -> Configuration:
         hls_dir=Path(_of(values, "hls_dir", str)),
         hls_max_bytes=None if cap is None else _of(values, "hls_max_bytes", int),
         token=_of(values, "token", str) if access == "token" else None,
-        tls=None if tls is None else (Path(_of(tls, "cert", str)), Path(_of(tls, "key", str))),
+        tls=None if tls is None else TlsSpec(Path(_of(tls, "cert", str)), Path(_of(tls, "key", str))),
         log_level=str(values.get("log_level", "info")),
     )
+
+
+def read_keys(values: dict[str, Any]) -> dict[str, float | None]:
+    """Read `viewers`: when each key ends (seconds since 1970, None: never) by its digest. Raises ValueError."""
+    keys: dict[str, float | None] = {}
+    for row in _of(values, "keys", list):
+        if not isinstance(row, list) or len(row) != 2 or not isinstance(row[0], str) or not isinstance(row[1], int | float | None):
+            raise ValueError("a key is not a digest and a moment")
+        keys[row[0]] = row[1]
+    return keys
 
 
 def read_cleaning(values: dict[str, Any]) -> Cleaning:

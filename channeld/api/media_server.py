@@ -7,14 +7,15 @@ a limit; whoever breaks one loses its own connection only. Run by the media work
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from channeld.api.certificate import Certificate
 from channeld.api.quiet_server import QuietServer
 
 MAX_HEAD_BYTES = 16 * 1024
@@ -23,6 +24,7 @@ STALL_TIMEOUT_S = 30.0
 KEEP_ALIVE_S = 15
 MAX_CONNECTIONS = 4096
 SHUTDOWN_S = 2
+TLS_POLL_TICKS = 50  # of uvicorn's 0.1 s
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -101,9 +103,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 class MediaServer(QuietServer):
     """uvicorn without signal handlers of its own; `on_ready` is called once it accepts connections."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], certificate: Certificate | None = None) -> None:
         super().__init__(config)
-        self._on_ready = on_ready
+        self._on_ready, self._certificate = on_ready, certificate
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._certificate is not None and counter % TLS_POLL_TICKS == 0:
+            self._certificate.follow_files()
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -115,8 +122,8 @@ class MediaServer(QuietServer):
             self._on_ready()
 
 
-def server_config(application: Any, tls: tuple[Path, Path] | None) -> uvicorn.Config:
-    """uvicorn's settings; `tls` is certificate and key. Raises OSError or ssl.SSLError when these cannot be loaded."""
+def server_config(application: Any, context: ssl.SSLContext | None) -> uvicorn.Config:
+    """uvicorn's settings; `context` of a TLS listener."""
     config = uvicorn.Config(
         application,
         http=BoundedHttpProtocol,
@@ -131,10 +138,9 @@ def server_config(application: Any, tls: tuple[Path, Path] | None) -> uvicorn.Co
         backlog=1024,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
-        ssl_certfile=str(tls[0]) if tls else None,
-        ssl_keyfile=str(tls[1]) if tls else None,
     )
     config.load()
+    config.ssl = context
     return config
 
 

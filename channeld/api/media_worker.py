@@ -17,21 +17,22 @@ import asyncio
 import os
 import signal
 import socket
-import ssl
 import sys
 import time
 from collections.abc import Callable
 
 import uvloop
 
+from channeld.api.certificate import Certificate
 from channeld.api.media_app import Access, MediaRoutes
 from channeld.api.media_files import Folder
-from channeld.api.media_messages import ChannelOrder, Configuration, read_channel, read_cleaning, read_configuration
+from channeld.api.media_messages import ChannelOrder, Configuration, read_channel, read_cleaning, read_configuration, read_keys
 from channeld.api.media_packaging import Attach, PackagingThread, Remove
 from channeld.api.media_reports import Reporter
 from channeld.api.media_server import MediaServer, listen, server_config
 from channeld.base.clock import SystemClock
 from channeld.base.descriptors import widen_descriptors
+from channeld.base.errors import ConfigError
 from channeld.base.wire import Message, Wire
 from channeld.bus.attach import MAX_DATAGRAM_BYTES, unpack_heads
 from channeld.bus.reader import RingReader
@@ -51,15 +52,17 @@ class Origin:
     """What stands once the worker is configured: the folder, the thread that fills it, the server that shows it."""
 
     def __init__(self, wanted: Configuration, feeds: dict[str, Feed], reports: Reporter) -> None:
+        # First: without a certificate that can be used there is no listener.
+        certificate = Certificate(wanted.tls, "media.tls", lambda error: reports.put("certificate", error=error)) if wanted.tls else None
         self.access = Access(wanted.token)
-        self._wanted = wanted
+        self._wanted, self._certificate = wanted, certificate
         self._listener = listen(wanted.host, wanted.port, reuse_port=wanted.reuse_port)
         self.port = int(self._listener.getsockname()[1])
         self._folder = Folder(wanted.hls_dir)
         clock = SystemClock()
         self.packaging = PackagingThread(SegmentStore(wanted.hls_dir, wanted.hls_max_bytes, clock), reports.put, clock)
-        self._config = server_config(MediaRoutes(self._folder, feeds, self.access).application(), wanted.tls)
-        self._server = MediaServer(self._config, lambda: reports.put("ready", port=self.port))
+        config = server_config(MediaRoutes(self._folder, feeds, self.access).application(), certificate.context if certificate else None)
+        self._server = MediaServer(config, lambda: reports.put("ready", port=self.port), certificate)
         self._serving: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -77,11 +80,11 @@ class Origin:
         return _fixed(wanted) == _fixed(self._wanted)
 
     def change(self, wanted: Configuration) -> None:
-        """Take over what can change without a restart: token, cap, and renewed certificates. Raises OSError, ssl.SSLError."""
+        """Take over what can change without a restart: token, cap, and the files of the certificate."""
         self.access.token = wanted.token
         self.packaging.set_max_bytes(wanted.hls_max_bytes)
-        if wanted.tls is not None and self._config.ssl is not None:
-            self._config.ssl.load_cert_chain(*wanted.tls)
+        if wanted.tls is not None and self._certificate is not None:
+            self._certificate.change(wanted.tls)
 
     async def close(self) -> None:
         """Let running requests end for a moment, then everything."""
@@ -108,6 +111,7 @@ class MediaWorker:
         self._channel_of: dict[int, str] = {}  # by ring id
         self._reactions: dict[str, Callable[[Message], None]] = {
             "configure": self._configure,
+            "viewers": self._admit_viewers,
             "heads": self._attach_heads,
             "channel": self._attach_channel,
             "remove": lambda message: self._remove(str(message.values.get("channel"))),
@@ -182,7 +186,7 @@ class MediaWorker:
             if reaction is None:
                 raise ValueError("unknown kind of message")
             reaction(message)
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, KeyError, TypeError, OSError, ConfigError) as error:
             _LOG.error("message_refused", kind=message.kind, error=str(error))
             self._reports.put("failed", channel=message.values.get("channel"), output=None, error=f"{message.kind}: {error}")
         finally:
@@ -201,11 +205,16 @@ class MediaWorker:
                 self._reports.put("ready", port=self._origin.port)
                 return
             self._origin = Origin(wanted, self._feeds, self._reports)
-        except (ValueError, OSError, ssl.SSLError) as error:
+        except (ValueError, OSError, ConfigError) as error:
             if self._origin is None:
                 self._give_up(str(error))
             raise
         self._origin.start()
+
+    def _admit_viewers(self, message: Message) -> None:
+        if self._origin is None:
+            raise ValueError("viewers need configure first")
+        self._origin.access.keys = read_keys(message.values)
 
     def _give_up(self, reason: str) -> None:
         _LOG.error("gave_up", reason=reason)

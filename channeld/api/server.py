@@ -20,7 +20,7 @@ import uvicorn
 
 from channeld.api.admin_connection import BoundedConnection
 from channeld.api.admin_gate import MAX_HEAD_BYTES
-from channeld.api.admin_tls import Certificate
+from channeld.api.certificate import Certificate, Tell
 from channeld.api.quiet_server import QuietServer
 from channeld.base.errors import ConfigError
 from channeld.base.worker import Worker
@@ -36,8 +36,10 @@ TLS_POLL_TICKS = 50  # of uvicorn's 0.1 s
 class AdminServer(Worker):
     """Serves one ASGI application at one address."""
 
-    def __init__(self, app: Any, listen: str, tls: TlsSpec | None = None) -> None:
-        """`listen` is host:port; port 0 takes any free one. Raises ConfigError for a bad address or certificate."""
+    def __init__(self, app: Any, listen: str, tls: TlsSpec | None = None, tell_certificate: Tell = lambda _: None) -> None:
+        """`listen` is host:port; port 0 takes any free one.
+
+        `tell_certificate`: see Certificate. Raises ConfigError for a bad address or certificate."""
         super().__init__("admin-http")
         try:
             self._listen = parse_listen(listen)
@@ -46,7 +48,8 @@ class AdminServer(Worker):
         self._ready = threading.Event()
         self._listener: socket.socket | None = None
         self._port = 0
-        self._server = _Server(_settings(app), Certificate(tls) if tls else None, self._ready)
+        certificate = Certificate(tls, "admin.tls", tell_certificate) if tls else None
+        self._server = _Server(_settings(app), certificate, self._ready)
 
     @property
     def port(self) -> int:

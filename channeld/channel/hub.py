@@ -24,7 +24,7 @@ from channeld.channel.elders import Elders
 from channeld.channel.host_hub import HostHub
 from channeld.channel.link import Link
 from channeld.channel.loop import ControlLoop
-from channeld.channel.media_alarms import clear_output, tell_cap, tell_output
+from channeld.channel.media_alarms import clear_output, tell_cap, tell_certificate, tell_output
 from channeld.channel.origin import Origin, origin_of
 from channeld.channel.patience import Patience
 from channeld.channel.settings import ServedTarget
@@ -85,6 +85,7 @@ class MediaHub:
         self._rings: dict[str, tuple[int, int]] = {}
         self._served: dict[str, Sequence[ServedTarget]] = {}
         self._states: dict[tuple[str, str], dict[str, Any]] = {}
+        self._keys: list[tuple[str, float | None]] = []
         self._leaving: dict[str, float] = {}
         self._is_closing = False
         self.port: int | None = None
@@ -150,6 +151,17 @@ class MediaHub:
             reuse_port=values.workers > 1,
             log_level=self._level,
         )
+        self._tell_keys(link)
+
+    def _tell_keys(self, link: Link) -> None:
+        if self._listener.token is not None:
+            link.send("viewers", keys=self._keys)
+
+    def admit(self, keys: Sequence[tuple[str, float | None]]) -> None:
+        """Whose tokens open the listener from now on, where it needs one: digests, and when each ends (seconds since 1970)."""
+        self._keys = list(keys)
+        for link in self._links.values():
+            self._tell_keys(link)
 
     def change(self, listener: MediaListener, level: str) -> None:
         """Have every worker take another access, token, cap, certificate or log level; the rest must be as it was."""
@@ -212,6 +224,8 @@ class MediaHub:
             log.error("media_order_failed", channel=values.get("channel"), error=self.problem)
         elif message.kind == "cap" and self._alarms is not None:
             tell_cap(self._alarms, values, "hls" if self._listener.workers == 1 else f"hls/media:{number}")
+        elif message.kind == "certificate" and self._alarms is not None:
+            tell_certificate(self._alarms, "media", values["error"])
         elif message.kind in ("progress", "recovered", "failed"):
             state = self._states.get((values["channel"], values["output"]))
             if state is None:

@@ -1,4 +1,4 @@
-"""What media workers tell that wants somebody's eye, as alarms. Pure translation; control loop's thread."""
+"""What listeners tell that wants somebody's eye, as alarms. Pure translation; control loop's thread."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from channeld.channel.alarms import Alarms
 
 OUTPUT = "output_not_written"
 CAP = "hls_over_cap"
+CERTIFICATE = "certificate"
 
 
 def tell_output(alarms: Alarms, values: dict[str, Any], *, failed: bool) -> None:
@@ -20,6 +21,14 @@ def tell_output(alarms: Alarms, values: dict[str, Any], *, failed: bool) -> None
 def clear_output(alarms: Alarms, channel: str, output: str) -> None:
     """The output is served no more."""
     alarms.clear(OUTPUT, f"{channel}/{output}")
+
+
+def tell_certificate(alarms: Alarms, listener: str, error: str | None) -> None:
+    """The files of a listener's certificate cannot be used, or are in use."""
+    if error is None:
+        alarms.clear(CERTIFICATE, listener)
+    else:
+        alarms.raise_alarm(CERTIFICATE, listener, level="critical", message=error)
 
 
 def tell_cap(alarms: Alarms, values: dict[str, Any], subject: str) -> None:

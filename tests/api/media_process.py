@@ -63,7 +63,8 @@ class MediaProcess:
         theirs.close()
         self.wire = Wire(ours)
         values = {"listen": "127.0.0.1:0", "hls_dir": str(hls_dir), "hls_max_bytes": 1 << 30, "access": "open", "tls": None}
-        self.wire.send("configure", **{**values, "reuse_port": False, **settings})
+        self.settings = {**values, "reuse_port": False, **settings}
+        self.wire.send("configure", **self.settings)
         self.port = int(self.wait_for("ready").values["port"])
         self.url = f"http://127.0.0.1:{self.port}"
 

@@ -17,7 +17,7 @@ from channeld.access.accounts import Accounts
 from channeld.api import admin_body, admin_connection
 from channeld.api.admin_app import build_app
 from channeld.api.admin_gate import host_of
-from channeld.api.admin_tls import Certificate
+from channeld.api.certificate import Certificate
 from channeld.api.server import AdminServer
 from channeld.base.errors import ConfigError
 from channeld.config_values import TlsSpec
@@ -310,20 +310,44 @@ def test_a_certificate_that_does_not_fit_its_key_never_replaces_a_good_one(tmp_p
     now, new = tmp_path / "now", tmp_path / "new"
     make_certificate(now, "first")
     make_certificate(new, "second")
-    certificate = Certificate(TlsSpec(now / "tls.crt", now / "tls.key"))
+    told: list[str | None] = []
+    certificate = Certificate(TlsSpec(now / "tls.crt", now / "tls.key"), "admin.tls", told.append)
     assert not certificate.follow_files()
     (new / "tls.crt").replace(now / "tls.crt")
     assert not certificate.follow_files()
+    assert told == [], "a renewal may be under way"
+    assert not certificate.follow_files()
+    assert "cannot be used" in str(told.pop())
     (now / "tls.key").rename(now / "aside")
     assert not certificate.follow_files()
+    assert told == []
+    assert not certificate.follow_files()
+    assert "a file is not there" in str(told.pop())
     (new / "tls.key").replace(now / "tls.key")
     assert certificate.follow_files()
+    assert told == [None]
+
+
+def test_files_named_anew_are_followed(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        make_certificate(tmp_path / name, name)
+    first, second = (TlsSpec(tmp_path / name / "tls.crt", tmp_path / name / "tls.key") for name in ("first", "second"))
+    told: list[str | None] = []
+    certificate = Certificate(first, "media.tls", told.append)
+    certificate.change(first)
+    assert told == []
+    certificate.change(second)
+    assert told == [None]
+    certificate.change(TlsSpec(tmp_path / "gone", tmp_path / "gone"))
+    for _ in range(2):
+        assert not certificate.follow_files()
+    assert "a file is not there" in str(told[-1])
 
 
 def test_an_unusable_certificate_refuses_the_start(tmp_path: Path) -> None:
     (tmp_path / "tls.crt").write_text("no certificate")
     with pytest.raises(ConfigError, match=r"admin\.tls"):
-        Certificate(TlsSpec(tmp_path / "tls.crt", tmp_path / "tls.key"))
+        Certificate(TlsSpec(tmp_path / "tls.crt", tmp_path / "tls.key"), "admin.tls")
 
 
 def test_requests_that_follow_each_other_in_one_packet_are_each_answered(wire: Callable[[], Wire]) -> None:

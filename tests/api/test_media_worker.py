@@ -14,6 +14,8 @@ from judge.hls import Manifest, manifest_faults, parse_manifest
 from judge.ts import FFMPEG_FILE, read_ts
 from media_process import DEADLINE_S, Air, MediaProcess
 
+from channeld.access.secret import digest_of
+
 MANIFEST = "/hls/one/index.m3u8"
 
 
@@ -262,10 +264,67 @@ def test_the_token_guards_everything_and_follows_the_segments(air: Air, tmp_path
     assert worker.close() == 0
 
 
-def test_https_is_served_with_the_given_certificate(air: Air, tmp_path: Path) -> None:
-    names = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem"), "-subj", "/CN=localhost"]
+def test_viewers_show_a_key_of_their_own_and_the_addresses_they_get_carry_it(air: Air, tmp_path: Path) -> None:
+    worker = MediaProcess(tmp_path / "hls", access="token", token="the-daemons-own")
+    worker.watch(air)
+    air.publish(0, 31)
+    worker.wait_for("progress", media_sequence=2)
+    assert httpx.get(worker.url + MANIFEST, params={"token": "guest"}).status_code == 403
+    now_s = time.time()
+    worker.wire.send("viewers", keys=[[digest_of("guest"), now_s + 3600], [digest_of("past"), now_s - 1], [digest_of("wall"), None]])
+    worker.wire.send("configure", **worker.settings)
+    worker.wait_for("ready")
+    manifest = manifest_of(worker, "?token=guest")
+    assert all(segment.uri.endswith("?token=guest") for segment in manifest.segments)
+    assert len(segments_of(worker, manifest)) == 3
+    for path in (MANIFEST, "/hls/one/segment-0000000002.ts"):
+        assert httpx.get(worker.url + path, headers={"Authorization": "Bearer wall"}).status_code == 200
+        for wrong in ("past", digest_of("guest"), "x", "the-daemons-ow"):
+            assert httpx.get(worker.url + path, headers={"Authorization": f"Bearer {wrong}"}).status_code == 403
+    assert "the-daemons-own" not in httpx.get(worker.url + MANIFEST, params={"token": "wall"}).text
+    worker.wire.send("viewers", keys=[])
+    worker.wire.send("configure", **worker.settings)
+    worker.wait_for("ready")
+    assert httpx.get(worker.url + MANIFEST, params={"token": "guest"}).status_code == 403
+    assert worker.close() == 0
+
+
+def make_certificate(folder: Path, name: str) -> dict[str, str]:
+    """A key and a certificate of this name; the paths as the configuration has them."""
+    folder.mkdir(exist_ok=True)
+    files = {"cert": str(folder / "cert.pem"), "key": str(folder / "key.pem")}
+    names = ["-keyout", files["key"], "-out", files["cert"], "-subj", f"/CN={name}"]
     line = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", *names]
     subprocess.run(line, check=True, capture_output=True, timeout=60)
-    worker = MediaProcess(tmp_path / "hls", tls={"cert": str(tmp_path / "cert.pem"), "key": str(tmp_path / "key.pem")})
-    assert httpx.get(f"https://127.0.0.1:{worker.port}/healthz", verify=False).status_code == 200
+    return files
+
+
+def served_name(port: int) -> str:
+    """The name in the certificate that a new handshake gets, as openssl's own client sees it."""
+    line = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}"]
+    shown = subprocess.run(line, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60).stdout
+    return shown.partition("subject=")[2].partition("\n")[0].rpartition("=")[2].strip()
+
+
+def test_https_follows_a_renewed_certificate_and_keeps_it_when_the_next_is_broken(tmp_path: Path) -> None:
+    files = make_certificate(tmp_path / "now", "first")
+    make_certificate(tmp_path / "new", "second")
+    worker = MediaProcess(tmp_path / "hls", tls=files)
+    with httpx.Client(base_url=f"https://127.0.0.1:{worker.port}", verify=False) as viewer:
+        assert viewer.get("/healthz").status_code == 200
+        assert served_name(worker.port) == "first"
+        for name in ("cert.pem", "key.pem"):
+            (tmp_path / "new" / name).replace(tmp_path / "now" / name)
+        worker.wait_for("certificate", error=None)
+        assert served_name(worker.port) == "second"
+        (tmp_path / "now" / "key.pem").write_text("no key")
+        assert "cannot be used" in worker.wait_for("certificate").values["error"]
+        assert served_name(worker.port) == "second"
+        assert viewer.get("/healthz").status_code == 200, "who was there before is served on"
     assert worker.close() == 0
+
+
+def test_a_worker_without_a_certificate_that_can_be_used_does_not_listen(tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").write_text("no certificate")
+    with pytest.raises(AssertionError, match="the worker ended with 1"):
+        MediaProcess(tmp_path / "hls", tls={"cert": str(tmp_path / "cert.pem"), "key": str(tmp_path / "cert.pem")})
