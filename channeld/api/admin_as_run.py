@@ -4,11 +4,12 @@ Rule: as all routes, these only translate between HTTP and Control. Used by the 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -34,6 +35,15 @@ OutcomeQuery = Annotated[str, Query(max_length=200, description="`aired`, `any`,
 BeforeQuery = Annotated[int | None, Query(ge=1, lt=2**53, description="Lines with a smaller id only")]
 LimitQuery = Annotated[int, Query(ge=1, le=MAX_AS_RUN)]
 FormatQuery = Annotated[Literal["json", "csv"] | None, Query(description="Default: what Accept asks for")]
+
+
+async def _wanted(
+    channel: ChannelQuery = None, since: FromQuery = None, to: ToQuery = None, path: PathQuery = None, outcome: OutcomeQuery = "aired"
+) -> AiringFilter:
+    return AiringFilter(channel, _seconds(since), _seconds(to), path, _outcomes(outcome))
+
+
+Wanted = Annotated[AiringFilter, Depends(_wanted)]
 
 
 class AsRunModel(BaseModel):
@@ -78,17 +88,12 @@ def as_run_routes(control: Control, calls: Calls) -> APIRouter:
     @router.get(AS_RUN_PATH, response_model=None, responses=_answers(list[AsRunModel]), summary="What has aired, newest first")
     async def as_run(
         request: Request,
-        channel: ChannelQuery = None,
-        since: FromQuery = None,
-        to: ToQuery = None,
-        path: PathQuery = None,
-        outcome: OutcomeQuery = "aired",
+        wanted: Wanted,
         before: BeforeQuery = None,
         limit: LimitQuery = 100,
         format: FormatQuery = None,
     ) -> Response:
-        wanted = AiringFilter(channel, _seconds(since), _seconds(to), path, _outcomes(outcome), before)
-        page = await calls.run(control.as_run, wanted, limit)
+        page = await calls.run(control.as_run, replace(wanted, before=before), limit)
         headers = {}
         if len(page.rows) == limit:
             headers["Link"] = f'<{_next_page(request, page.rows[-1]["id"])}>; rel="next"'
@@ -102,14 +107,9 @@ def as_run_routes(control: Control, calls: Calls) -> APIRouter:
     )
     async def totals(
         request: Request,
-        channel: ChannelQuery = None,
-        since: FromQuery = None,
-        to: ToQuery = None,
-        path: PathQuery = None,
-        outcome: OutcomeQuery = "aired",
+        wanted: Wanted,
         format: FormatQuery = None,
     ) -> Response:
-        wanted = AiringFilter(channel, _seconds(since), _seconds(to), path, _outcomes(outcome))
         return _answer(await calls.run(control.as_run_totals, wanted), TOTAL, format or _accepted(request), {})
 
     return router

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -121,30 +122,19 @@ class StderrTail:
             return "\n".join(self._lines)
 
 
-class Child:
-    """A started child. `status` is None while it lives, then its exit status, or minus the signal that ended it."""
+class KnownChild(ABC):
+    """What is known of a child wherever it was started. `status` is None while it lives, then its exit status, or minus the signal
+    that ended it; `_ended` is set when that was told to everybody.
+    """
 
-    def __init__(self, spec: ChildSpec, popen: subprocess.Popen[bytes], *, on_line: OnLine | None, on_exit: OnExit | None) -> None:
-        if popen.stderr is None:
-            raise ProcessError("a child is started with its stderr piped")
-        self.spec = spec
-        self.name = spec.name
-        self.pid = popen.pid
-        self.pidfd = os.pidfd_open(popen.pid)
-        self.stderr = popen.stderr
+    def __init__(self, name: str, pid: int) -> None:
+        self.name, self.pid = name, pid
         self.status: int | None = None
-        self._popen = popen
-        self._tail = StderrTail(spec.told_only, spec.dropped)
-        self._on_line, self._on_exit = on_line, on_exit
-        # Held while signalling and while reaping, so that a signal never reaches a pid that was given away.
-        self._lock = threading.Lock()
         self._ended = threading.Event()
-        os.set_blocking(self.stderr.fileno(), False)
 
-    @property
-    def stderr_tail(self) -> str:
-        """The last lines of stderr, redacted."""
-        return self._tail.text()
+    @abstractmethod
+    def signal(self, number: int) -> None:
+        """Send a signal to the whole process group; nothing happens once the child is gone."""
 
     def poll(self) -> int | None:
         """The exit status, or None while the child lives; the tail may still grow (`wait` returns when it is whole)."""
@@ -157,12 +147,6 @@ class Child:
         if self.status is None:
             raise ProcessError(f"{self.name} ended without a status")
         return self.status
-
-    def signal(self, number: int) -> None:
-        """Send a signal to the whole process group; nothing happens once the child is gone."""
-        with self._lock:
-            if self.status is None:
-                os.killpg(self.pid, number)
 
     def terminate(self, grace_s: float = 3.0) -> int:
         """INT, after `grace_s` seconds KILL, to the whole group; returns the status. Idempotent.
@@ -179,6 +163,42 @@ class Child:
     def usage(self) -> Usage | None:
         """What the child has used, or None when it is gone."""
         return usage_of(self.pid) if self.status is None else None
+
+    def _call(self, callback: Callable[[T], None], value: T) -> None:
+        """Call what another part gave us; its fault is logged and ends here, for with the thread that tells every child would be lost."""
+        try:
+            callback(value)
+        except Exception:  # noqa: BLE001 (the fence between the one thread that tells and everybody else; logged whole)
+            _log.exception("callback_failed", child=self.name)
+
+
+class Child(KnownChild):
+    """A started child."""
+
+    def __init__(self, spec: ChildSpec, popen: subprocess.Popen[bytes], *, on_line: OnLine | None, on_exit: OnExit | None) -> None:
+        if popen.stderr is None:
+            raise ProcessError("a child is started with its stderr piped")
+        super().__init__(spec.name, popen.pid)
+        self.spec = spec
+        self.pidfd = os.pidfd_open(popen.pid)
+        self.stderr = popen.stderr
+        self._popen = popen
+        self._tail = StderrTail(spec.told_only, spec.dropped)
+        self._on_line, self._on_exit = on_line, on_exit
+        # Held while signalling and while reaping, so that a signal never reaches a pid that was given away.
+        self._lock = threading.Lock()
+        os.set_blocking(self.stderr.fileno(), False)
+
+    @property
+    def stderr_tail(self) -> str:
+        """The last lines of stderr, redacted."""
+        return self._tail.text()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the whole process group; nothing happens once the child is gone."""
+        with self._lock:
+            if self.status is None:
+                os.killpg(self.pid, number)
 
     def watch(self, on_line: OnLine | None, on_exit: OnExit | None) -> bool:
         """Tell others from now on; False when the child is gone, so that its exit was told before."""
@@ -214,13 +234,6 @@ class Child:
         for line in self._tail.feed(chunk):
             if self._on_line is not None:
                 self._call(self._on_line, line)
-
-    def _call(self, callback: Callable[[T], None], value: T) -> None:
-        """Call what another part gave us; its fault is logged and ends here, for with the spawner thread every child would die."""
-        try:
-            callback(value)
-        except Exception:  # noqa: BLE001 (the fence between the one spawner and everybody else; logged whole)
-            _log.exception("callback_failed", child=self.name)
 
     def _drain(self) -> None:
         """Read what is left, a pipe's worth at most: a process that left the group may still hold the other end."""
