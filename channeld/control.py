@@ -4,22 +4,16 @@ Rule: questions and orders run on the control loop, so that they see one moment;
 the caller's thread, whole or not at all.
 """
 
-import errno
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import structlog
-import yaml
 
 from channeld import __version__
-from channeld.api.control import Health, Invalid, PlaylistDocument, Readiness, Refused, Stale, Trigger, UnknownChannel
+from channeld.api.control import Edited, Health, PlaylistDocument, Readiness, Refused, Tags, Trigger, UnknownChannel
 from channeld.base.clock import NS_PER_SECOND, iso_utc
-from channeld.base.drafts import draft_prefix
 from channeld.base.errors import PlaylistError, StoreError
 from channeld.channel.alarms import Alarms
 from channeld.channel.as_run import Page
@@ -30,15 +24,16 @@ from channeld.channel.loop import ControlLoop
 from channeld.channel.registry import Registry
 from channeld.channel.supervisor import Supervisor
 from channeld.channel.watching import Watching
+from channeld.control_playlist import PlaylistDesk
 from channeld.daemon_reload import Reloader
-from channeld.playlist.model import Entry, Playlist
+from channeld.playlist.model import Playlist
+from channeld.playlist.orders import Order
 from channeld.playlist.parse import load, parse
 from channeld.store.questions import AiringFilter
 from channeld.store.records import ClipRecord
 from channeld.telemetry.lateness import LatenessFigures
 from channeld.telemetry.metrics import Metrics
 
-MEDIA_TYPES = {".m3u": "audio/x-mpegurl", ".m3u8": "audio/x-mpegurl", ".yaml": "application/yaml", ".yml": "application/yaml"}
 STALLED_S = 5.0
 
 log = structlog.get_logger()
@@ -72,6 +67,7 @@ class DaemonControl:
         self._since = iso_utc(time.time())
         self._watching = watching
         self._metrics = Metrics()
+        self._desk = PlaylistDesk(loop, registry.reload)
 
     # -- questions ----------------------------------------------------------------------------------------------
 
@@ -233,37 +229,16 @@ class DaemonControl:
 
     # -- playlists ----------------------------------------------------------------------------------------------
 
-    def read_playlist(self, channel: str) -> PlaylistDocument:
-        supervisor = self._find(channel)
-        listed, revision = self._loop.call(lambda: (supervisor.rundown.listed(), supervisor.rundown.queue.revision))
-        path = supervisor.settings.playlist
-        entries = [_describe_entry(entry) for entry in listed]
-        try:
-            text = "" if path.is_dir() else path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            text = ""
-        except OSError as error:
-            raise Refused(500, "Unreadable", f"{path.name}: {error.strerror}") from error
-        return PlaylistDocument(text, MEDIA_TYPES.get(path.suffix.lower(), "text/plain"), revision, entries)
+    def read_playlist(self, channel: str, after: str | None = None, limit: int | None = None) -> PlaylistDocument:
+        return self._desk.read(self._find(channel), after, limit)
 
-    def write_playlist(self, channel: str, *, text: str | None, entries: list[dict[str, Any]] | None, if_match: int) -> Trigger:
-        supervisor = self._find(channel)
-        settings = supervisor.settings
-        if settings.playlist.is_dir():
-            raise Refused(409, "A folder", "this channel airs a folder: add and remove files there")
-        if text is None:
-            text = _written(entries or [], settings.playlist)
-        try:
-            playlist = parse(text.encode(), source=settings.playlist, rules=settings.rules)
-        except PlaylistError as error:
-            raise Invalid(error.message, error.line) from error
-        with supervisor.readings.writing:
-            revision = self._revision(supervisor)
-            if revision != if_match:
-                raise Stale(revision)
-            _replace(settings.playlist, text.encode())
-            self._loop.call(lambda: supervisor.apply(playlist))
-        return self._effect(supervisor)
+    def write_playlist(
+        self, channel: str, *, text: str | None, entries: list[dict[str, Any]] | None, if_match: Tags, dry_run: bool = False
+    ) -> Edited:
+        return self._desk.write(self._find(channel), text=text, entries=entries, if_match=if_match, dry_run=dry_run)
+
+    def edit_playlist(self, channel: str, order: Order, *, if_match: Tags, dry_run: bool = False) -> Edited:
+        return self._desk.edit(self._find(channel), order, if_match=if_match, dry_run=dry_run)
 
     def _load(self, supervisor: Supervisor, reading: int) -> Playlist:
         try:
@@ -283,60 +258,3 @@ def _describe_clip(clip: ClipRecord) -> dict[str, Any]:
 def _done(action: Callable[[], None]) -> bool:
     action()
     return True
-
-
-def _describe_entry(entry: Entry) -> dict[str, Any]:
-    described: dict[str, Any] = {"entry": entry.id, "path": entry.locator, "title": entry.title, "line": entry.line, "fault": entry.fault}
-    for name, value in (("in", entry.in_s), ("out", entry.out_s), ("duration", entry.duration_s)):
-        if value is not None:
-            described[name] = float(value)
-    return {**described, "repeat": entry.repeat}
-
-
-def _written(entries: list[dict[str, Any]], path: Path) -> str:
-    """Entries in the playlist's own format. Raises Invalid where it cannot hold what an entry says."""
-    suffix = path.suffix.lower()
-    if suffix in (".yaml", ".yml"):
-        return yaml.safe_dump(entries, allow_unicode=True, sort_keys=False)
-    lines = ["#EXTM3U"] if suffix in (".m3u", ".m3u8") else []
-    for number, entry in enumerate(entries, 1):
-        extra = sorted(set(entry) - {"path", "title"})
-        if extra:
-            raise Invalid(f"entry {number}: {', '.join(extra)} can only stand in a .yaml playlist", number)
-        where, title = str(entry.get("path", "")), str(entry.get("title", "") or "")
-        if not where or any(mark in where + title for mark in "\r\n") or where.startswith("#"):
-            raise Invalid(f"entry {number}: path must be one line that does not begin with #", number)
-        if title and lines[:1] == ["#EXTM3U"]:
-            lines.append(f"#EXTINF:-1,{title}")
-        lines.append(where)
-    return "\n".join(lines) + "\n"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write the file whole: temporary name, fsync, rename; through a link to its target. Raises Refused (507 on a full disk)."""
-    target = path.resolve()
-    try:
-        fd, temporary = tempfile.mkstemp(prefix=draft_prefix(target.name), dir=target.parent)
-        try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o644)
-            Path(temporary).replace(target)
-            _sync_folder(target.parent)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        status = 507 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) else 500
-        raise Refused(status, "Not written", f"{path.name}: {error.strerror}; the playlist is as it was") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    # A rename is on disk only when its directory is (fsync(2)).
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

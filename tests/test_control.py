@@ -54,7 +54,7 @@ def control(station: Station) -> DaemonControl:
 
 
 def test_a_list_is_written_whole_and_counts_at_once(control: DaemonControl, playlist: Path) -> None:
-    trigger = control.write_playlist("one", text="c.mp4\n", entries=None, if_match=1)
+    trigger = control.write_playlist("one", text="c.mp4\n", entries=None, if_match=frozenset({"1"}))
     assert trigger.revision == 2 and playlist.read_text() == "c.mp4\n"
     document = control.read_playlist("one")
     assert (document.text, document.revision, [entry["path"] for entry in document.entries]) == ("c.mp4\n", 2, ["c.mp4"])
@@ -62,9 +62,9 @@ def test_a_list_is_written_whole_and_counts_at_once(control: DaemonControl, play
 
 
 def test_a_stale_writer_changes_nothing(control: DaemonControl, playlist: Path) -> None:
-    control.write_playlist("one", text="c.mp4\n", entries=None, if_match=1)
+    control.write_playlist("one", text="c.mp4\n", entries=None, if_match=frozenset({"1"}))
     with pytest.raises(Stale):
-        control.write_playlist("one", text="d.mp4\n", entries=None, if_match=1)
+        control.write_playlist("one", text="d.mp4\n", entries=None, if_match=frozenset({"1"}))
     assert playlist.read_text() == "c.mp4\n"
 
 
@@ -74,7 +74,9 @@ def test_an_invalid_list_is_refused_with_its_line_and_the_file_stays(tmp_path: P
     with Station(tmp_path, [settings(path)]) as station:
         until(lambda: station.shown()["revision"] == 1, "the first revision")
         with pytest.raises(Invalid) as refused:
-            control_of(station).write_playlist("one", text="- a.mp4\n- {path: b.mp4, nonsense: 1}\n", entries=None, if_match=1)
+            control_of(station).write_playlist(
+                "one", text="- a.mp4\n- {path: b.mp4, nonsense: 1}\n", entries=None, if_match=frozenset({"1"})
+            )
         assert refused.value.line == 2
         assert path.read_text() == "- a.mp4\n" and station.shown()["edit_error"] is None
 
@@ -84,7 +86,7 @@ def test_a_link_stays_a_link_and_the_files_mode_is_kept(station: Station, contro
     playlist.rename(target)
     target.chmod(0o640)
     playlist.symlink_to(target)
-    control.write_playlist("one", text="c.mp4\n", entries=None, if_match=control.read_playlist("one").revision)
+    control.write_playlist("one", text="c.mp4\n", entries=None, if_match=frozenset({control.read_playlist("one").tag}))
     assert playlist.is_symlink() and target.read_text() == "c.mp4\n"
     assert target.stat().st_mode & 0o777 == 0o640
 
@@ -94,7 +96,7 @@ def test_a_list_that_cannot_be_written_is_told_and_what_was_there_stays(control:
     playlist.unlink()
     playlist.symlink_to("/proc/self/cmdline")  # a folder where nobody makes files
     with pytest.raises(Refused) as refused:
-        control.write_playlist("one", text="c.mp4\n", entries=None, if_match=control.read_playlist("one").revision)
+        control.write_playlist("one", text="c.mp4\n", entries=None, if_match=frozenset({control.read_playlist("one").tag}))
     assert refused.value.status == 500
 
 
@@ -177,7 +179,7 @@ def test_metrics_name_the_channel_and_its_host(control: DaemonControl, station: 
 def test_events_are_heard_by_whoever_follows(control: DaemonControl) -> None:
     heard: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     stop = control.follow(heard.put, None)
-    control.write_playlist("one", text="c.mp4\n", entries=None, if_match=1)
+    control.write_playlist("one", text="c.mp4\n", entries=None, if_match=frozenset({"1"}))
     event = heard.get(timeout=10)
     while event["kind"] != "playlist_applied":
         event = heard.get(timeout=10)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from channeld.base.errors import ChannelError
 from channeld.channel.as_run import Page
+from channeld.playlist.orders import Order
 from channeld.store.questions import AiringFilter
 
 ACTIONS = ("start", "stop", "restart", "skip", "reload")
@@ -32,11 +33,11 @@ class Refused(ChannelError):
 
 
 class Stale(ChannelError):
-    """The playlist has become another since it was read; `revision` is its present one."""
+    """The playlist has become another since it was read; `revision` is its present one, `tag` the ETag of what is there now."""
 
-    def __init__(self, revision: int) -> None:
+    def __init__(self, revision: int, tag: str | None = None) -> None:
         super().__init__(f"the playlist is at revision {revision}")
-        self.revision = revision
+        self.revision, self.tag = revision, tag or str(revision)
 
 
 class Invalid(ChannelError):
@@ -69,14 +70,40 @@ class Trigger:
     changed: bool
 
 
+Tags = frozenset[str] | None
+"""What an If-Match names, without quotes; None: any."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlaylistDocument:
-    """A playlist as its file has it, and as entries."""
+    """A playlist as its file has it, and as entries: `total` of them, of which these are a page; `next` is where the next begins.
+
+    `tag` is the ETag: the revision, with a suffix while the file's bytes are not those that the revision was made of. `reason`: why
+    single entries cannot be edited, None where they can.
+    """
 
     text: str
     media_type: str
     revision: int
     entries: list[dict[str, Any]]
+    tag: str
+    total: int
+    next: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What an edit did, or would do. `entry`: the one that was added, changed or moved; `diff` and `airs` as the API shows them."""
+
+    revision: int
+    tag: str
+    effective_at: str | None
+    changed: bool
+    entry: str | None
+    diff: dict[str, Any]
+    airs: list[dict[str, Any]]
+    airs_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +142,18 @@ class Control(Protocol):
         """Do one of ACTIONS, or `play-next` with its path. Raises UnknownChannel, Refused."""
         ...
 
-    def read_playlist(self, channel: str) -> PlaylistDocument:
-        """The newest valid list. Raises UnknownChannel, Refused."""
+    def read_playlist(self, channel: str, after: str | None = None, limit: int | None = None) -> PlaylistDocument:
+        """The newest valid list, `limit` entries behind one. Raises UnknownChannel, Refused."""
         ...
 
-    def write_playlist(self, channel: str, *, text: str | None, entries: list[dict[str, Any]] | None, if_match: int) -> Trigger:
+    def write_playlist(
+        self, channel: str, *, text: str | None, entries: list[dict[str, Any]] | None, if_match: Tags, dry_run: bool = False
+    ) -> Edited:
         """Replace the file by text or entries. Raises UnknownChannel, Stale, Invalid, Refused (507 on a full disk)."""
+        ...
+
+    def edit_playlist(self, channel: str, order: Order, *, if_match: Tags, dry_run: bool = False) -> Edited:
+        """Edit one entry in the file. Raises UnknownChannel, Stale, Invalid, Refused (404: no such entry)."""
         ...
 
     def reload(self) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _from_refusal(error: Any) -> Problem:
 
 def _from_stale(error: Any) -> Problem:
     detail = f"The playlist is at revision {error.revision} by now. Read it again, make the change there, and send that with its ETag."
-    return Problem(412, detail, headers={"ETag": f'"{error.revision}"'}, revision=error.revision)
+    return Problem(412, detail, headers={"ETag": f'"{error.tag}"'}, revision=error.revision)
 
 
 def _from_invalid(error: Any) -> Problem:
@@ -120,6 +120,8 @@ def _from_validation(error: Any) -> Problem:
     faults = [{"at": ".".join(map(str, fault["loc"])), "message": fault["msg"]} for fault in error.errors()[:20]]
     if any(fault["at"] == "path.channel" for fault in faults):
         return Problem(404, "No channel can have this id. GET /api/v1/channels lists all.", title="Unknown channel")
+    if any(fault["at"] == "path.entry" for fault in faults):
+        return Problem(404, "No entry can have this id. GET the playlist as JSON for its entries.", title="Unknown entry")
     return Problem(422, "; ".join(f"{fault['at']}: {fault['message']}" for fault in faults), title="Invalid request", errors=faults)
 
 

@@ -152,7 +152,8 @@ class Clips:
             return Prepared(Readiness.REFUSED, reason=state.reason)
         if state.is_usable:
             return Prepared(Readiness.READY, state.clip, length_s=length_s)
-        return Prepared(Readiness.PENDING, reason=state.reason or None, length_s=length_s, is_looked_up=self._standings.knows(name))
+        is_known, is_preparing = self._standings.knows(name), state.stage is Stage.PREPARING
+        return Prepared(Readiness.PENDING, None, state.reason or None, length_s, is_looked_up=is_known, is_preparing=is_preparing)
 
     def want(self, channel: str, profile: Profile, wants: Sequence[Want]) -> None:
         known = self._wanted.get(channel, _Wanted())

@@ -14,6 +14,7 @@ from channeld.channel.means import Publish
 from channeld.channel.planner import Planner
 from channeld.channel.readings import Readings
 from channeld.playlist.model import Entry, Playlist
+from channeld.playlist.order import Diff
 
 log = structlog.get_logger()
 
@@ -29,17 +30,17 @@ class Listing:
         self.fault: dict[str, Any] | None = None
         self.readings = Readings()
 
-    def apply(self, playlist: Playlist, reading: int | None = None) -> None:
-        """Take a valid list; it counts from the next boundary on. One that was read before the newest is dropped."""
+    def apply(self, playlist: Playlist, reading: int | None = None) -> Diff | None:
+        """Take a valid list; it counts from the next boundary on. None: it was read before the newest, and is dropped."""
         if not self.readings.accept(reading):
-            return
+            return None
         rundown = self._planner.rundown
         before = rundown.queue.revision if rundown.playlist is not None else None
         diff = rundown.apply(playlist)
         self._continuity.listed()
         self.fault = None
         if rundown.queue.revision == before:
-            return
+            return diff
         log.info("playlist_applied", channel=self._channel, revision=rundown.queue.revision, entries=len(playlist.entries))
         for notice in playlist.warnings:
             log.warning("playlist_noticed", channel=self._channel, line=notice.line, message=notice.message)
@@ -47,6 +48,7 @@ class Listing:
         self._publish("playlist_applied", channel=self._channel, **facts)
         self._continuity.note()
         self._planner.tell_all()
+        return diff
 
     def refuse(self, error: PlaylistError, reading: int | None = None) -> None:
         """An edit is invalid: the last good list stays, the place of the fault is shown."""

@@ -27,12 +27,12 @@ class ControlLoop(Worker):
 
     def __init__(self) -> None:
         super().__init__("control")
-        self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count()
         self.turned_ns = time.monotonic_ns()
 
-    def post(self, task: Callable[[], None]) -> None:
+    def post(self, task: Callable[[], object]) -> None:
         """Run a task soon. Any thread."""
         self._inbox.put(task)
 
@@ -77,7 +77,7 @@ class ControlLoop(Worker):
             while self._timers and self._timers[0][0] <= time.monotonic():
                 self._run(heapq.heappop(self._timers)[2])
 
-    def _run(self, task: Callable[[], None]) -> None:
+    def _run(self, task: Callable[[], object]) -> None:
         try:
             task()
         except Exception:  # a mistake in one task must not end every channel's supervision; it is logged with its traceback

@@ -25,6 +25,7 @@ class Prepared:
     reason: str | None = None
     length_s: float | None = None
     is_looked_up: bool = True
+    is_preparing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

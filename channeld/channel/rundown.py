@@ -8,6 +8,7 @@ Control loop's thread only.
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import structlog
@@ -27,6 +28,9 @@ PLANNED_AIRINGS = 8
 MAX_PROMISES = 10_000
 WANTED_ENTRIES = 2_000
 SHOWN_SKIPPED = 50
+FORESEEN = 4_000
+FORESEEN_S = 30 * 86_400.0
+"""An outlook goes so many airings and seconds ahead; no more entries than WANTED_ENTRIES have a known length."""
 
 log = structlog.get_logger()
 
@@ -69,11 +73,17 @@ class Rundown:
         self._wanted_ids: set[str] = set()
         self.now = NOTHING
         self.playlist: Playlist | None = None
+        self.digest: bytes | None = None
+        """Of the bytes that the revision was made of; later ones may differ in what is no entry, such as comments."""
 
     def apply(self, playlist: Playlist) -> Diff:
         """Take a valid list."""
+        before = self.queue.revision if self.playlist is not None else None
         self.playlist = playlist
-        return self.queue.apply(playlist)
+        diff = self.queue.apply(playlist)
+        if self.queue.revision != before:
+            self.digest = playlist.digest
+        return diff
 
     def listed(self) -> list[Entry]:
         """The newest list, under the ids that now and next have."""
@@ -277,6 +287,31 @@ class Rundown:
             length_s = self._length_s(prepared)
             in_s = in_s + length_s if in_s is not None and length_s is not None else None
         return described
+
+    def outlook(self, *, now_ns: int, wall_s: float, queue: Queue | None = None) -> dict[str, float]:
+        """When each entry airs next, by the wall clock, as far as lengths are known; of a copy of the queue where one is given."""
+        starts_in_s = self.ends_in_s(now_ns)
+        queue = queue or self.queue
+        if starts_in_s is None:
+            first = next(iter(queue.turns(1, self.is_refused)), None)
+            if self.now is NOTHING or first is None or self._look_up(first[0]).readiness is not Readiness.READY:
+                return {}
+            starts_in_s = 0.0  # the filler airs, and gives way to the first that is ready
+        lengths = lambda entry: self._length_s(self._look_up(entry))  # noqa: E731
+        until_s = wall_s + FORESEEN_S
+        airings = forecast(queue, lengths, starts_s=wall_s + starts_in_s, until_s=until_s, limit=FORESEEN, is_refused=self.is_refused)
+        first_at: dict[str, float] = {}
+        for airing in takewhile(lambda airing: not airing.is_estimated, airings):
+            first_at.setdefault(airing.entry.id, airing.starts_s)
+        return first_at
+
+    def standing(self, entry: Entry) -> Prepared:
+        """How far an entry is."""
+        return self._look_up(entry)
+
+    def length_s(self, entry: Entry) -> float | None:
+        """How long an entry airs once, where that is known."""
+        return self._length_s(self._look_up(entry))
 
     def describe_skipped(self, refusals: Mapping[Content, str]) -> list[dict[str, Any]]:
         """The first SHOWN_SKIPPED listed entries that will not air, and why."""

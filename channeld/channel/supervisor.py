@@ -36,6 +36,8 @@ from channeld.channel.view import View
 from channeld.media.clip import PreparedClip
 from channeld.outputs.push_health import PushState
 from channeld.playlist.model import Entry, Playlist
+from channeld.playlist.order import Diff
+from channeld.playlist.queue import Queue
 
 log = structlog.get_logger()
 
@@ -204,9 +206,9 @@ class Supervisor:
         """Which reading of the list is the newest."""
         return self._listing.readings
 
-    def apply(self, playlist: Playlist, reading: int | None = None) -> None:
+    def apply(self, playlist: Playlist, reading: int | None = None) -> Diff | None:
         """Take a valid list; see Listing."""
-        self._listing.apply(playlist, reading)
+        return self._listing.apply(playlist, reading)
 
     def refuse(self, error: PlaylistError, reading: int | None = None) -> None:
         """An edit is invalid; see Listing."""
@@ -386,6 +388,11 @@ class Supervisor:
         self._means.publish("output_state", **facts)
 
     # -- what people see ----------------------------------------------------------------------------------------
+
+    def outlook(self, queue: Queue | None = None) -> dict[str, float]:
+        """When each entry airs next, seconds of the wall clock; by the queue, or by a copy that was edited."""
+        clock = self._means.clock
+        return self.rundown.outlook(now_ns=clock.monotonic_ns(), wall_s=clock.wall_s(), queue=queue)
 
     def next_boundary(self) -> str:
         """When the playing clip ends and what was planned last begins, ISO 8601 in UTC; now while the filler airs."""

@@ -4,7 +4,7 @@ Rule: an entry that cannot air is kept and marked with its fault, so that a list
 Immutable; made by `parse`, given ids that outlive edits by `queue`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
@@ -60,8 +60,9 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Playlist:
-    """One valid revision of a list. `source` is the file or folder it was read from."""
+    """One valid revision of a list. `source` is the file or folder it was read from, `digest` that of the file's bytes."""
 
     entries: tuple[Entry, ...]
     source: Path
     warnings: tuple[Notice, ...] = ()
+    digest: bytes | None = field(default=None, compare=False)

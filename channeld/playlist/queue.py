@@ -113,6 +113,10 @@ class Queue:
         """The entry at a position of the newest list, from 0, under its lasting id."""
         return self._roster.entry(position)
 
+    def position(self, entry_id: str) -> int | None:
+        """Where in the newest list an id stands, from 0."""
+        return self._roster.position.get(entry_id)
+
     def find(self, entry_id: str) -> Entry | None:
         """The entry of an id: listed, put in between, or removed just now."""
         if entry_id in self._roster:

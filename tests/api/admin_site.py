@@ -14,10 +14,25 @@ import httpx
 
 from channeld.access.accounts import Accounts
 from channeld.api.admin_app import build_app
-from channeld.api.control import ConfigRefused, Health, Invalid, PlaylistDocument, Readiness, Refused, Stale, Trigger, UnknownChannel
+from channeld.api.control import (
+    ConfigRefused,
+    Edited,
+    Health,
+    Invalid,
+    PlaylistDocument,
+    Readiness,
+    Refused,
+    Stale,
+    Tags,
+    Trigger,
+    UnknownChannel,
+)
 from channeld.api.server import AdminServer
 from channeld.channel.as_run import Page, described, described_total
 from channeld.config_values import TlsSpec
+from channeld.playlist.orders import Order, as_edit
+from channeld.playlist.rewrite import rewrite
+from channeld.playlist.written import Unwritable
 from channeld.store.questions import AiringFilter, count
 from channeld.store.records import Airing, Outcome
 
@@ -25,6 +40,13 @@ TOKEN = "a-token-of-tests-0123456789"
 AT = "2026-11-21T10:00:00.000Z"
 MOMENT = datetime.fromisoformat(AT).timestamp()
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+def listed_entry(index: int, path: str) -> dict[str, Any]:
+    """An entry as GET playlist shows it, with an id by its place."""
+    known = {"in_s": None, "out_s": None, "duration_s": 4.0, "repeat": 1, "fault": None, "state": "ready", "reason": None}
+    told = {"entry": f"e{index:016x}", "index": index, "line": index + 1, "path": path, "title": path, "is_playing": False, "airs_at": AT}
+    return {**told, **known}
 
 
 class MemoryControl:
@@ -71,21 +93,54 @@ class MemoryControl:
             self.asked_next.append(path)
             return Trigger(revision, AT if changed else None, changed)
 
-    def read_playlist(self, channel: str) -> PlaylistDocument:
+    def read_playlist(self, channel: str, after: str | None = None, limit: int | None = None) -> PlaylistDocument:
         revision = self._revision(channel)
-        entries = [{"path": line} for line in self.texts[channel].splitlines()]
-        return PlaylistDocument(self.texts[channel], "text/plain", revision, entries)
+        lines = self.texts[channel].splitlines()
+        start = 0 if after is None else self._index(channel, after) + 1
+        end = len(lines) if limit is None else min(len(lines), start + limit)
+        entries = [listed_entry(index, lines[index]) for index in range(start, end)]
+        following = entries[-1]["entry"] if entries and end < len(lines) else None
+        return PlaylistDocument(self.texts[channel], "text/plain", revision, entries, str(revision), len(lines), following)
 
-    def write_playlist(self, channel: str, *, text: str | None, entries: list[dict[str, Any]] | None, if_match: int) -> Trigger:
+    def write_playlist(
+        self, channel: str, *, text: str | None, entries: list[dict[str, Any]] | None, if_match: Tags, dry_run: bool = False
+    ) -> Edited:
         with self.lock:
-            if if_match != self._revision(channel):
-                raise Stale(self.revisions[channel])
+            self._match(channel, if_match)
             if text is not None and "\0" in text:
                 raise Invalid("NUL bytes are no text", line=text[: text.index("\0")].count("\n") + 1)
             self.written = entries
-            self.texts[channel] = text if text is not None else "".join(f"{entry.get('path')}\n" for entry in entries or ())
+            return self._put(channel, text if text is not None else "".join(f"{entry.get('path')}\n" for entry in entries or ()), dry_run)
+
+    def edit_playlist(self, channel: str, order: Order, *, if_match: Tags, dry_run: bool = False) -> Edited:
+        with self.lock:
+            self._match(channel, if_match)
+            count = len(self.texts[channel].splitlines())
+            try:
+                edit = as_edit(order, lambda entry: self._index(channel, entry), count)
+                edited = rewrite(self.texts[channel].encode(), ".txt", edit).decode()
+            except Unwritable as error:
+                raise Refused(422, "Cannot be written", str(error)) from error
+            return self._put(channel, edited, dry_run)
+
+    def _match(self, channel: str, if_match: Tags) -> None:
+        if if_match is not None and str(self._revision(channel)) not in if_match:
+            raise Stale(self.revisions[channel])
+        self._revision(channel)
+
+    def _index(self, channel: str, entry: str) -> int:
+        for index in range(len(self.texts[channel].splitlines())):
+            if listed_entry(index, "")["entry"] == entry:
+                return index
+        raise Refused(404, "Unknown entry", f"the playlist has no entry {entry}")
+
+    def _put(self, channel: str, text: str, dry_run: bool) -> Edited:
+        if not dry_run:
+            self.texts[channel] = text
             self.revisions[channel] += 1
-            return Trigger(self.revisions[channel], AT, True)
+        revision = self.revisions[channel]
+        diff: dict[str, Any] = {"added": [], "removed": [], "moved": [], "changed": [], "counts": {}}
+        return Edited(revision, str(revision), AT, True, None, diff, [])
 
     def reload(self) -> dict[str, Any]:
         if self.config_faults:

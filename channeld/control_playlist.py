@@ -1,0 +1,292 @@
+"""Playlists for the admin interface: read with what is known of each entry, edited in their files, and foreseen.
+
+Rule: a file is written only over the bytes that its editor has read (tag), by one writer at a time, and counts as soon as it
+is written. What the loop is asked is short; parsing and writing are done on the caller's thread.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from channeld.api.control import Edited, Invalid, PlaylistDocument, Refused, Stale, Tags
+from channeld.base.errors import PlaylistError
+from channeld.channel.loop import ControlLoop
+from channeld.channel.preparation import Prepared
+from channeld.channel.supervisor import Supervisor
+from channeld.control_files import Overtaken, read_file, replace_file
+from channeld.control_shown import describe_edit, describe_entry
+from channeld.playlist.locate import Locator
+from channeld.playlist.model import Entry, Playlist
+from channeld.playlist.order import Diff
+from channeld.playlist.orders import AddEntry, Order, UnknownEntry, as_edit
+from channeld.playlist.parse import MAX_ENTRIES, digest_of, parse
+from channeld.playlist.queue import Queue
+from channeld.playlist.rewrite import Change, Edit, Insert, Move, is_as_meant, rewrite
+from channeld.playlist.written import Unwritable
+
+MEDIA_TYPES = {".m3u": "audio/x-mpegurl", ".m3u8": "audio/x-mpegurl", ".yaml": "application/yaml", ".yml": "application/yaml"}
+ENTRIES_A_TURN = 500
+"""So many entries are looked up in one go on the control loop."""
+_NO_DIFF = Diff((), (), (), 0)
+FOLDER = "this channel airs a folder: add and remove files there"
+
+
+_Row = tuple[Entry, Prepared, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One look at a list: its file's bytes (None: no file), the list in use, and the tag that stands for both."""
+
+    content: bytes | None
+    playlist: Playlist | None
+    revision: int
+    tag: str
+
+    @property
+    def is_own(self) -> bool:
+        """The file is the list that is in use."""
+        return self.playlist is not None and self.content is not None and self.playlist.digest == digest_of(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """The list in use, as the control loop has it in one turn. `digest`: of the bytes that the revision was made of."""
+
+    playlist: Playlist | None
+    revision: int
+    digest: bytes | None
+
+    def with_file(self, content: bytes | None) -> _Seen:
+        """Together with what its file holds."""
+        found = None if content is None else digest_of(content)
+        # A reader must not take one file for another because the list says the same, or cannot be read.
+        suffix = "" if found == self.digest else f".{found.hex()[:16] if found is not None else 'none'}"
+        return _Seen(content, self.playlist, self.revision, f"{self.revision}{suffix}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Some entries of the list, from index `start` on, and when they air."""
+
+    moment: _Moment
+    start: int
+    rows: list[_Row]
+    outlook: dict[str, float]
+    playing: str | None
+
+
+class PlaylistDesk:
+    """Reads and edits the lists of all channels. Any thread but the control loop's. `hear`: read a channel's list again, soon."""
+
+    def __init__(self, loop: ControlLoop, hear: Callable[[str], None]) -> None:
+        self._loop = loop
+        self._hear = hear
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def read(self, supervisor: Supervisor, after: str | None = None, limit: int | None = None) -> PlaylistDocument:
+        """The list; `limit` entries behind one. Raises Refused."""
+        path = supervisor.settings.playlist
+        is_folder = path.is_dir()
+        content = None if is_folder else read_file(path)
+        page = self._page(supervisor, after, limit)
+        seen = page.moment.with_file(content)
+        entries = [
+            describe_entry(
+                row[0], index, row[1], length_s=row[2], airs_at=page.outlook.get(row[0].id), is_playing=row[0].id == page.playing
+            )
+            for index, row in enumerate(page.rows, page.start)
+        ]
+        text = (content or b"").decode("utf-8-sig", "replace") if after is None else ""
+        total = _count(page.moment.playlist)
+        following = str(entries[-1]["entry"]) if entries and page.start + len(entries) < total else None
+        kind = MEDIA_TYPES.get(path.suffix.lower(), "text/plain")
+        return PlaylistDocument(text, kind, seen.revision, entries, seen.tag, total, following, FOLDER if is_folder else None)
+
+    def _page(self, supervisor: Supervisor, after: str | None, limit: int | None) -> _Page:
+        """So many entries of one list, in several turns of the loop where there are many."""
+        for turn in (ENTRIES_A_TURN, ENTRIES_A_TURN, MAX_ENTRIES):
+            page = self._loop.call(partial(_first_rows, supervisor, after, turn if limit is None else min(turn, limit)))
+            end = _count(page.moment.playlist) if limit is None else min(_count(page.moment.playlist), page.start + limit)
+            while page.start + len(page.rows) < end:
+                begin = page.start + len(page.rows)
+                places = range(begin, min(end, begin + turn))
+                rows = self._loop.call(partial(_rows, supervisor, page.moment.playlist, places))
+                if not rows:
+                    break  # another list took its place
+                page.rows.extend(rows)
+            else:
+                break
+        return page
+
+    def _look(self, supervisor: Supervisor) -> _Seen:
+        path = supervisor.settings.playlist
+        content = None if path.is_dir() else read_file(path)
+        return self._loop.call(lambda: _moment(supervisor)).with_file(content)
+
+    # -- editing ------------------------------------------------------------------------------------------------
+
+    def write(
+        self, supervisor: Supervisor, *, text: str | None, entries: list[dict[str, Any]] | None, if_match: Tags, dry_run: bool
+    ) -> Edited:
+        """Replace the list. Raises Stale, Invalid, Refused."""
+        path = supervisor.settings.playlist
+        if path.is_dir():
+            raise Refused(409, "A folder", FOLDER)
+        content = (_written(entries or [], path) if text is None else text).encode()
+        return self._put(supervisor, lambda _: (content, None), if_match=if_match, dry_run=dry_run)
+
+    def edit(self, supervisor: Supervisor, order: Order, *, if_match: Tags, dry_run: bool) -> Edited:
+        """Edit one entry. Raises Stale, Invalid, Refused."""
+        settings = supervisor.settings
+        if settings.playlist.is_dir():
+            raise Refused(409, "A folder", FOLDER)
+        if isinstance(order, AddEntry):
+            self._check_media(supervisor, order.fields.get("path") or "")
+
+        def make(seen: _Seen) -> tuple[bytes, Edit | None]:
+            edit = self._as_edit(supervisor, order, seen)
+            try:
+                return rewrite(seen.content or b"", settings.playlist.suffix, edit), edit
+            except Unwritable as error:
+                raise Refused(422, "Cannot be written", f"{error}. Nothing was changed.") from error
+
+        return self._put(supervisor, make, if_match=if_match, dry_run=dry_run)
+
+    def _as_edit(self, supervisor: Supervisor, order: Order, seen: _Seen) -> Edit:
+        if seen.playlist is None or not seen.is_own:
+            # What is on the disk is another list: broken, or not taken up yet.
+            _parsed(seen.content or b"", supervisor)
+            raise self._stale(supervisor, seen)
+        rundown, playlist = supervisor.rundown, seen.playlist
+
+        def resolve() -> Edit | None:
+            is_same = rundown.playlist is playlist
+            return as_edit(order, rundown.queue.position, len(playlist.entries)) if is_same else None
+
+        try:
+            edit = self._loop.call(resolve)
+            if edit is None:
+                raise self._stale(supervisor, seen)
+            return edit
+        except UnknownEntry as error:
+            raise Refused(404, "Unknown entry", f"{error}; GET the playlist as JSON for its entries") from error
+        except Unwritable as error:
+            raise Refused(422, "Cannot be written", f"{error}. Nothing was changed.") from error
+
+    def _check_media(self, supervisor: Supervisor, path: str) -> None:
+        fault = Locator(supervisor.settings.playlist.parent, supervisor.settings.rules).locate(path).fault
+        if fault is not None:
+            raise Refused(422, "Cannot air", f"{path}: {fault}")
+
+    def _put(self, supervisor: Supervisor, make: Callable[[_Seen], tuple[bytes, Edit | None]], *, if_match: Tags, dry_run: bool) -> Edited:
+        turn: AbstractContextManager[Any] = nullcontext() if dry_run else supervisor.readings.writing
+        with turn:
+            seen = self._look(supervisor)
+            if if_match is not None and seen.tag not in if_match:
+                raise self._stale(supervisor, seen)
+            content, edit = make(seen)
+            playlist = _parsed(content, supervisor)
+            if edit is not None and not is_as_meant(seen.playlist.entries if seen.playlist else (), playlist.entries, edit):
+                raise Refused(422, "Cannot be written", "in this list's format the entry would say something else. Nothing was changed.")
+            if dry_run:
+                return self._foresee(supervisor, seen, playlist, edit, is_changed=content != seen.content)
+            before = self._loop.call(supervisor.outlook)
+            reading = self._replace(supervisor, content, seen)
+            done = self._loop.call(lambda: self._apply(supervisor, playlist, reading, edit, before))
+            return replace(done, tag=self._look(supervisor).tag, changed=content != seen.content)
+
+    def _replace(self, supervisor: Supervisor, content: bytes, seen: _Seen) -> int:
+        """Have the file hold this; gives the number of a reading that would find it."""
+        try:
+            if content != seen.content:
+                replace_file(supervisor.settings.playlist, content, seen=seen.content)
+        except Overtaken:
+            raise self._stale(supervisor, self._look(supervisor)) from None
+        return supervisor.readings.take()
+
+    def _stale(self, supervisor: Supervisor, seen: _Seen) -> Stale:
+        self._hear(supervisor.settings.id)  # what overtook the editor may not have been heard of yet
+        return Stale(seen.revision, seen.tag)
+
+    def _apply(self, supervisor: Supervisor, playlist: Playlist, reading: int, edit: Edit | None, before: dict[str, float]) -> Edited:
+        """Control loop's thread."""
+        diff = supervisor.apply(playlist, reading) or _NO_DIFF  # a newer list still may have come in between
+        return self._edited(supervisor, supervisor.rundown.queue, diff, edit, before, supervisor.outlook())
+
+    def _foresee(self, supervisor: Supervisor, seen: _Seen, playlist: Playlist, edit: Edit | None, *, is_changed: bool) -> Edited:
+        """The same on a copy."""
+        rundown = supervisor.rundown
+        copied, before = self._loop.call(lambda: (rundown.queue.copy(), supervisor.outlook()))
+        diff = copied.apply(playlist)
+        done = self._loop.call(lambda: self._edited(supervisor, copied, diff, edit, before, supervisor.outlook(copied)))
+        return replace(done, revision=seen.revision, tag=seen.tag, changed=is_changed)
+
+    def _edited(
+        self, supervisor: Supervisor, queue: Queue, diff: Diff, edit: Edit | None, before: dict[str, float], after: dict[str, float]
+    ) -> Edited:
+        place = edit.to if isinstance(edit, Move) else edit.index if isinstance(edit, Insert | Change) else None
+        entry = queue.listed(place).id if place is not None else None
+        changed = (entry,) if isinstance(edit, Change) and entry is not None else ()
+        shown, airs, left_out = describe_edit(queue, diff, (*changed, *((entry,) if entry else ())), before, after)
+        return Edited(queue.revision, "", supervisor.next_boundary(), True, entry, {**shown, "changed": list(changed)}, airs, left_out)
+
+
+def _moment(supervisor: Supervisor) -> _Moment:
+    """Control loop's thread, as the two below."""
+    rundown = supervisor.rundown
+    return _Moment(rundown.playlist, rundown.queue.revision, rundown.digest)
+
+
+def _first_rows(supervisor: Supervisor, after: str | None, count: int) -> _Page:
+    rundown, moment = supervisor.rundown, _moment(supervisor)
+    last = -1 if after is None else rundown.queue.position(after)
+    if last is None:
+        raise Refused(404, "Unknown entry", f"the playlist has no entry {after!r}: it was removed, or is another by now")
+    places = range(last + 1, min(last + 1 + count, _count(moment.playlist)))
+    playing = rundown.now.planned.entry.id if rundown.now.planned is not None else None
+    return _Page(moment, last + 1, _rows(supervisor, moment.playlist, places), supervisor.outlook(), playing)
+
+
+def _rows(supervisor: Supervisor, playlist: Playlist | None, places: range) -> list[_Row]:
+    rundown = supervisor.rundown
+    if rundown.playlist is not playlist:
+        return []
+    return [(entry := rundown.queue.listed(place), rundown.standing(entry), rundown.length_s(entry)) for place in places]
+
+
+def _count(playlist: Playlist | None) -> int:
+    return len(playlist.entries) if playlist is not None else 0
+
+
+def _parsed(content: bytes, supervisor: Supervisor) -> Playlist:
+    settings = supervisor.settings
+    try:
+        return parse(content, source=settings.playlist, rules=settings.rules)
+    except PlaylistError as error:
+        raise Invalid(error.message, error.line) from error
+
+
+def _written(entries: list[dict[str, Any]], path: Path) -> str:
+    """Entries in the playlist's own format. Raises Invalid where it cannot hold what an entry says."""
+    suffix = path.suffix.lower()
+    if suffix in (".yaml", ".yml"):
+        return yaml.safe_dump(entries, allow_unicode=True, sort_keys=False)
+    lines = ["#EXTM3U"] if suffix in (".m3u", ".m3u8") else []
+    for number, entry in enumerate(entries, 1):
+        extra = sorted(set(entry) - {"path", "title"})
+        if extra:
+            raise Invalid(f"entry {number}: {', '.join(extra)} can only stand in a .yaml playlist", number)
+        where, title = str(entry.get("path", "")), str(entry.get("title", "") or "")
+        if not where or any(mark in where + title for mark in "\r\n") or where.startswith("#"):
+            raise Invalid(f"entry {number}: path must be one line that does not begin with #", number)
+        if title and lines[:1] == ["#EXTM3U"]:
+            lines.append(f"#EXTINF:-1,{title}")
+        lines.append(where)
+    return "\n".join(lines) + "\n"
