@@ -258,7 +258,7 @@ def _rows(supervisor: Supervisor, playlist: Playlist | None, places: range) -> l
     rundown = supervisor.rundown
     if rundown.playlist is not playlist:
         return []
-    return [(entry := rundown.queue.listed(place), rundown.standing(entry), rundown.length_s(entry)) for place in places]
+    return [(entry := rundown.queue.listed(place), rundown.standing(entry), rundown.expected_length_s(entry)) for place in places]
 
 
 def _count(playlist: Playlist | None) -> int:

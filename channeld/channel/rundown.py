@@ -297,9 +297,8 @@ class Rundown:
             if self.now is NOTHING or first is None or self._look_up(first[0]).readiness is not Readiness.READY:
                 return {}
             starts_in_s = 0.0  # the filler airs, and gives way to the first that is ready
-        lengths = lambda entry: self._length_s(self._look_up(entry))  # noqa: E731
-        until_s = wall_s + FORESEEN_S
-        airings = forecast(queue, lengths, starts_s=wall_s + starts_in_s, until_s=until_s, limit=FORESEEN, is_refused=self.is_refused)
+        bounds = {"starts_s": wall_s + starts_in_s, "until_s": wall_s + FORESEEN_S}
+        airings = forecast(queue, self.expected_length_s, **bounds, limit=FORESEEN, is_refused=self.is_refused)
         first_at: dict[str, float] = {}
         for airing in takewhile(lambda airing: not airing.is_estimated, airings):
             first_at.setdefault(airing.entry.id, airing.starts_s)
@@ -308,10 +307,6 @@ class Rundown:
     def standing(self, entry: Entry) -> Prepared:
         """How far an entry is."""
         return self._look_up(entry)
-
-    def length_s(self, entry: Entry) -> float | None:
-        """How long an entry airs once, where that is known."""
-        return self._length_s(self._look_up(entry))
 
     def describe_skipped(self, refusals: Mapping[Content, str]) -> list[dict[str, Any]]:
         """The first SHOWN_SKIPPED listed entries that will not air, and why."""
