@@ -4,6 +4,7 @@ Rule: a file is written only over the bytes that its editor has read (tag), by o
 is written. What the loop is asked is short; parsing and writing are done on the caller's thread.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -197,7 +198,7 @@ class PlaylistDesk:
                 raise Refused(422, "Cannot be written", "in this list's format the entry would say something else. Nothing was changed.")
             if dry_run:
                 return self._foresee(supervisor, seen, playlist, edit, is_changed=content != seen.content)
-            before = self._loop.call(supervisor.outlook)
+            before = self._loop.call(lambda: _outlook(supervisor))
             reading = self._replace(supervisor, content, seen)
             done = self._loop.call(lambda: self._apply(supervisor, playlist, reading, edit, before))
             return replace(done, tag=self._look(supervisor).tag, changed=content != seen.content)
@@ -218,14 +219,14 @@ class PlaylistDesk:
     def _apply(self, supervisor: Supervisor, playlist: Playlist, reading: int, edit: Edit | None, before: dict[str, float]) -> Edited:
         """Control loop's thread."""
         diff = supervisor.apply(playlist, reading) or _NO_DIFF  # a newer list still may have come in between
-        return self._edited(supervisor, supervisor.rundown.queue, diff, edit, before, supervisor.outlook())
+        return self._edited(supervisor, supervisor.rundown.queue, diff, edit, before, _outlook(supervisor))
 
     def _foresee(self, supervisor: Supervisor, seen: _Seen, playlist: Playlist, edit: Edit | None, *, is_changed: bool) -> Edited:
         """The same on a copy."""
         rundown = supervisor.rundown
-        copied, before = self._loop.call(lambda: (rundown.queue.copy(), supervisor.outlook()))
+        copied, before = self._loop.call(lambda: (rundown.queue.copy(), _outlook(supervisor)))
         diff = copied.apply(playlist)
-        done = self._loop.call(lambda: self._edited(supervisor, copied, diff, edit, before, supervisor.outlook(copied)))
+        done = self._loop.call(lambda: self._edited(supervisor, copied, diff, edit, before, _outlook(supervisor, copied)))
         return replace(done, revision=seen.revision, tag=seen.tag, changed=is_changed)
 
     def _edited(
@@ -239,9 +240,14 @@ class PlaylistDesk:
 
 
 def _moment(supervisor: Supervisor) -> _Moment:
-    """Control loop's thread, as the two below."""
+    """Control loop's thread, as the three below."""
     rundown = supervisor.rundown
     return _Moment(rundown.playlist, rundown.queue.revision, rundown.digest)
+
+
+def _outlook(supervisor: Supervisor, queue: Queue | None = None) -> dict[str, float]:
+    """When each entry airs next; by a copy of the queue where one is given."""
+    return supervisor.rundown.outlook(now_ns=time.monotonic_ns(), wall_s=time.time(), queue=queue)
 
 
 def _first_rows(supervisor: Supervisor, after: str | None, count: int) -> _Page:
@@ -251,7 +257,7 @@ def _first_rows(supervisor: Supervisor, after: str | None, count: int) -> _Page:
         raise Refused(404, "Unknown entry", f"the playlist has no entry {after!r}: it was removed, or is another by now")
     places = range(last + 1, min(last + 1 + count, _count(moment.playlist)))
     playing = rundown.now.planned.entry.id if rundown.now.planned is not None else None
-    return _Page(moment, last + 1, _rows(supervisor, moment.playlist, places), supervisor.outlook(), playing)
+    return _Page(moment, last + 1, _rows(supervisor, moment.playlist, places), _outlook(supervisor), playing)
 
 
 def _rows(supervisor: Supervisor, playlist: Playlist | None, places: range) -> list[_Row]:

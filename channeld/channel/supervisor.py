@@ -37,7 +37,6 @@ from channeld.media.clip import PreparedClip
 from channeld.outputs.push_health import PushState
 from channeld.playlist.model import Entry, Playlist
 from channeld.playlist.order import Diff
-from channeld.playlist.queue import Queue
 
 log = structlog.get_logger()
 
@@ -388,11 +387,6 @@ class Supervisor:
         self._means.publish("output_state", **facts)
 
     # -- what people see ----------------------------------------------------------------------------------------
-
-    def outlook(self, queue: Queue | None = None) -> dict[str, float]:
-        """When each entry airs next, seconds of the wall clock; by the queue, or by a copy that was edited."""
-        clock = self._means.clock
-        return self.rundown.outlook(now_ns=clock.monotonic_ns(), wall_s=clock.wall_s(), queue=queue)
 
     def next_boundary(self) -> str:
         """When the playing clip ends and what was planned last begins, ISO 8601 in UTC; now while the filler airs."""
