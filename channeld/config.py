@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from channeld.base.errors import ConfigError
 from channeld.base.redact import redact_text
 from channeld.config_model import ConfigModel, key_patterns, section_at
+from channeld.config_notices import make_alerts, make_webhooks
 from channeld.config_rules import Findings, make_channels, make_database, make_profiles, make_tls
 from channeld.config_values import (
     AdminSpec,
@@ -50,6 +51,7 @@ _MESSAGES = {
     "finite_number": "a number belongs here. Write digits, such as 4 or 2.5",
     "bool_type": "true or false belongs here",
     "bool_parsing": "true or false belongs here",
+    "greater_than": "too small. Write more than {gt}",
     "greater_than_equal": "too small. Write {ge} or more",
     "less_than_equal": "too large. Write {le} or less",
     "less_than": "too large. Write less than {lt}",
@@ -61,6 +63,11 @@ _STAND_INS: dict[str, Any] = {
     "media_roots": ".",
     "allowed_hosts": "localhost",
     "schemes": "https",
+    "webhooks": {"url": "https://refused/"},
+    "kinds": "alarm",
+    "channels": "refused",
+    "targets": "refused",
+    "rules": {"when": "alarm"},
 }
 
 
@@ -215,6 +222,8 @@ def _make(found: Findings, model: ConfigModel) -> Config:
         reload_on_change=model.reload_on_change,
         database=None if model.database is None else make_database(found, model.database),
         history=HistorySpec(model.history.event_days, model.history.as_run_days),
+        webhooks=make_webhooks(found, model),
+        alerts=make_alerts(found, model),
     )
 
 

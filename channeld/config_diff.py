@@ -22,6 +22,8 @@ LIVE: tuple[tuple[str, Read], ...] = (
     ("log", lambda config: config.log),
     ("disk", lambda config: config.disk),
     ("watch", lambda config: config.watch),
+    ("webhooks", lambda config: config.webhooks),
+    ("alerts", lambda config: config.alerts),
     ("reload_on_change", lambda config: config.reload_on_change),
 )
 """Keys that a running daemon takes."""

@@ -4,6 +4,7 @@ Rule: exactly these keys exist; what concerns one key is checked here, what span
 Used by `config` only: below it plain values travel, not these models.
 """
 
+import difflib
 import re
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
+from channeld.base.event_kinds import EVENT_KINDS
 from channeld.base.units import FrameRate, parse_bitrate, parse_frame_rate
 from channeld.config_values import (
     Access,
@@ -25,6 +27,7 @@ from channeld.config_values import (
     parse_byte_limit,
     parse_listen,
 )
+from channeld.notices.settings import Trouble
 
 BUILT_IN_PROFILE = "720p30"
 
@@ -55,6 +58,13 @@ def _matching(pattern: str, meaning: str) -> Callable[[str], str]:
 def _path_text(text: str) -> str:
     if not text.strip() or "\0" in text:
         raise ValueError("the path is empty. Write one, or remove the key")
+    return text
+
+
+def _event_kind(text: str) -> str:
+    if text not in EVENT_KINDS:
+        close = difflib.get_close_matches(text, sorted(EVENT_KINDS), n=1)
+        raise ValueError(f"{text[:40]!r} is no kind of event. " + (f"Did you mean `{close[0]}`?" if close else "docs/api.md lists all"))
     return text
 
 
@@ -94,6 +104,7 @@ WebAddress = Annotated[
     str, AfterValidator(_matching(r"https?://[^\s\"'<>\\^`{}|]{1,2000}", "a web address. Write one that begins with http:// or https://"))
 ]
 GroupName = Annotated[str, AfterValidator(_one_line)]
+EventKind = Annotated[str, AfterValidator(_event_kind)]
 PathText = Annotated[str, AfterValidator(_path_text)]
 Width = Annotated[int, Field(ge=16, le=4096), AfterValidator(_even)]
 Height = Annotated[int, Field(ge=16, le=2304), AfterValidator(_even)]
@@ -264,6 +275,45 @@ class ChannelModel(Section):
     outputs: list[OutputEntry] = [OutputEntry(hls=HlsModel())]
 
 
+class WebhookModel(Section):
+    name: OutputName | None = None
+    url: Annotated[str, Field(repr=False)]
+    secret: Annotated[str | None, Field(repr=False)] = None
+    secret_file: Annotated[PathText | None, Field(repr=False)] = None
+    kinds: list[EventKind] = []
+    channels: list[ChannelId] = []
+    private: bool = False
+    timeout_seconds: Annotated[float, Field(ge=1, le=60)] = 10
+
+
+class AlertTargetModel(Section):
+    """`- URL` means `- url: URL`."""
+
+    name: OutputName | None = None
+    url: Annotated[str, Field(repr=False)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
+
+
+class AlertRuleModel(Section):
+    name: OutputName | None = None
+    when: Trouble
+    for_seconds: Annotated[float, Field(ge=0, le=86_400)] = 30
+    above: Annotated[float, Field(gt=0, lt=100)] | None = None
+    channels: list[ChannelId] = []
+    repeat_seconds: Annotated[float, Field(ge=0, le=2_592_000)] = 3600
+    targets: list[OutputName] = []
+
+
+class AlertsModel(Section):
+    targets: list[AlertTargetModel] = []
+    rules: list[AlertRuleModel] = []
+    group_seconds: Annotated[float, Field(ge=0, le=3600)] = 10
+
+
 class ConfigModel(Section):
     """The whole file."""
 
@@ -283,6 +333,8 @@ class ConfigModel(Section):
     log: LogModel = LogModel()
     disk: DiskModel = DiskModel()
     watch: WatchModel = WatchModel()
+    webhooks: list[WebhookModel] = []
+    alerts: AlertsModel = AlertsModel()
     reload_on_change: bool = False
     profiles: dict[ProfileName, ProfileModel] = {}
     defaults: DefaultsModel = DefaultsModel()

@@ -1,7 +1,7 @@
 """From checked keys to values: paths, secrets, names, and the rules that span keys.
 
 Rule: a fault never stops the others from being found; each is noted at the place of the key that has to change, and no
-message shows a URL's secret. Environment variables count in the URLs and key files of outputs, nowhere else.
+message shows a URL's secret. Environment variables count in the URLs and key files of outputs and of those who are told, nowhere else.
 Run by `config.load`.
 """
 
@@ -196,21 +196,22 @@ def _output_names(found: Findings, here: KeyPath, entries: list[OutputEntry]) ->
 
 def _rtmp(found: Findings, place: KeyPath, name: str, model: RtmpModel) -> RtmpSpec:
     base = found.expand((*place, "url"), model.url)
-    _check_url(found, (*place, "url"), base, _PUSH_SCHEMES)
+    check_url(found, (*place, "url"), base, _PUSH_SCHEMES)
     url, shown, key_path = base, redact_url(base), None
     if model.key_file is not None:
-        key, key_path = _stream_key(found, (*place, "key_file"), found.expand((*place, "key_file"), model.key_file))
+        key, key_path = secret_in(found, (*place, "key_file"), found.expand((*place, "key_file"), model.key_file))
+        key = key.lstrip("/")
         url, shown = _with_key(base, key), _with_key(redact_url(base), MASK)
     pages = {}
     for field_name, text in (("control", model.control), ("manifest", model.manifest)):
         pages[field_name] = None if text is None else found.expand((*place, field_name), text)
         if text is not None:
-            _check_url(found, (*place, field_name), pages[field_name] or "", ("http", "https"))
+            check_url(found, (*place, field_name), pages[field_name] or "", ("http", "https"))
     ca_file = None if model.ca_file is None else found.absolute(model.ca_file)
     return RtmpSpec(name, model.enabled, url, shown, pages["control"], pages["manifest"], key_path, model.tls_verify, ca_file)
 
 
-def _check_url(found: Findings, key: KeyPath, url: str, schemes: tuple[str, ...]) -> None:
+def check_url(found: Findings, key: KeyPath, url: str, schemes: tuple[str, ...]) -> None:
     """The text itself is never shown: it may hold a secret."""
     try:
         parts = urlsplit(url)
@@ -229,8 +230,8 @@ def _with_key(url: str, key: str) -> str:
     return f"{path.rstrip('/')}/{key}" + (joint + query if query else "")
 
 
-def _stream_key(found: Findings, key: KeyPath, text: str) -> tuple[str, Path | None]:
-    """The key and where it was read; the mask for one that cannot be had, and a fault."""
+def secret_in(found: Findings, key: KeyPath, text: str, what: str = "stream key") -> tuple[str, Path | None]:
+    """The one line of a file or credential, and where it was read; the mask for one that cannot be had, and a fault."""
     path = _credential_path(found, key, text) if text.startswith(CREDENTIAL) else found.absolute(text)
     if path is None:
         return MASK, None
@@ -242,9 +243,9 @@ def _stream_key(found: Findings, key: KeyPath, text: str) -> tuple[str, Path | N
     secret = raw.decode("ascii", "replace").strip()
     if not re.fullmatch(r"[!-~]+", secret) or len(raw) > MAX_KEY_BYTES:
         advice = f"Write the key into it as one line without spaces, {MAX_KEY_BYTES} characters at most"
-        found.fault(key, f"{path} does not hold a stream key. {advice}")
+        found.fault(key, f"{path} does not hold a {what}. {advice}")
         return MASK, path
-    return secret.lstrip("/"), path
+    return secret, path
 
 
 def _read_key(path: Path) -> bytes:

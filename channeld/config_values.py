@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from channeld.base.errors import ConfigError
 from channeld.base.units import parse_size
 from channeld.media.profile import Profile
+from channeld.notices.settings import AlertSettings, WebhookSettings
 
 
 class Order(StrEnum):
@@ -313,6 +314,8 @@ class Config:
     reload_on_change: bool = False
     database: str | None = field(default=None, repr=False)
     history: HistorySpec = HistorySpec()
+    webhooks: tuple[WebhookSettings, ...] = ()
+    alerts: AlertSettings = field(default_factory=AlertSettings)
 
     def profile(self, name: str) -> Profile:
         """A profile by its name. Raises ConfigError for an unknown one."""

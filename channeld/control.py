@@ -55,6 +55,7 @@ class DaemonControl:
         watching: Watching,
         *,
         restart: Callable[[], None],
+        notices: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self._loop = loop
         self._registry = registry
@@ -64,6 +65,7 @@ class DaemonControl:
         self._reloader = reloader
         self._alarms = alarms
         self._restart = restart
+        self._notices = notices
         self._since = iso_utc(time.time())
         self._watching = watching
         self._metrics = Metrics()
@@ -112,6 +114,7 @@ class DaemonControl:
             "needs_restart": list(reloader.needs_restart),
             "alarms": self._alarms.standing(),
             "store_problem": self._events.problem,
+            **self._notices(),
         }
 
     def _measure(self) -> None:
@@ -119,6 +122,7 @@ class DaemonControl:
         metrics.keep_channels(self._registry.channels)
         metrics.set_config_ok(self._reloader.error is None)
         metrics.set_alarms(self._alarms.standing())
+        metrics.set_notices(self._notices())
         for host, told in self._registry.hosts.items():
             metrics.set_release_lateness(str(host), LatenessFigures(tuple(told["lateness_counts"]), told["lateness_sum_s"]))
         metrics.begin_readings(self._watching.readback.effort.spent_s, self._watching.readback.budget.spent_s)

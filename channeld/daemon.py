@@ -42,7 +42,7 @@ from channeld.channel.events import EventLog
 from channeld.channel.host_hub import HostHub
 from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
-from channeld.channel.means import Means
+from channeld.channel.means import Means, Publish
 from channeld.channel.media_alarms import tell_certificate
 from channeld.channel.registry import Registry
 from channeld.channel.switchboard import Switchboard
@@ -166,7 +166,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     loop.start()
     parts.callback(loop.close)
     registry: Registry  # the hubs' callbacks run on the loop, after it is there
-    clips = _clips(config, loop, tools, lambda channel: registry.clips_changed(channel), store.save_clip)
+    clips = _clips(config, loop, tools, lambda channel: registry.clips_changed(channel), store.save_clip, events.publish)
     switchboard = Switchboard()
     hosts = HostHub(
         config.hosts, loop=loop, holder=holder, arguments=host_arguments(config), events=switchboard, version=edition(HOST_PARTS)
@@ -227,7 +227,7 @@ def _open_to_people(config: Config, parts: contextlib.ExitStack, running: Runnin
     house.start()
     parts.callback(house.close)
     seen = running.hosts, running.media, house.reloader, running.alarms, running.watching
-    control = DaemonControl(running.loop, running.registry, running.events, *seen, restart=will.restart)
+    control = DaemonControl(running.loop, running.registry, running.events, *seen, restart=will.restart, notices=house.notices.describe)
     listen, viewers = config.admin.listen, media_url(config)
     accounts = Accounts(config.folders.state, token, publish=running.events.publish)
     parts.callback(accounts.save)
@@ -265,7 +265,7 @@ def _clean_orphans(config: Config, media: MediaHub) -> None:
         media.clean(channel, keep_s=ORPHAN_S)
 
 
-def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[[str], None], keep: Keep) -> Clips:
+def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[[str], None], keep: Keep, publish: Publish) -> Clips:
     cache_root = config.folders.state / "cache"
     return Clips(
         ClipCache(cache_root, config.prepare.cache_limit.on(cache_root)),
@@ -276,6 +276,7 @@ def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[
         urls=fetch_rules(config),
         on_change=on_change,
         keep=keep,
+        publish=publish,
     )
 
 

@@ -17,6 +17,7 @@ from channeld.channel.loop import ControlLoop
 from channeld.channel.registry import Registry
 from channeld.channel.watching import Watching
 from channeld.config_values import Config
+from channeld.daemon_notices import Notices
 from channeld.daemon_reload import Reloader
 from channeld.daemon_settings import disk_folders, disk_marks
 from channeld.daemon_take import Taker, tell_cache
@@ -38,20 +39,26 @@ class Running:
 
 
 class House:
-    """Owns the threads `disk:watch`, `clock:watch`, `guide` and `reload:watch`."""
+    """Owns the threads `disk:watch`, `clock:watch`, `guide` and `reload:watch`, and those of `notices`."""
 
     def __init__(self, config: Config, running: Running, token: str) -> None:
         def mind(name: str, level: Level, room: Room | None) -> None:
             if name == "cache":
                 tell_cache(running.clips, disks.marks, level, room)
+            if room is not None:
+                rooms[name] = room
 
+        rooms: dict[str, Room] = {}
         disks = DiskWatch(disk_folders(config), disk_marks(config), running.alarms, mind)
-        taker = Taker(running.loop, running.hosts, running.media, running.clips, running.watching, disks=disks, token=token)
+        of_channels = running.loop, running.registry, running.alarms
+        self.notices = Notices(config, running.events, *of_channels, rooms=rooms, config_error=lambda: self.reloader.error)
+        parts = running.loop, running.hosts, running.media, running.clips, running.watching
+        taker = Taker(*parts, disks=disks, notices=self.notices, token=token)
         publish = running.events.publish
         self.reloader = Reloader(config, channels=running.registry, taker=taker, publish=publish)
         self.watch = ConfigWatch(self.reloader)
         guide = GuideDesk(config.folders.hls, running.loop, running.registry, running.events)
-        self._threads = (disks, ClockWatch(publish), guide, self.watch)
+        self._threads = (disks, ClockWatch(publish), guide, self.notices, self.watch)
 
     def start(self) -> None:
         """Start the threads."""

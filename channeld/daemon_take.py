@@ -11,6 +11,7 @@ from channeld.channel.loop import ControlLoop
 from channeld.channel.settings import ChannelSettings
 from channeld.channel.watching import Watching
 from channeld.config_values import ChannelSpec, Config
+from channeld.daemon_notices import Notices
 from channeld.daemon_settings import (
     channel_settings,
     disk_marks,
@@ -35,6 +36,7 @@ class Taker:
         watching: Watching,
         *,
         disks: DiskWatch | None = None,
+        notices: Notices | None = None,
         token: str,
     ) -> None:
         self._loop = loop
@@ -44,6 +46,7 @@ class Taker:
         self._watching = watching
         self._token = token
         self._disks = disks
+        self._notices = notices
 
     def settings(self, config: Config, spec: ChannelSpec, before: ChannelSettings | None) -> ChannelSettings:
         """One channel's settings; `before` are its present ones."""
@@ -60,6 +63,8 @@ class Taker:
         )
         if self._disks is not None:
             self._disks.marks = disk_marks(config)
+        if self._notices is not None:
+            self._notices.change(config)
         level = config.log.level.value
         listener = media_listener(config, self._token)
         self._loop.call(lambda: self._hosts.change(*host_arguments(config), level=level))

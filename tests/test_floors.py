@@ -22,6 +22,7 @@ FLOORS = {
     "sources": 4,
     "outputs": 5,
     "readback": 5,
+    "notices": 5,
     "channel": 6,
     "config": 7,
     "api": 8,

@@ -2,7 +2,7 @@
 
 Rule: a reader costs a task and a place in the ring, no thread; one that reads slowly waits alone and is moved on. Readers are woken in
 small groups with pauses between, so that however many there are, they take a bounded share of this thread, and what happens
-meanwhile goes out in one piece. Used by the admin event loop, but for `tell`.
+meanwhile goes out in one piece. Used by the admin event loop.
 
 | what               | made by | ended by |
 |--------------------|---------|----------|
@@ -13,7 +13,6 @@ meanwhile goes out in one piece. Used by the admin event loop, but for `tell`.
 import asyncio
 import contextlib
 import re
-from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ from channeld.api.admin_calls import Calls
 from channeld.api.control import Control
 from channeld.api.event_ring import EventRing, Wanted
 from channeld.api.problems import Problem
+from channeld.base.loop_inbox import LoopInbox
 
 MAX_READERS = 1_000
 HEARTBEAT_S = 15.0
@@ -55,10 +55,8 @@ class EventStreams:
         self._beat_s, self._quiet_s = heartbeat_s * 2 / 3, heartbeat_s / 3
         self._ring = EventRing()
         self._readers: dict[_Reader, None] = {}
-        self._told: deque[dict[str, Any]] = deque()
-        self._is_called = False
+        self._inbox: LoopInbox[dict[str, Any]] = LoopInbox(self._take)
         self._news = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: Callable[[], None] = lambda: None
         self._rounds: asyncio.Task[None] | None = None
 
@@ -69,8 +67,8 @@ class EventStreams:
 
     async def start(self, calls: Calls) -> None:
         """Follow the daemon's events."""
-        self._loop = asyncio.get_running_loop()
-        self._stop = await calls.run(self._control.follow, self.tell, 0)
+        self._inbox.attach()
+        self._stop = await calls.run(self._control.follow, self._inbox.put, 0)
         self._rounds = asyncio.create_task(self._go_round())
 
     async def close(self) -> None:
@@ -80,15 +78,6 @@ class EventStreams:
             self._rounds.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._rounds
-
-    def tell(self, event: dict[str, Any]) -> None:
-        """Something happened. Any thread; never waits."""
-        self._told.append(event)
-        if self._loop is None or self._is_called:
-            return
-        self._is_called = True
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._drain)
 
     def open(self, last_id: int | None, wanted: Wanted) -> StreamingResponse:
         """A stream for one more reader. Raises Problem 503 when there are too many."""
@@ -102,10 +91,8 @@ class EventStreams:
         """The newest events that are kept, newest first."""
         return self._ring.newest(wanted, limit)
 
-    def _drain(self) -> None:
-        self._is_called = False  # first: what is told from here on calls again
-        while self._told:
-            self._ring.put(self._told.popleft())
+    def _take(self, event: dict[str, Any]) -> None:
+        self._ring.put(event)
         self._news.set()
 
     async def _go_round(self) -> None:

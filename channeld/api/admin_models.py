@@ -207,7 +207,8 @@ class RestartModel(BaseModel):
 
 class StatusModel(BaseModel):
     """The daemon. `since`: when this control began; `hosts`: pids of the playout hosts; `config_error`: null while the newest
-    configuration is in use; `alarms`: what is wrong just now; `store_problem`: why state and history are not written, null while they are.
+    configuration is in use; `alarms`: what is wrong just now; `store_problem`: why state and history are not written, null while they are;
+    `webhooks` and `alerts`: what is delivered and what waits for each target, and the alerts that fire.
     """
 
     model_config = ConfigDict(
@@ -223,6 +224,32 @@ class StatusModel(BaseModel):
                     {"alarm": "disk", "subject": "hls", "since": "2026-11-21T10:00:00.000Z", "message": "3 MiB are free", "level": "low"}
                 ],
                 "store_problem": None,
+                "webhooks": [
+                    {
+                        "name": "webhook",
+                        "url": "https://example.org/***",
+                        "state": "ok",
+                        "waiting": 0,
+                        "delivered": 42,
+                        "failures": 1,
+                        "dropped": 0,
+                        "last_error": None,
+                        "delivered_at": "2026-11-21T10:00:00.000Z",
+                        "failing_since": None,
+                    }
+                ],
+                "alerts": {
+                    "firing": [
+                        {
+                            "rule": "output_down",
+                            "when": "output_down",
+                            "subject": "live1/youtube",
+                            "message": "connection lost",
+                            "since": "2026-11-21T10:00:00.000Z",
+                        }
+                    ],
+                    "targets": [{"name": "ops", "waiting": 0, "sent": 3, "failures": 0, "dropped": 0, "last_error": None}],
+                },
             }
         }
     )
@@ -234,6 +261,8 @@ class StatusModel(BaseModel):
     needs_restart: list[str]
     alarms: list[dict[str, Any]]
     store_problem: str | None
+    webhooks: list[dict[str, Any]] = []
+    alerts: dict[str, list[dict[str, Any]]] = {}
 
 
 class HealthModel(BaseModel):

@@ -17,7 +17,9 @@ import structlog
 from channeld.base.errors import ChannelError
 from channeld.base.worker import Worker
 from channeld.channel.catalogue import Keep, keep_nothing, record
+from channeld.channel.clip_news import ClipNews, tell_nobody
 from channeld.channel.loop import ControlLoop
+from channeld.channel.means import Publish
 from channeld.channel.preparation import Prepared, Stock, Want
 from channeld.media.cache import ClipCache
 from channeld.media.clip import PreparedClip
@@ -75,7 +77,8 @@ class _Wanted:
 class Clips:
     """Implements `preparation.Preparer`. Its public methods belong to the control loop's thread.
 
-    `on_change` gets the channel whose clips changed so that its plan may be another one, `keep` what became of each clip.
+    `on_change` gets the channel whose clips changed so that its plan may be another one, `keep` what became of each clip, `publish`
+    is told of what is begun and how it ended.
     """
 
     def __init__(
@@ -89,8 +92,10 @@ class Clips:
         urls: FetchRules,
         on_change: Callable[[str], None],
         keep: Keep = keep_nothing,
+        publish: Publish = tell_nobody,
     ) -> None:
         self._cache = cache
+        self._news = ClipNews(publish)
         self._keep = keep
         self._loop = loop
         self._tools = tools
@@ -232,6 +237,7 @@ class Clips:
 
     def _changed(self, name: str, state: ClipState) -> None:
         """Any thread of the library. A clip that grows tells of every block; a plan changes only with how the clip stands."""
+        before = self._standings.stage(name)
         if not self._standings.note(name, state):
             return
         channel, _, clip = name.partition("|")
@@ -240,6 +246,7 @@ class Clips:
         known = record(clip, state)
         if known is not None:
             self._keep(known)
+        self._news.tell(channel, clip, before, state)
         self._loop.post(lambda: self._on_change(channel))
 
     def _check_files(self, requests: dict[str, PrepareRequest]) -> None:
@@ -274,6 +281,11 @@ class _Standings:
             names = self._refused.setdefault(refused_of, set())
             (names.add if state.stage is Stage.REFUSED else names.discard)(name)
         return is_news
+
+    def stage(self, name: str) -> Stage | None:
+        """Where it stood; None when it was not told of."""
+        known = self._standings.get(name)
+        return known[0] if known is not None else None
 
     def knows(self, name: str) -> bool:
         """It was told of."""

@@ -167,6 +167,10 @@ class OutputSet:
         """A push says that it delivers."""
         return output in self._pushes and self._pushes[output].state.condition is PushCondition.UP
 
+    def pushes(self) -> list[PushState]:
+        """Every push that runs, as it is now."""
+        return [push.state for push in self._pushes.values()]
+
     def verdict(self, output: str) -> Verdict | None:
         """What viewers find at an output; None when nobody has looked, or it may yet begin."""
         return self.readings[output].verdict if output in self.readings else None

@@ -11,7 +11,7 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -33,10 +33,11 @@ class FetchError(ChannelError):
 
 @dataclass(frozen=True, slots=True)
 class FetchRules:
-    """Which schemes may be fetched, and whether from private addresses."""
+    """Which schemes may be fetched, and whether from private addresses. `permit`: what in the configuration allows these."""
 
     schemes: tuple[str, ...] = ("https", "http")
     private: bool = False
+    permit: str = "add to the configuration: url_allow: {private: true}"
 
 
 def system_addresses(host: str) -> list[str]:
@@ -80,14 +81,29 @@ class PinnedClient:
             here = _parse(location, here)
         raise FetchError(f"more than {MAX_REDIRECTS} redirects")
 
-    async def _hop(self, hop: contextlib.AsyncExitStack, method: str, url: httpx.URL) -> httpx.Response:
+    async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        """The answer's head to a body; no redirect is followed. Raises FetchError."""
+        here = _parse(url)
+        async with contextlib.AsyncExitStack() as hop:
+            with _told(here.host):
+                async with asyncio.timeout(self._answer_s):
+                    return await self._hop(hop, "POST", here, content, headers)
+
+    async def _hop(
+        self,
+        hop: contextlib.AsyncExitStack,
+        method: str,
+        url: httpx.URL,
+        content: bytes | None = None,
+        more: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
         if url.scheme not in ("http", "https") or url.scheme not in self.rules.schemes:
             raise FetchError(f"scheme {url.scheme or '(none)'} is refused")
         addresses = await self._judged(url.raw_host.decode("ascii"))
         for address in addresses[:-1]:
             with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
-                return await self._ask(hop, method, url, address)
-        return await self._ask(hop, method, url, addresses[-1])
+                return await self._ask(hop, method, url, address, content, more or {})
+        return await self._ask(hop, method, url, addresses[-1], content, more or {})
 
     async def _judged(self, host: str) -> list[str]:
         """Addresses of a host, all of them allowed. Raises FetchError: none, or one that is not."""
@@ -100,18 +116,22 @@ class PinnedClient:
             raise FetchError(f"{host} has no address")
         refused = next((address for address in addresses if not self._net.is_public(address)), None)
         if refused is not None and not self.rules.private:
-            raise FetchError(
-                f"{host} leads to the private address {refused}. To allow it, add to the configuration: url_allow: {{private: true}}"
-            )
+            raise FetchError(f"{host} leads to the private address {refused}. To allow it, {self.rules.permit}")
         return list(written)
 
-    async def _ask(self, hop: contextlib.AsyncExitStack, method: str, url: httpx.URL, address: str) -> httpx.Response:
+    async def _ask(
+        self, hop: contextlib.AsyncExitStack, method: str, url: httpx.URL, address: str, content: bytes | None, more: Mapping[str, str]
+    ) -> httpx.Response:
         # A client for each hop: a pooled TLS connection to an address would serve any name that shares it, unverified.
         client = httpx.AsyncClient(verify=self._tls, trust_env=False, follow_redirects=False, timeout=self._timeout)
-        headers = {"host": url.netloc.decode("ascii"), "accept": "*/*", "accept-encoding": "identity", "user-agent": "channeld"}
+        headers = {"host": url.netloc.decode("ascii"), "accept": "*/*", "accept-encoding": "identity", "user-agent": "channeld", **more}
         await hop.enter_async_context(client)
         request = client.build_request(
-            method, url.copy_with(host=address), headers=headers, extensions={"sni_hostname": url.raw_host.decode("ascii")}
+            method,
+            url.copy_with(host=address),
+            content=content,
+            headers=headers,
+            extensions={"sni_hostname": url.raw_host.decode("ascii")},
         )
         response = await client.send(request, stream=True)
         hop.push_async_callback(response.aclose)

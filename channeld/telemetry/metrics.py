@@ -8,7 +8,7 @@ Made by the daemon; safe to use from any thread.
 import threading
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -61,9 +61,17 @@ DISCONTINUITIES = MetricSpec("channeld_hls_discontinuities", "counter", "Discont
 LOOK_CPU = MetricSpec("channeld_readback_look_cpu_seconds", "counter", "CPU time spent on loading and parsing what is published.")
 DECODE_CPU = MetricSpec("channeld_readback_decode_cpu_seconds", "counter", "CPU time spent on decoding samples.")
 
+WEBHOOK_EVENTS = MetricSpec("channeld_webhook_events", "counter", "Events at a webhook: delivered, dropped.", ("webhook", "result"))
+WEBHOOK_FAILURES = MetricSpec("channeld_webhook_failures", "counter", "Attempts that a webhook's target did not take.", ("webhook",))
+WEBHOOK_WAITING = MetricSpec("channeld_webhook_waiting", "gauge", "Events that wait for a webhook's target.", ("webhook",))
+ALERTS_FIRING = MetricSpec("channeld_alerts_firing", "gauge", "Alerts that stand, by their rule.", ("rule",))
+ALERT_MESSAGES = MetricSpec("channeld_alert_messages", "counter", "Messages to an alert target: sent, dropped.", ("target", "result"))
+ALERT_FAILURES = MetricSpec("channeld_alert_failures", "counter", "Attempts that an alert target did not take.", ("target",))
+
 METRICS = (
     *(CHANNELS, CHANNEL_STATE, DEGRADED_STEP, OUTPUT_STATE, OUTPUT_RESTARTS, LATENESS, UNDERRUNS, PASSED_OVER, BUS_HEAD),
     *(CONFIG_OK, ALARM),
+    *(WEBHOOK_EVENTS, WEBHOOK_FAILURES, WEBHOOK_WAITING, ALERTS_FIRING, ALERT_MESSAGES, ALERT_FAILURES),
     *(VERDICT, MANIFEST_AGE, SEGMENT_ERRORS, DISCONTINUITIES, LOOK_CPU, DECODE_CPU),
     *(PREPARE_SECONDS, PREPARED_MEDIA_SECONDS, PREPARE_SPEED, PREPARE_CLIPS, HLS_SEQUENCE),
 )
@@ -156,6 +164,21 @@ class Metrics(Collector):
         """Record the alarms that stand, each with `alarm`, `subject` and `level`; others stand no more."""
         with self._lock:
             self._values[ALARM] = {(each["alarm"], each["subject"], each["level"]): 1.0 for each in alarms}
+
+    def set_notices(self, told: Mapping[str, Any]) -> None:
+        """Record what webhooks and alerts tell of themselves; those that are configured no more are forgotten."""
+        hooks, alerts = told.get("webhooks", []), told.get("alerts", {"firing": [], "targets": []})
+        firing = [str(each["rule"]) for each in alerts["firing"]]
+        rows: dict[MetricSpec, dict[Labels, float]] = {
+            WEBHOOK_EVENTS: {(each["name"], result): each[result] for each in hooks for result in ("delivered", "dropped")},
+            WEBHOOK_FAILURES: {(each["name"],): each["failures"] for each in hooks},
+            WEBHOOK_WAITING: {(each["name"],): each["waiting"] for each in hooks},
+            ALERTS_FIRING: {(rule,): firing.count(rule) for rule in firing},
+            ALERT_MESSAGES: {(each["name"], result): each[result] for each in alerts["targets"] for result in ("sent", "dropped")},
+            ALERT_FAILURES: {(each["name"],): each["failures"] for each in alerts["targets"]},
+        }
+        with self._lock:
+            self._values.update(rows)
 
     def keep_channels(self, channels: Container[str]) -> None:
         """Drop every figure of channels that are not among these."""

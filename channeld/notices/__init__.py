@@ -1,0 +1,1 @@
+"""Who is told without asking: webhooks for programs, alerts for people."""
