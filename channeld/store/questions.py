@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, or_, select
 
 from channeld.store.records import AIRED, Airing, ClipRecord, EventRecord, HlsPosition, Outcome, Position
-from channeld.store.schema import airings, clips, events, hls, positions
+from channeld.store.schema import airings, clips, events, hls, places, positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,10 @@ class ClipTotal:
 def position(connection: Connection, channel: str) -> Position | None:
     """Where a channel was."""
     found = connection.execute(select(positions).where(positions.c.channel == channel)).mappings().first()
-    return None if found is None else Position(**{name: value for name, value in found.items() if name != "channel"})
+    if found is None:
+        return None
+    newest = connection.execute(select(places).where(places.c.channel == channel)).mappings().first()
+    return Position(**{name: value for name, value in {**found, **(newest or {})}.items() if name != "channel"})
 
 
 def hls_positions(connection: Connection) -> dict[tuple[str, str], HlsPosition]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Dialect, Double, Index, Integer, MetaData, String, Table, Text, TypeDecorator, UniqueConstraint
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration."""
 
 metadata = MetaData()
@@ -53,6 +53,19 @@ positions = Table(
     Column("saved_wall_s", Double, nullable=False),
     Column("ticks", BigInteger, nullable=False),
 )
+
+places = Table(
+    "places",
+    metadata,
+    Column("channel", String(64), primary_key=True),
+    Column("tag", CleanText),
+    Column("path", CleanText),
+    Column("frame", BigInteger, nullable=False),
+    Column("clip_frames", BigInteger),
+    Column("saved_wall_s", Double, nullable=False),
+    Column("ticks", BigInteger, nullable=False),
+)
+"""The newest of what `positions` has beside the memory, which is up to 64 KiB and stays the same for as long as an entry airs."""
 
 hls = Table(
     "hls",

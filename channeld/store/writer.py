@@ -18,7 +18,7 @@ from channeld.process.backoff import Backoff
 from channeld.store.backlog import Backlog, Batch, GivenUp
 from channeld.store.database import Database, DatabaseError, Trouble
 from channeld.store.pruning import Pruner
-from channeld.store.writes import write
+from channeld.store.writes import Memories, write
 
 BATCH_S = 1.0
 IDLE_S = 30.0
@@ -36,6 +36,7 @@ class Writer(Worker):
         self._database, self._backlog, self._pruner = database, backlog, pruner
         self._again, self._tell = again, tell
         self._connection: Connection | None = None
+        self._memories: Memories = {}
         self._backoff = Backoff()
         self._told_given_up = GivenUp()
         self.busy_since_ns: int | None = None
@@ -84,8 +85,10 @@ class Writer(Worker):
             self._disconnect()
         connection = self._connect()
         with self._database.translated(), connection.begin():
-            write(connection, batch)
+            write(connection, batch, self._memories)
             self._pruner.step(connection)
+        for channel, position in batch.positions.items():
+            self._memories[channel] = position.memory if position is not None else {}
 
     def _connect(self) -> Connection:
         if self._connection is None:
@@ -102,6 +105,7 @@ class Writer(Worker):
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
+        self._memories = {}
         if connection is not None:
             with contextlib.suppress(DatabaseError), self._database.translated():
                 connection.close()

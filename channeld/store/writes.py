@@ -11,15 +11,20 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from channeld.store.backlog import Batch
 from channeld.store.records import Airing, Ending, Outcome, Position
-from channeld.store.schema import airings, clips, events, hls, meta, positions
+from channeld.store.schema import airings, clips, events, hls, meta, places, positions
 
 PRUNED_ROWS = 500
+_PLACE = tuple(column.name for column in places.columns if column.name != "channel")
 
 
-def write(connection: Connection, batch: Batch) -> None:
-    """All of it."""
+Memories = dict[str, dict[str, Any]]
+"""What each channel's queue remembered when it was written last, on this connection."""
+
+
+def write(connection: Connection, batch: Batch, memories: Memories | None = None) -> None:
+    """All of it. Memories that are there already, the very objects, are not written again."""
     for channel, position in batch.positions.items():
-        _write_position(connection, channel, position)
+        _write_position(connection, channel, position, (memories or {}).get(channel))
     if batch.hls:
         _replace(connection, hls, [asdict(item) for item in batch.hls.values()])
     if batch.clips:
@@ -44,11 +49,15 @@ def prune(connection: Connection, table: Table, before_s: float) -> int:
     return connection.execute(delete(table).where(table.c.id.in_(oldest.scalar_subquery()))).rowcount
 
 
-def _write_position(connection: Connection, channel: str, position: Position | None) -> None:
+def _write_position(connection: Connection, channel: str, position: Position | None, written: dict[str, Any] | None) -> None:
     if position is None:
-        connection.execute(delete(positions).where(positions.c.channel == channel))
-    else:
-        _replace(connection, positions, [{"channel": channel, **asdict(position)}])
+        for table in (positions, places):
+            connection.execute(delete(table).where(table.c.channel == channel))
+        return
+    place = {"channel": channel, **{name: getattr(position, name) for name in _PLACE}}
+    _replace(connection, places, [place])
+    if position.memory is not written:
+        _replace(connection, positions, [{**place, "memory": position.memory}])
 
 
 def _begin(connection: Connection, airing: Airing) -> None:

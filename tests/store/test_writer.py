@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -175,6 +176,34 @@ def test_a_row_that_cannot_be_written_costs_no_other(open_store: Callable[[Path]
     assert len(store.airings(EVERYTHING, 100)) == 5
 
 
+def test_what_a_queue_remembers_is_written_once_and_how_far_the_air_is_each_time(
+    open_store: Callable[[Path], Store], tmp_path: Path
+) -> None:
+    """A channel that tells each second where it is costs a page or two of the database, however long its list."""
+    store = open_store(tmp_path)
+    memory = {"queue": "x" * 60_000}
+    there = Position(memory, "tag", "a.mp4", 0, 1000, 99.0, 0)
+    store.save_position("live1", there)
+    store.flush()
+    wal = tmp_path / "channeld.db-wal"
+    before = wal.stat().st_size
+    for frame in range(1, 11):
+        store.save_position("live1", replace(there, frame=frame, ticks=3600 * frame))
+        store.flush()
+    assert wal.stat().st_size - before < 10 * 4 * 4096
+    assert store.load_position("live1") == replace(there, frame=10, ticks=36_000)
+    other = replace(there, memory={"queue": "y" * 60_000}, frame=3)
+    store.save_position("live1", other)
+    store.flush()
+    assert wal.stat().st_size - before > 60_000
+    store.close()
+    again = open_store(tmp_path)
+    assert again.load_position("live1") == other
+    again.forget_position("live1")
+    again.flush()
+    assert again.load_position("live1") is None
+
+
 def test_a_commit_that_is_repeated_changes_nothing(open_store: Callable[[Path], Store], tmp_path: Path) -> None:
     """As when a server's answer to a commit was lost."""
     store = open_store(tmp_path)
@@ -266,7 +295,7 @@ def check_after_kill(folder: Path, last: int) -> None:
     assert connection.execute("SELECT count(*) FROM airings WHERE id <= ?", (last,)).fetchone() == (last,)
     # All of a batch or nothing of it.
     events, airings, frame = connection.execute(
-        "SELECT (SELECT max(id) FROM events), (SELECT max(id) FROM airings), (SELECT frame FROM positions)"
+        "SELECT (SELECT max(id) FROM events), (SELECT max(id) FROM airings), (SELECT frame FROM places)"
     ).fetchone()
     connection.close()
     assert events == airings == frame >= last
