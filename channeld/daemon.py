@@ -53,6 +53,7 @@ from channeld.control import DaemonControl
 from channeld.daemon_house import House, Running
 from channeld.daemon_leftovers import orphaned_hls, remove_leftovers
 from channeld.daemon_locks import only_one
+from channeld.daemon_losses import HolderLosses
 from channeld.daemon_notify import ServiceManager
 from channeld.daemon_settings import (
     channel_settings,
@@ -94,7 +95,7 @@ def run(config_path: Path) -> int:
     widen_descriptors()  # each reader of the events holds one
     faulthandler.enable()  # the watchdog's SIGABRT has every thread tell where it stands
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what is being started reads the configuration anyway
-    will = Will()
+    will, losses = Will(), HolderLosses()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: will.stop())
     with contextlib.ExitStack() as parts:
@@ -114,22 +115,37 @@ def run(config_path: Path) -> int:
             manager.stopping()
         log.info("daemon_stopping", channels="left on air" if will.leaves else "taken off the air")
     log.info("daemon_stopped")
-    if will.restarts:
+    if will.restarts and not will.off.wait(_patience_s(losses) if will.has_lost_holder else 0.0):
         os.execv(sys.executable, [sys.executable, "-m", "channeld", *sys.argv[1:]])
     return 0
 
 
+def _patience_s(losses: HolderLosses) -> float:
+    """How long to wait before all is begun anew; told, as nothing is on air meanwhile."""
+    in_a_row, wait_s = losses.count()
+    log.error("holder_lost", in_a_row=in_a_row, wait_s=wait_s, consequence="all that it held is dead: this control begins anew")
+    return wait_s
+
+
 class Will:
-    """How the daemon is to end: whether what the holder holds is left, and whether another takes our place. Any thread."""
+    """How the daemon is to end: whether what the holder holds is left, and whether another takes our place. Any thread.
+
+    `off`: somebody ordered the end, perhaps when a successor was to come already.
+    """
 
     def __init__(self) -> None:
-        self.stopping = threading.Event()
-        self.leaves = False
-        self.restarts = False
+        self.stopping, self.off = threading.Event(), threading.Event()
+        self.leaves = self.restarts = self.has_lost_holder = False
 
     def stop(self) -> None:
         """End: everything, or, where a service holds the children, only ourselves."""
+        self.off.set()
         self.stopping.set()
+
+    def lose_holder(self) -> None:
+        """Begin anew: what it held is dead."""
+        self.has_lost_holder = True
+        self.restart()
 
     def restart(self) -> None:
         """Go over to a new control, of the code that is on disk now; the air goes on. Too late once we end."""
@@ -214,8 +230,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
 
 def _hold(config: Config, will: Will, parts: contextlib.ExitStack) -> HolderClient:
     """Find or start the holder, and end what it holds of outputs that are no more."""
-    # When it dies all that it held is dead, too: to begin anew is the shortest way back.
-    holder = start_holder(config.folders.runtime, linger_s=LINGER_S, on_lost=will.restart, arguments=host_arguments(config))
+    holder = start_holder(config.folders.runtime, linger_s=LINGER_S, on_lost=will.lose_holder, arguments=host_arguments(config))
     parts.callback(lambda: holder.close() if will.leaves else holder.end())
     _end_orphans(holder, config)
     return holder

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -35,11 +36,16 @@ channels:
 """
 
 
+def is_holder(process: psutil.Process, runtime_dir: Path) -> bool:
+    """Of this runtime folder; its command line was asked for."""
+    line = process.info["cmdline"] or []
+    return "channeld.process.hold" in line and str(runtime_dir / "hold.sock") in line
+
+
 def end_holders(runtime_dir: Path) -> None:
     """End what a killed daemon left with its holder."""
     for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or []
-        if "channeld.process.hold" in line and str(runtime_dir / "hold.sock") in line:
+        if is_holder(process, runtime_dir):
             process.terminate()
             process.wait(20)
 
@@ -224,3 +230,24 @@ def test_an_address_in_use_is_told_and_nothing_is_left(start: Callable[[], Daemo
         assert daemon.process.wait(30) == 2
     said = daemon.log.read_text()
     assert str(port) in said and "Traceback" not in said
+
+
+def test_a_holder_that_dies_again_and_again_is_waited_for_longer_each_time_and_an_order_to_end_counts_meanwhile(
+    start: Callable[[], Daemon], tmp_path: Path
+) -> None:
+    (tmp_path / "list.txt").write_text("")
+    daemon = start()
+
+    def lost() -> list[str]:
+        return [line for line in daemon.log.read_text().splitlines() if "holder_lost" in line]
+
+    for number in range(3):
+        until(lambda: daemon.told("READY=1"), "READY")
+        daemon.notices.clear()
+        (holder,) = [each for each in psutil.process_iter(["cmdline"]) if is_holder(each, tmp_path / "run")]
+        holder.kill()
+        until(lambda number=number: len(lost()) == number + 1, "the loss")  # type: ignore[misc]
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(20) == 0
+    assert [float(re.findall(r"wait_s\W+([0-9.]+)", line)[0]) for line in lost()] == [0.0, 1.0, 2.0]
+    assert [each for each in psutil.process_iter(["cmdline"]) if is_holder(each, tmp_path / "run")] == []
