@@ -5,12 +5,14 @@ never shown. Used by one command at a time.
 """
 
 import os
+import ssl
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from channeld.base.errors import ChannelError
+from channeld.base.trust import own_certificate, trusting
 from channeld.channel.as_run_text import PROBLEM_HEADER
 from channeld.config import default_path, load
 from channeld.config_values import Config
@@ -50,9 +52,10 @@ def _problem(answer: httpx.Response) -> dict[str, Any]:
 class AdminClient:
     """Talks to one daemon's admin API."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, certificate: Path | None = None) -> None:
+        """`certificate`: the listener's own, which is trusted for whatever name; else the system judges."""
         self._url = url.rstrip("/")
-        self._token = token
+        self._token, self._certificate = token, certificate
 
     def get(self, route: str) -> Any:
         """The decoded answer of a GET. Raises DaemonUnreachable, NotAllowed, ChannelError."""
@@ -81,7 +84,10 @@ class AdminClient:
         try:
             headers = {"Authorization": f"Bearer {self._token}"}
             # trust_env off: a proxy of the environment must not see the token, nor stand between us and this machine.
-            answer = httpx.request(method, self._url + route, headers=headers, json=content, timeout=TIMEOUT_S, trust_env=False)
+            verify = _trust(self._certificate)
+            answer = httpx.request(
+                method, self._url + route, headers=headers, json=content, timeout=TIMEOUT_S, trust_env=False, verify=verify
+            )
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise ChannelError(f"{self._url} is not an address. Write --url http://host:port") from None
         except httpx.TransportError as error:
@@ -110,7 +116,17 @@ def connect(config_path: Path | None, url: str | None, token: str | None) -> Adm
     if url is not None and token is not None:
         return AdminClient(url, token)
     config = load(config_path or default_path())
-    return AdminClient(url or admin_url(config), token or _read_token(config.folders.state / "admin.token"))
+    tls = config.admin.tls if url is None else None
+    return AdminClient(url or admin_url(config), token or _read_token(config.folders.state / "admin.token"), tls.cert if tls else None)
+
+
+def _trust(certificate: Path | None) -> ssl.SSLContext:
+    if certificate is None:
+        return ssl.create_default_context()
+    try:
+        return trusting([own_certificate(certificate)])
+    except (OSError, ValueError) as error:
+        raise NotAllowed(f"{certificate} cannot be used to know the daemon ({error}). Pass --url and --token") from None
 
 
 def admin_url(config: Config) -> str:

@@ -86,6 +86,7 @@ class MediaHub:
         self._served: dict[str, Sequence[ServedTarget]] = {}
         self._states: dict[tuple[str, str], dict[str, Any]] = {}
         self._keys: list[tuple[str, float | None]] = []
+        self._certificate_error: str | None = None
         self._leaving: dict[str, float] = {}
         self._is_closing = False
         self.port: int | None = None
@@ -224,8 +225,10 @@ class MediaHub:
             log.error("media_order_failed", channel=values.get("channel"), error=self.problem)
         elif message.kind == "cap" and self._alarms is not None:
             tell_cap(self._alarms, values, "hls" if self._listener.workers == 1 else f"hls/media:{number}")
-        elif message.kind == "certificate" and self._alarms is not None:
-            tell_certificate(self._alarms, "media", values["error"])
+        elif message.kind == "certificate":
+            self._certificate_error = values["error"]
+            if self._alarms is not None:
+                tell_certificate(self._alarms, "media", values["error"])
         elif message.kind in ("progress", "recovered", "failed"):
             state = self._states.get((values["channel"], values["output"]))
             if state is None:
@@ -332,7 +335,8 @@ class MediaHub:
 
     def restart_hanging(self, channel: str) -> None:
         """Kill the workers that say nothing any more, else the one that packages the channel; each comes back after its back-off."""
-        for number in self.silent() or [self._packager_of(channel)]:
+        # Without a certificate that can be used its successor would not listen: what serves with the old one is left.
+        for number in self.silent() or ([] if self._certificate_error else [self._packager_of(channel)]):
             if number in self._links:
                 self._links[number].child.signal(signal.SIGKILL)
 

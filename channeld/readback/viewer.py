@@ -13,11 +13,13 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from channeld.base.errors import ChannelError
+from channeld.base.trust import own_certificate, trusting
 
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "channeld-readback", "Cache-Control": "no-cache"}
 _KEPT_OPEN_S = 1.0
 """Long enough for the segment behind its manifest; each look then begins with a connection of its own, as a new viewer's."""
 _MISSING = (404, 410)
+_KNOWN_CERTIFICATES = 3
 
 
 class Unreadable(ChannelError):
@@ -33,6 +35,7 @@ class Viewer:
 
     def __init__(self) -> None:
         self._clients: dict[Path | None, httpx.AsyncClient] = {}
+        self._known: dict[Path, list[str]] = {}
 
     async def fetch(self, url: str, *, max_bytes: int, timeout_s: float, trusted: Path | None = None) -> bytes:
         """The whole answer. `trusted`: the server's own certificate, whatever name it stands for. Raises Unreadable."""
@@ -41,7 +44,7 @@ class Viewer:
                 return await self._fetch(url, max_bytes, trusted)
         except TimeoutError:
             raise Unreadable(f"no whole answer within {timeout_s:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             await self._forget(trusted)  # a renewed certificate is read anew
             raise Unreadable(f"no answer: {str(error) or type(error).__name__}") from error
 
@@ -62,10 +65,24 @@ class Viewer:
         if client is None:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEPT_OPEN_S)
             client = httpx.AsyncClient(
-                headers=_HEADERS, limits=limits, timeout=None, follow_redirects=False, trust_env=False, verify=_trust(trusted)
+                headers=_HEADERS, limits=limits, timeout=None, follow_redirects=False, trust_env=False, verify=self._trust(trusted)
             )
             self._clients[trusted] = client
         return client
+
+    def _trust(self, certificate: Path | None) -> ssl.SSLContext:
+        """A listener goes on with the certificate it has when the file becomes one that it cannot use: the newest few are known."""
+        if certificate is None:
+            return ssl.create_default_context()
+        known = self._known.setdefault(certificate, [])
+        try:
+            newest = own_certificate(certificate)
+        except (OSError, ValueError):
+            if not known:
+                raise
+        else:
+            self._known[certificate] = known = [*(each for each in known if each != newest), newest][-_KNOWN_CERTIFICATES:]
+        return trusting(known)
 
     async def _forget(self, trusted: Path | None) -> None:
         if trusted is not None and (client := self._clients.pop(trusted, None)) is not None:
@@ -77,16 +94,6 @@ class Viewer:
         clients, self._clients = list(self._clients.values()), {}
         for client in clients:
             await client.aclose()
-
-
-def _trust(certificate: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if certificate is not None:
-        # Our own listener, asked by its address: what it must show is the configured certificate, for whatever name.
-        context.check_hostname = False
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        context.load_verify_locations(certificate)
-    return context
 
 
 def segment_url(manifest_url: str, uri: str) -> str:

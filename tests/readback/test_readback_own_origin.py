@@ -1,5 +1,6 @@
 """The embedded origin is looked at as its viewers must: with their token, over TLS, by its own certificate and no other."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from test_readback import Watched
 
 from channeld.readback.judge import Condition
 from channeld.readback.subject import Subject, WatchSettings
+from channeld.readback.viewer import Unreadable, Viewer
 
 
 def certificate(folder: Path, name: str) -> dict[str, str]:
@@ -59,3 +61,26 @@ def test_own_origin_is_looked_at_with_token_and_by_its_own_certificate(tmp_path:
     finally:
         watched.readback.close()
         worker.close()
+
+
+def test_a_file_that_became_no_good_does_not_hide_a_listener_that_goes_on_with_the_old_one(tmp_path: Path) -> None:
+    tls, other = certificate(tmp_path, "ours"), certificate(tmp_path, "theirs")
+    worker = MediaProcess(tmp_path / "hls", tls=tls)
+    kept, url = Path(tls["cert"]), f"https://127.0.0.1:{worker.port}/healthz"
+
+    async def look() -> None:
+        viewer = Viewer()
+        assert b"ok" in await viewer.fetch(url, max_bytes=999, timeout_s=20, trusted=kept)
+        for content in (b"no certificate", Path(other["cert"]).read_bytes()):
+            kept.write_bytes(content)
+            with pytest.raises(Unreadable):
+                await viewer.fetch("https://127.0.0.1:1/", max_bytes=999, timeout_s=20, trusted=kept)  # it begins anew after this
+            assert b"ok" in await viewer.fetch(url, max_bytes=999, timeout_s=20, trusted=kept)
+        stranger = Viewer()
+        with pytest.raises(Unreadable, match="CERTIFICATE_VERIFY_FAILED"):
+            await stranger.fetch(url, max_bytes=999, timeout_s=20, trusted=kept)
+        for each in (viewer, stranger):
+            await each.close()
+
+    asyncio.run(look())
+    assert worker.close() == 0
