@@ -62,7 +62,9 @@ class Station:
         workers: int = 0,
         push_timing: PushTiming | None = None,
         budget: BudgetRules | None = None,
+        egress: str | None = None,
     ) -> None:
+        """`egress`: the FFmpeg of pushes, where it is not the one that prepares."""
         tools = find_tools()
         self._parts = contextlib.ExitStack()
         self.holder = Holder()
@@ -103,7 +105,7 @@ class Station:
             positions=self.store,
             runtime_dir=folder / "run",
             lists_dir=folder / "lists",
-            ffmpeg=tools.ffmpeg,
+            ffmpeg=egress or tools.ffmpeg,
             clock=SystemClock(),
             publish=self.events.publish,
             push_timing=push_timing or PushTiming(),

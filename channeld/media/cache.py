@@ -206,6 +206,7 @@ class ClipCache:
             clip = read_clip(idx)
         except (StreamError, OSError) as error:
             self.notes.append(f"{idx.parent.name}/{idx.name}: {error}; it will be prepared again")
+            _log.warning("clip_not_whole", path=str(idx), error=str(error))
             _remove(idx)
             return None
         self._clips[clip.key] = clip

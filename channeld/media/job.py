@@ -6,7 +6,6 @@ a time.
 """
 
 import contextlib
-import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -99,8 +98,8 @@ def _attempt(
     try:
         return work.run(judge, on_block, should_stop)
     except (StreamError, ChildExited, PrepareError) as error:
-        if work.log.read_failure is not None:
-            raise OSError(errno.EIO, work.log.read_failure) from error
+        if work.log.machine_failure is not None:
+            raise work.log.machine_failure from error
         if isinstance(error, ChildExited) and not isinstance(error, ChildKilled):
             raise PrepareError(_last_words(error)) from error
         if isinstance(error, StreamError):

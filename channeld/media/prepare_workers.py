@@ -5,6 +5,7 @@ that one that does not answer holds up one thread. Run as `lookup:n` and `prepar
 """
 
 import contextlib
+import errno
 import threading
 import time
 from collections.abc import Callable
@@ -149,8 +150,9 @@ class PrepareWorker(Worker):
         except ChildStalled as error:
             self._later(key, f"{error}, twice", wait_s=STALLED_RETRY_S)
         except (OSError, ProcessError) as error:
-            # The machine's fault, not the clip's: tried again later.
-            self._later(key, (error.strerror if isinstance(error, OSError) else None) or str(error))
+            # The machine's fault, not the clip's: tried again later; seldom where a clip may want more memory than there ever is.
+            wait_s = STALLED_RETRY_S if isinstance(error, OSError) and error.errno == errno.ENOMEM else RETRY_S
+            self._later(key, (error.strerror if isinstance(error, OSError) else None) or str(error), wait_s=wait_s)
         else:
             self._finish(key, clip)
 

@@ -14,8 +14,11 @@ from channeld.media.clip import PreparedClip
 from channeld.media.prepare import PrepareRequest, prepare
 from channeld.media.profile import Profile
 from channeld.media.tools import Tools, find_tools
+from channeld.telemetry import log
 
 MAX_FILLER_S = 60.0
+
+_log = log.get("filler")
 
 
 def ensure_filler(
@@ -39,6 +42,7 @@ def ensure_filler(
             clip = prepare(PrepareRequest(file.resolve(), profile, duration_s=MAX_FILLER_S), cache, tools=tools, should_stop=should_stop)
         except (MediaError, OSError) as error:
             cache.notes.append(f"filler {file.name}: {error}; the built-in card stands in")
+            _log.warning("filler_replaced", path=str(file), error=str(error), by="the built-in card")
     clip = clip or ensure_card(cache, profile, title, tools)
     cache.pin(clip.key)
     return clip

@@ -4,6 +4,7 @@ Rule: refused when no frame decodes, when the picture (or the only sound) ends b
 than 5 % of the frames have errors; whatever is less is a warning. Pure.
 """
 
+import errno
 import re
 from dataclasses import dataclass
 
@@ -19,6 +20,10 @@ _FAILED = re.compile(r"Error while decoding stream #0:(\d+)|\[[va]ist#0:(\d+).*E
 _RATE_FILTER = re.compile(r"\[Parsed_fps_.*\] (\d+) frames in, (\d+) frames out")
 _READ_FAILED = re.compile(r"\[error\] .*: Input/output error$")
 """FFmpeg writes to us alone, so that only its input can fail so."""
+_MEMORY_FAILED = re.compile(
+    r"malloc of size \d+ failed|cannot allocate memory|failed to map segment|\[error\].*: Resource temporarily unavailable", re.IGNORECASE
+)
+"""The last is what FFmpeg's threads fail with, for want of memory or of processes (pthread_create(3))."""
 _STREAM_TAG = re.compile(r"\[[va]ist#0:(\d+)")
 
 
@@ -37,8 +42,8 @@ class DecodeLog:
         self._errors: dict[int, int] = {}
         self._decoded: dict[int, int] = {}
         self.house_frames: int | None = None
-        self.read_failure: str | None = None
-        """FFmpeg's words when the file could not be read any further: the disk's fault, not the clip's."""
+        self.machine_failure: OSError | None = None
+        """FFmpeg could not read the file any further, or got no memory or thread: not the clip's fault."""
 
     def feed(self, line: str) -> None:
         """Take one line of FFmpeg's stderr."""
@@ -52,7 +57,9 @@ class DecodeLog:
         elif match := _RATE_FILTER.search(line):
             self.house_frames = int(match[2])
         elif _READ_FAILED.search(line):
-            self.read_failure = "the file could not be read to its end: Input/output error"
+            self.machine_failure = OSError(errno.EIO, "the file could not be read to its end: Input/output error")
+        elif _MEMORY_FAILED.search(line):
+            self.machine_failure = OSError(errno.ENOMEM, "FFmpeg got no more memory or threads")
 
     def _count(self, index: str | None) -> None:
         if index is not None:

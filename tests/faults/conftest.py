@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "on_air"))
 
 pytest.register_assert_rewrite("stage")
 
-from running import RunningDaemon, origin_ports  # noqa: E402  (needs the path above)
+from far_network import far_network  # noqa: E402  (needs the path above)
+from running import RunningDaemon, origin_ports  # noqa: E402
 from solo import make_clips, prepared_cache, solo, write_list  # noqa: E402
 from stage import Stage, state_disk  # noqa: E402
 
@@ -29,8 +30,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         pytest.skip(f"missing on this machine: {missing}")
     folder = tmp_path_factory.mktemp("stage")
     origin = NginxOrigin(folder / "origin", ports=origin_ports(), fragment_s=1)
-    made = Stage(folder, origin, folder / "media")
-    with state_disk(made):
+    with far_network() as far, state_disk(made := Stage(folder, origin, far)):
         try:
             made.open()
             yield made

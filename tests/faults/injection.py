@@ -220,12 +220,16 @@ def ffmpeg_of(path: Path, *, timeout_s: float = 20.0) -> psutil.Process:
 
 
 class Wire:
-    """A TCP relay to a port of 127.0.0.1 whose speed is set by the test; one thread per direction of each connection."""
+    """A TCP relay to a port of 127.0.0.1 whose speed is set by the test; one thread per direction of each connection.
 
-    def __init__(self, target_port: int) -> None:
+    `listener`: where it accepts, and owns from then on; a port of 127.0.0.1 without.
+    """
+
+    def __init__(self, target_port: int, listener: socket.socket | None = None) -> None:
         self._target_port = target_port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
+        address, port = self._listener.getsockname()
+        self.place = f"{address}:{port}"
         self.bytes_per_s: float | None = None
         """None: as fast as it goes; 0: nothing passes, and nobody is told."""
         self.is_refusing = False
@@ -277,6 +281,7 @@ class Wire:
     def close(self) -> None:
         """End all connections."""
         self._closing.set()
+        self._listener.shutdown(socket.SHUT_RDWR)  # close() alone would leave accept() waiting
         self._listener.close()
         for each in self._sockets:
             with contextlib.suppress(OSError):

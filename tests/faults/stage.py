@@ -6,7 +6,7 @@ Rule: a fault is for one channel; `row` proves that the others saw nothing of it
 |---|---|---|---|
 | calm | 0 | rtmp, hls | the neighbour on another host |
 | side | 1 | hls | the neighbour on the same host |
-| air  | 1 | rtmp, hls | hit by faults of processes and outputs; pushes over a wire that can fail |
+| air  | 1 | rtmp, hls | hit by faults of processes and outputs; pushes over a wire that can fail, and may ask nginx to drop a session |
 | hit  | 1 | rtmp, hls | hit by faults of lists, clips and files; airs short clips of its own |
 """
 
@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 import pytest
 from clips import numbered_clip
+from far_network import FarNetwork
 from injection import Wire, processes_with, small_disk
 from judge.hls_recorder import HlsRecorder
 from nginx_origin import NginxOrigin, wait_until
@@ -53,23 +54,25 @@ class Row:
 class Stage:
     """Everything that runs. Made once a session; `close` ends it all."""
 
-    def __init__(self, folder: Path, origin: NginxOrigin, media: Path) -> None:
-        self.folder, self.origin, self.media = folder, origin, media
-        media.mkdir()
+    def __init__(self, folder: Path, origin: NginxOrigin, far: FarNetwork | str) -> None:
+        self.folder, self.origin, self.media = folder, origin, folder / "media"
+        self.media.mkdir()
         self.has_own_disk = False
-        self.wire = Wire(origin.rtmp_port)
+        self.far = far
+        """Where the wire ends, or why it ends on this machine."""
+        self.wire = Wire(origin.rtmp_port, far.listen() if isinstance(far, FarNetwork) else None)
         self.daemon = RunningDaemon(folder / "daemon", {name: self._channel(name) for name in CHANNELS})
         self.daemon.config["hosts"] = 2
-        self.daemon.config["media_roots"] = [str(folder), str(media)]
+        self.daemon.config["media_roots"] = [str(folder), str(self.media)]
         self._viewers: dict[str, HlsRecorder] = {}
 
     def _channel(self, name: str) -> dict[str, Any]:
-        urls = {
-            "air": f"rtmp://127.0.0.1:{self.wire.port}/live/air",
+        pushes: dict[str, Any] = {
+            "air": {"url": f"rtmp://{self.wire.place}/live/air", "control": self.origin.control_url("control")},
             "calm": self.origin.rtmp_url("calm"),
             "hit": self.origin.rtmp_url("hit"),
         }
-        rtmp = [{"rtmp": urls[name]}] if name in urls else []
+        rtmp = [{"rtmp": pushes[name]}] if name in pushes else []
         return {"playlist": str(self.playlist(name)), "outputs": [{"hls": {"segment_seconds": 1, "window": 12}}, *rtmp]}
 
     def playlist(self, channel: str) -> Path:

@@ -1,31 +1,54 @@
 """Row 13: the wire of a push carries less than the stream."""
 
+import contextlib
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from clips import av_sync
+from far_network import FarNetwork
 from injection import rss_mb
 from nginx_origin import wait_until
 from stage import Stage
 
 pytestmark = pytest.mark.long
 
-SLOW_BYTES_PER_S = 25_000
+Slowed = Callable[[Stage], contextlib.AbstractContextManager[None]]
+SLOW_BITS_PER_S = 200_000
 SLOW_S = 12.0
 SYNC_MS = 80.0
 
 
-def test_a_wire_below_the_bitrate_costs_little_memory_and_the_stream_is_in_sync_afterwards(stage: Stage, tmp_path: Path) -> None:
+@contextlib.contextmanager
+def slow_relay(stage: Stage) -> Iterator[None]:
+    """Every byte waits for its turn, and none is lost."""
+    stage.wire.bytes_per_s = SLOW_BITS_PER_S / 8
+    try:
+        yield
+    finally:
+        stage.wire.bytes_per_s = None
+
+
+def slow_link(stage: Stage) -> contextlib.AbstractContextManager[None]:
+    """A link that drops packets: TCP has to find out what it carries."""
+    if not isinstance(stage.far, FarNetwork):
+        pytest.skip(stage.far)
+    return stage.far.slowed(bits_per_s=SLOW_BITS_PER_S)
+
+
+@pytest.mark.parametrize("slowed", [slow_relay, slow_link], ids=["relay", "link"])
+def test_a_wire_below_the_bitrate_costs_little_memory_and_the_stream_is_in_sync_afterwards(
+    stage: Stage, tmp_path: Path, slowed: Slowed
+) -> None:
+    kind = "relay" if slowed is slow_relay else "link"
+    complaints = len(_told(stage))
     with stage.row(13) as row:
         pid = stage.push_pid("air")
         before_mb = rss_mb([pid, stage.daemon.pid])
-        stage.wire.bytes_per_s = SLOW_BYTES_PER_S
-        try:
+        with slowed(stage):
             threading.Event().wait(SLOW_S)  # the fault's own length
             more_mb = round(rss_mb([pid, stage.daemon.pid]) - before_mb, 1)
-        finally:
-            stage.wire.bytes_per_s = None
         stage.push_pid("air")
         stage.wait_for_news(["air", "air@nginx"], 3)
         healed = stage.newest("air@nginx") + 1
@@ -34,10 +57,14 @@ def test_a_wire_below_the_bitrate_costs_little_memory_and_the_stream_is_in_sync_
         joined = tmp_path / "healed.ts"
         joined.write_bytes(stage.segments("air@nginx", healed))
         worst_ms = max(map(abs, av_sync(joined)), default=0.0)
-        row.measured.update(more_mb=more_mb, av_offset_ms=round(worst_ms, 1))
-        told = [entry for entry in stage.daemon.log() if entry.get("output") == "rtmp" and entry.get("channel") == "air"]
+        row.measured |= {f"{kind}: more_mb": more_mb, f"{kind}: av_offset_ms": round(worst_ms, 1)}
     assert embedded.complaints() == []
     assert (nginx.lost, nginx.repeated, nginx.strange) == (0, 0, 0)
     assert more_mb <= 50
     assert worst_ms <= SYNC_MS
-    assert told, "nobody was told"
+    assert len(_told(stage)) > complaints, "nobody was told"
+
+
+def _told(stage: Stage) -> list[dict[str, object]]:
+    """What the log has of the push."""
+    return [entry for entry in stage.daemon.log() if entry.get("output") == "rtmp" and entry.get("channel") == "air"]

@@ -1,10 +1,16 @@
 """Row 30: prepared clips are damaged, lose their index, or are gone with their folder."""
 
+import shutil
+import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+from judge.ts import Allowances, read_ts
 from nginx_origin import wait_until
-from stage import Stage
+from recordings import TsRecorder
+from running import FPS, RunningDaemon
+from stage import Row, Stage, record
 
 
 def _overwrite(ts: Path) -> None:
@@ -52,3 +58,29 @@ def _prepared(stage: Stage, clip: Path) -> Path:
 def _is_whole(ts: Path) -> bool:
     idx = ts.with_suffix(".idx")
     return ts.exists() and idx.exists() and b"END1" in idx.read_bytes()
+
+
+def test_a_cache_folder_that_is_removed_whole_is_made_again_while_the_channel_is_on_air(
+    solo_daemon: Callable[..., RunningDaemon], solo_clips: list[Path], tmp_path: Path
+) -> None:
+    daemon, row = solo_daemon({"ts": {}}), Row(30, time.monotonic(), {})
+    daemon.start()
+    cache = daemon.folder / "state" / "cache"
+    daemon.wait_for("one", lambda found: found["state"] == "on_air", what="the channel on air")
+    with TsRecorder(daemon.ts_url("one"), tmp_path / "seen.ts") as viewer:
+        before = len(list(cache.glob("*/*.idx")))
+        shutil.rmtree(cache)
+        begun_s = time.monotonic()
+        wait_until(
+            lambda: len([idx for idx in cache.glob("*/*.idx") if _is_whole(idx.with_suffix(".ts"))]) >= len(solo_clips), what="the clips"
+        )
+        row.measured["folder removed: prepared_again_s"] = round(time.monotonic() - begun_s, 1)
+        aired = len(daemon.airings("one"))
+        for clip in solo_clips:
+            daemon.wait_for_airing("one", str(clip), after=aired)
+    record(row)
+    assert before > len(solo_clips), "the clips and the filler"
+    assert viewer.trouble == []
+    assert read_ts(tmp_path / "seen.ts", fps=Fraction(FPS), allowances=Allowances(open_start=True, open_end=True)).faults() == []
+    assert daemon.channel("one")["state"] == "on_air"
+    assert list(cache.glob("*/reference.json")), "what all clips of the profile share is kept again"

@@ -1,5 +1,7 @@
 """What FFmpeg's words come to."""
 
+import errno
+
 import pytest
 
 from channeld.base.errors import PrepareError
@@ -49,6 +51,24 @@ def test_lines_of_newer_ffmpeg_count_the_same():
     log.feed("[vist#0:0/h264 @ 0x5581] [warning] corrupt decoded frame")
     log.feed("[vist#0:0/h264 @ 0x5581] [dec:h264 @ 0x5582] [error] Error submitting packet to decoder: Invalid data found")
     assert log.errors(0) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [
+        ("[file:/x.mkv @ 0x1] [error] file:/x.mkv: Input/output error", errno.EIO),
+        ("x264 [error]: malloc of size 1500068 failed", errno.ENOMEM),
+        ("[error] Error while filtering: Cannot allocate memory", errno.ENOMEM),
+        ("[error] Error while opening decoder for input stream #0:0 : Resource temporarily unavailable", errno.ENOMEM),
+        ("ffmpeg: error while loading shared libraries: libicudata.so.72: failed to map segment from shared object", errno.ENOMEM),
+    ],
+)
+def test_what_the_machine_refuses_is_not_the_clip_s_fault(line: str, number: int):
+    log = DecodeLog()
+    log.feed("[warning] file:/x.mp4: corrupt decoded frame in stream 0")
+    assert log.machine_failure is None
+    log.feed(line)
+    assert log.machine_failure is not None and log.machine_failure.errno == number
 
 
 def test_a_header_that_promises_more_than_is_there_is_refused_before_any_work():
