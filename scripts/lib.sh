@@ -37,12 +37,26 @@ has_ffmpeg() { has ffmpeg && has ffprobe; }
 has_nginx_rtmp() { has nginx && [ -e "$NGINX_MODULE" ]; }
 has_venv() { "$PYTHON" -c 'import venv; from ensurepip import version' 2>/dev/null; }
 
-# Names of Debian packages that are wanted and not there, on one line.
+# What the tests use of Debian beyond what channeld itself needs, each with a program or file that tells that it is there.
+# A test whose tool is missing skips and says so.
+TEST_TOOLS=(
+    strace:strace fuse3:fusermount3 stunnel4:stunnel4 openssl:openssl curl:curl gcc:cc libc6-dev:/usr/include/stdlib.h
+    e2fsprogs:mkfs.ext4 iproute2:ip mount:losetup util-linux:unshare procps:ps systemd:systemd-analyze
+    fonts-dejavu-core:/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf postgresql:/usr/lib/postgresql chromium:chromium
+)
+
+# missing_packages EXTRAS: names of Debian packages that are wanted and not there, on one line.
 missing_packages() {
-    local missing=()
+    local missing=() tool proof
     has_ffmpeg || missing+=(ffmpeg)
     has_nginx_rtmp || missing+=(nginx libnginx-mod-rtmp)
     has_venv || [ -x "$VENV/bin/python" ] || missing+=(python3-venv)
+    if [[ ",$1," == *,dev,* ]]; then
+        for tool in "${TEST_TOOLS[@]}"; do
+            proof=${tool#*:}
+            [ -e "$proof" ] || has "$proof" || missing+=("${tool%%:*}")
+        done
+    fi
     printf '%s' "${missing[*]}"
 }
 
@@ -91,10 +105,10 @@ install_guarded() {
     fi
 }
 
-# Installs missing Debian packages; without root or apt it tells the command and goes on with what is there.
+# ensure_packages EXTRAS: installs missing Debian packages; without root or apt it tells the command and goes on with what is there.
 ensure_packages() {
     local missing
-    missing=$(missing_packages)
+    missing=$(missing_packages "$1")
     [ -n "$missing" ] || return 0
     if ! has apt-get || ! may_be_root; then
         say "Not installed: $missing. That needs apt and root:  apt install $missing"
@@ -141,7 +155,7 @@ ensure_python() {
 ensure_all() {
     local extras=$1
     choose_python
-    ensure_packages
+    ensure_packages "$extras"
     if ! has_ffmpeg; then
         say "No ffmpeg and ffprobe on this machine: taking the bundled ones."
         extras=${extras:+$extras,}bundled

@@ -27,12 +27,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked long as well; they take minutes")
 
 
+ALONE = ("on_air", "faults")
+"""Folders whose tests hold the air against real time and want the machine for themselves; in the order they run, after all others."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--long"):
-        return
     for item in items:
-        if item.get_closest_marker("long"):
+        folder = _folder(item)
+        item.add_marker(pytest.mark.xdist_group(folder))  # what a folder makes once a session is made in one process
+        if folder in ALONE:
+            item.add_marker("alone")
+        if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="long: run with --long"))
+    # The stage of the fault tests plays until the session ends: nothing comes after it.
+    items.sort(key=lambda item: ALONE.index(_folder(item)) if _folder(item) in ALONE else -1)
+
+
+def _folder(item: pytest.Item) -> str:
+    """The folder of `tests` that an item is in; for one right in `tests`, its file."""
+    return item.path.relative_to(REPOSITORY / "tests").parts[0]
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,8 @@
 """What the tests of the soak share: its clips, made once, and a stream that nothing is wrong with."""
 
+import gc
+from collections.abc import Iterator
+
 import pytest
 from prepared import PreparedShelf, blocks_of, feed_of, shelf_of, stream_format
 
@@ -9,6 +12,14 @@ from channeld.soak.stream_judge import Piece, StreamFacts
 from channeld.ts.splicer import Splicer, SplicerState
 
 WRAP = 1 << 33
+
+
+@pytest.fixture(scope="module", autouse=True)
+def only_its_own_garbage() -> Iterator[None]:
+    """A soak collects garbage for each of its samples; what other tests hold, by the million objects, is not looked through."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
