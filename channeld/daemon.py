@@ -4,7 +4,7 @@ Rule: signal handlers only set flags; every part is closed by the ExitStack it w
 
 order | part | why there
 --- | --- | ---
-1 | locks | a second daemon of this configuration must touch nothing
+1 | locks, admin address | a second daemon of this configuration must touch nothing; an address in use is told before anything runs
 2 | store | history goes on where it ended; a newer channeld's is not touched
 3 | holder | parent of all children; last to go, or left
 4 | control loop, clips | what supervisors stand on
@@ -17,10 +17,12 @@ import contextlib
 import faulthandler
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -28,7 +30,7 @@ import structlog
 from channeld import __version__
 from channeld.access.accounts import Accounts
 from channeld.api.admin_app import build_app
-from channeld.api.server import AdminServer
+from channeld.api.server import AdminServer, take_address
 from channeld.api.token import ensure_token
 from channeld.base.clock import SystemClock
 from channeld.base.descriptors import widen_descriptors
@@ -168,6 +170,7 @@ class _Daemon:
 
 def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     _own_folders(config, parts)
+    listener = parts.enter_context(contextlib.closing(take_address(config.admin.listen)))
     token = ensure_token(config.folders.state)
     tools = find_tools()
     retention = Retention(config.history.event_days, config.history.as_run_days)
@@ -225,7 +228,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     watching.start()
     parts.callback(watching.close)
     running = Running(loop, hosts, media, clips, registry, watching, alarms, events)
-    return _open_to_people(config, parts, running, token, holder, will)
+    return _open_to_people(config, parts, running, token, holder, will, listener)
 
 
 def _hold(config: Config, will: Will, parts: contextlib.ExitStack) -> HolderClient:
@@ -236,7 +239,9 @@ def _hold(config: Config, will: Will, parts: contextlib.ExitStack) -> HolderClie
     return holder
 
 
-def _open_to_people(config: Config, parts: contextlib.ExitStack, running: Running, token: str, holder: HolderClient, will: Will) -> _Daemon:
+def _open_to_people(
+    config: Config, parts: contextlib.ExitStack, running: Running, token: str, holder: HolderClient, will: Will, listener: socket.socket
+) -> _Daemon:
     """Keep the house, then answer the admin interface."""
     house = House(config, running, token)
     house.start()
@@ -254,7 +259,8 @@ def _open_to_people(config: Config, parts: contextlib.ExitStack, running: Runnin
         max_event_readers=config.admin.event_readers,
     )
     accounts.follow(lambda keys: running.loop.post(lambda: running.media.admit([(key.digest, key.ends_at_s) for key in keys])))
-    admin = AdminServer(app, str(listen), config.admin.tls, lambda error: tell_certificate(running.alarms, "admin", error))
+    told = partial(tell_certificate, running.alarms, "admin")
+    admin = AdminServer(app, str(listen), config.admin.tls, told, listener)
     admin.start()
     parts.callback(admin.close)
     scheme = "https" if config.admin.tls is not None else "http"

@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked long as well; they take minutes")
 
 
-ALONE = ("on_air", "faults")
+ALONE = ("on_air", "security", "faults")
 """Folders whose tests hold the air against real time and want the machine for themselves; in the order they run, after all others."""
 
 

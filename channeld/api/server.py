@@ -36,17 +36,26 @@ TLS_POLL_TICKS = 50  # of uvicorn's 0.1 s
 class AdminServer(Worker):
     """Serves one ASGI application at one address."""
 
-    def __init__(self, app: Any, listen: str, tls: TlsSpec | None = None, tell_certificate: Tell = lambda _: None) -> None:
+    def __init__(
+        self,
+        app: Any,
+        listen: str,
+        tls: TlsSpec | None = None,
+        tell_certificate: Tell = lambda _: None,
+        listener: socket.socket | None = None,
+    ) -> None:
         """`listen` is host:port; port 0 takes any free one.
 
-        `tell_certificate`: see Certificate. Raises ConfigError for a bad address or certificate."""
+        `tell_certificate`: see Certificate. `listener`: what `take_address` gave for the address; ours to close from `start` on.
+        Raises ConfigError for a bad address or certificate.
+        """
         super().__init__("admin-http")
         try:
             self._listen = parse_listen(listen)
         except ValueError as error:
             raise ConfigError(f"admin.listen: {error}", key="admin.listen") from None
         self._ready = threading.Event()
-        self._listener: socket.socket | None = None
+        self._listener = listener
         self._port = 0
         certificate = Certificate(tls, "admin.tls", tell_certificate) if tls else None
         self._server = _Server(_settings(app), certificate, self._ready)
@@ -58,7 +67,7 @@ class AdminServer(Worker):
 
     def start(self) -> None:
         """Bind and serve. Raises ConfigError when the address cannot be had."""
-        self._listener = _bind(self._listen)
+        self._listener = self._listener or take_address(self._listen)
         self._port = int(self._listener.getsockname()[1])
         super().start()
         if not self._ready.wait(START_TIMEOUT_S) or not self._server.started:
@@ -123,8 +132,8 @@ def _settings(app: Any) -> uvicorn.Config:
     )
 
 
-def _bind(listen: ListenSpec) -> socket.socket:
-    """A bound socket. Raises ConfigError that says what to do."""
+def take_address(listen: ListenSpec) -> socket.socket:
+    """A socket that listens, and that nobody answers yet. Raises ConfigError that says what to do."""
     try:
         family, _, _, _, address = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)

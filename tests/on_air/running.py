@@ -33,7 +33,7 @@ PROFILE = {
     "video_bitrate": "400k",
     "audio_bitrate": "96k",
 }
-START_S = 40.0
+START_S = 90.0
 _EVENTS = {"warning", "error", "critical"}
 
 Channels = dict[str, dict[str, Any]]

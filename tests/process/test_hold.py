@@ -218,7 +218,7 @@ def test_a_question_that_waits_when_the_holder_dies_is_refused(client: HolderCli
     refused = threading.Event()
 
     def ask() -> None:
-        with pytest.raises(SpawnError, match="gone"):
+        with pytest.raises(SpawnError, match=r"gone|cannot be asked"):  # it may die before the question is written
             client.spawn(SLEEPER)
         refused.set()
 

@@ -1,7 +1,9 @@
 """The store on PostgreSQL: the same rows, and a server that goes away and comes back costs nothing."""
 
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,19 +43,18 @@ class Server:
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Server]:
+def server(free_port: Callable[[], int]) -> Iterator[Server]:
     if not PROGRAMS:
         pytest.skip("missing on this machine: PostgreSQL's server")
-    folder = tmp_path_factory.mktemp("postgresql")
-    if os.geteuid() == 0:
-        for each in (folder, folder.parent, folder.parent.parent):
-            each.chmod(0o755)
-        subprocess.run(["chown", "nobody:nogroup", str(folder)], check=True)
-    made = Server(folder, free_port())
-    made.make()
-    made.start()
-    yield made
-    made.stop()
+    # Not among pytest's own folders: each new run of pytest shuts those for everybody else, and root must be somebody else here.
+    with tempfile.TemporaryDirectory(prefix="channeld-postgresql-") as made_folder:
+        if os.geteuid() == 0:
+            shutil.chown(made_folder, "nobody", "nogroup")
+        made = Server(Path(made_folder) / "data", free_port())
+        made.make()
+        made.start()
+        yield made
+        made.stop()
 
 
 def test_everything_is_kept_while_the_server_is_away_and_is_there_again(server: Server, tmp_path: Path) -> None:
