@@ -173,13 +173,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     listener = parts.enter_context(contextlib.closing(take_address(config.admin.listen)))
     token = ensure_token(config.folders.state)
     tools = find_tools()
-    retention = Retention(config.history.event_days, config.history.as_run_days)
-    store = Store(config.folders.state, url=config.database, retention=retention)
-    parts.callback(store.close)
-    store.open()
-    events = EventLog(store)
-    alarms = Alarms(events.publish)
-    store.start(store_news(events.publish, alarms), events.remembered)
+    store, events, alarms = _remember(config, parts)
     holder = _hold(config, will, parts)
     loop = ControlLoop()
     loop.start()
@@ -229,6 +223,18 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     parts.callback(watching.close)
     running = Running(loop, hosts, media, clips, registry, watching, alarms, events)
     return _open_to_people(config, parts, running, token, holder, will, listener)
+
+
+def _remember(config: Config, parts: contextlib.ExitStack) -> tuple[Store, EventLog, Alarms]:
+    """What was and what happens."""
+    retention = Retention(config.history.event_days, config.history.as_run_days)
+    store = Store(config.folders.state, url=config.database, retention=retention)
+    parts.callback(store.close)
+    store.open()
+    events = EventLog(store)
+    alarms = Alarms(events.publish)
+    store.start(store_news(events.publish, alarms), events.remembered)
+    return store, events, alarms
 
 
 def _hold(config: Config, will: Will, parts: contextlib.ExitStack) -> HolderClient:
