@@ -23,7 +23,6 @@ from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.registry import Registry
 from channeld.channel.supervisor import Supervisor
-from channeld.channel.watching import Watching
 from channeld.control_playlist import PlaylistDesk
 from channeld.daemon_reload import Reloader
 from channeld.playlist.model import Playlist
@@ -31,8 +30,6 @@ from channeld.playlist.orders import Order
 from channeld.playlist.parse import load, parse
 from channeld.store.questions import AiringFilter
 from channeld.store.records import ClipRecord
-from channeld.telemetry.lateness import LatenessFigures
-from channeld.telemetry.metrics import Metrics
 
 STALLED_S = 5.0
 
@@ -52,8 +49,8 @@ class DaemonControl:
         media: MediaHub,
         reloader: Reloader,
         alarms: Alarms,
-        watching: Watching,
         *,
+        metrics: Callable[[], bytes],
         restart: Callable[[], None],
         notices: Callable[[], dict[str, Any]] = dict,
     ) -> None:
@@ -67,8 +64,7 @@ class DaemonControl:
         self._restart = restart
         self._notices = notices
         self._since = iso_utc(time.time())
-        self._watching = watching
-        self._metrics = Metrics()
+        self._metrics = metrics
         self._desk = PlaylistDesk(loop, registry.reload)
 
     # -- questions ----------------------------------------------------------------------------------------------
@@ -100,8 +96,7 @@ class DaemonControl:
         return Readiness(*self._loop.call(self._registry.readiness), self._events.problem)
 
     def metrics(self) -> bytes:
-        self._loop.call(self._measure)
-        return self._metrics.render()
+        return self._metrics()
 
     def status(self) -> dict[str, Any]:
         reloader = self._reloader
@@ -116,34 +111,6 @@ class DaemonControl:
             "store_problem": self._events.problem,
             **self._notices(),
         }
-
-    def _measure(self) -> None:
-        metrics = self._metrics
-        metrics.keep_channels(self._registry.channels)
-        metrics.set_config_ok(self._reloader.error is None)
-        metrics.set_alarms(self._alarms.standing())
-        metrics.set_notices(self._notices())
-        for host, told in self._registry.hosts.items():
-            metrics.set_release_lateness(str(host), LatenessFigures(tuple(told["lateness_counts"]), told["lateness_sum_s"]))
-        metrics.begin_readings(self._watching.readback.effort.spent_s, self._watching.readback.budget.spent_s)
-        for name, supervisor in self._registry.channels.items():
-            metrics.set_channel_state(name, supervisor.state.value)
-            metrics.set_degraded_step(name, supervisor.restraint.step)
-            head = int(supervisor.progress.get("head", 0))
-            metrics.set_playout(name, head_sequence=head, **supervisor.counts)
-            self._measure_readings(name, supervisor)
-            for output in supervisor.outputs.describe():
-                if output["state"] != "disabled":
-                    metrics.set_output(name, output["name"], state=output["state"], restarts=output["restarts"])
-                if "media_sequence" in output:
-                    metrics.set_hls_sequence(name, output["name"], output["media_sequence"])
-
-    def _measure_readings(self, channel: str, supervisor: Supervisor) -> None:
-        for output, reading in supervisor.outputs.readings.items():
-            if reading.verdict is not None:
-                self._metrics.set_verdict(channel, output, reading.verdict.condition.value)
-            totals = {"segment_errors": reading.segment_errors, "discontinuities": reading.discontinuities}
-            self._metrics.set_reading(channel, output, age_s=reading.age_s, **totals)
 
     def follow(self, tell: Tell, last_id: int | None) -> Callable[[], None]:
         return self._events.follow(tell, last_id)

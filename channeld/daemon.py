@@ -52,6 +52,7 @@ from channeld.channel.watching import Watching
 from channeld.config import load
 from channeld.config_values import Config
 from channeld.control import DaemonControl
+from channeld.daemon_figures import Figures
 from channeld.daemon_house import House, Running
 from channeld.daemon_leftovers import orphaned_hls, remove_leftovers
 from channeld.daemon_locks import only_one
@@ -252,8 +253,12 @@ def _open_to_people(
     house = House(config, running, token)
     house.start()
     parts.callback(house.close)
-    seen = running.hosts, running.media, house.reloader, running.alarms, running.watching
-    control = DaemonControl(running.loop, running.registry, running.events, *seen, restart=will.restart, notices=house.notices.describe)
+    notices = house.notices.describe
+    figures = Figures(running, house.reloader, holder=holder.pid, notices=notices)
+    seen = running.hosts, running.media, house.reloader, running.alarms
+    control = DaemonControl(
+        running.loop, running.registry, running.events, *seen, metrics=figures.render, restart=will.restart, notices=notices
+    )
     listen, viewers = config.admin.listen, media_url(config)
     accounts = Accounts(config.folders.state, token, publish=running.events.publish)
     parts.callback(accounts.save)
@@ -263,6 +268,7 @@ def _open_to_people(
         allowed_hosts=[listen.host, *config.admin.allowed_hosts],
         media_base_url=viewers,
         max_event_readers=config.admin.event_readers,
+        answered=figures.answered,
     )
     accounts.follow(lambda keys: running.loop.post(lambda: running.media.admit([(key.digest, key.ends_at_s) for key in keys])))
     told = partial(tell_certificate, running.alarms, "admin")

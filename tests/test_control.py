@@ -17,6 +17,8 @@ from channeld.channel.alarms import Alarms
 from channeld.channel.watching import Watching
 from channeld.config import parse_config
 from channeld.control import STALLED_S, DaemonControl
+from channeld.daemon_figures import Figures
+from channeld.daemon_house import Running
 from channeld.daemon_reload import Reloader
 from channeld.daemon_take import Taker
 from channeld.readback.subject import WatchSettings
@@ -28,8 +30,10 @@ def control_of(station: Station) -> DaemonControl:
     watching = Watching(station.registry, station.media, station.means, alarms, WatchSettings(is_enabled=False))
     taker = Taker(station.loop, station.hosts, station.media, station.clips, watching, token="a token of tests")
     reloader = Reloader(config, channels=station.registry, taker=taker, publish=publish)
-    seen = station.hosts, station.media, reloader, alarms, watching
-    return DaemonControl(station.loop, station.registry, station.events, *seen, restart=lambda: None)
+    running = Running(station.loop, station.hosts, station.media, station.clips, station.registry, watching, alarms, station.events)
+    figures = Figures(running, reloader, holder=os.getpid())
+    seen = station.hosts, station.media, reloader, alarms
+    return DaemonControl(station.loop, station.registry, station.events, *seen, metrics=figures.render, restart=lambda: None)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from channeld.api.admin_paths import ChannelId, trigger_answer
 from channeld.api.admin_playlist import playlist_routes
 from channeld.api.admin_roles import VIEWER_PATH, permit
 from channeld.api.admin_sessions import session_routes
+from channeld.api.admin_timing import Answered, Lookout, Timing
 from channeld.api.admin_tokens import token_routes
 from channeld.api.control import ACTIONS, Control, UnknownChannel
 from channeld.api.problems import Problem, install, json_response
@@ -44,12 +45,13 @@ def build_app(
     media_base_url: str,
     heartbeat_s: float = HEARTBEAT_S,
     max_event_readers: int = MAX_READERS,
+    answered: Answered | None = None,
 ) -> FastAPI:
     """The ASGI application.
 
     `accounts`: who may come in.
     `allowed_hosts`: names besides the loopback ones and the listener's own address. `media_base_url`: where viewers go, without
-    a final slash; `{host}` in it stands for the host that the request came to.
+    a final slash; `{host}` in it stands for the host that the request came to. `answered` is told of each answer.
     """
     calls = Calls()
     streams = EventStreams(control, heartbeat_s=heartbeat_s, max_readers=max_event_readers)
@@ -72,7 +74,10 @@ def build_app(
     complete(app)
     install(app)
     # The last one added is the outermost.
+    app.add_middleware(Lookout)
     app.add_middleware(Gate, accounts=accounts, logins=logins, allowed_hosts=allowed_hosts)
+    if answered is not None:
+        app.add_middleware(Timing, answered=answered)
     app.add_middleware(Linger)
     return app
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from channeld.base.units import TICKS_PER_SECOND
 from channeld.bus.feeds import FeedTable
 from channeld.bus.layout import (
     FLAG_RANDOM_ACCESS,
@@ -173,6 +174,19 @@ class RingWriter:
     def _position_of(self, seq: int) -> int:
         position: int = RECORD.unpack_from(self._bytes, self._layout.record_offset(seq))[0]
         return position
+
+    def fill(self) -> tuple[int, float, int]:
+        """Bytes and seconds of stream that the ring holds, and the bytes that it can. Any thread: at worst one publish old."""
+        tail, head = self.tail_seq, self.head_seq
+        if head < tail:
+            return 0, 0.0, self._layout.capacity_bytes
+        try:
+            # Records of slices retired meanwhile stand until they are written over, a whole ring later.
+            oldest, newest = self._layout.read_record(self._bytes, tail), self._layout.read_record(self._bytes, head)
+        except ValueError:  # closed while we looked
+            return 0, 0.0, self._layout.capacity_bytes
+        held = newest.position + newest.length - oldest.position
+        return held, (newest.dts + newest.duration - oldest.dts) / TICKS_PER_SECOND, self._layout.capacity_bytes
 
     def slice(self, seq: int) -> SliceInfo:
         """The record of a slice still in the ring. Raises Lapped, or IndexError when it is not published yet."""

@@ -13,6 +13,7 @@ import structlog
 from channeld.base.clock import NS_PER_SECOND, iso_utc
 from channeld.base.redact import redact_source, redact_text
 from channeld.base.units import TICKS_PER_SECOND
+from channeld.channel.joins import Joins
 from channeld.channel.means import Means
 from channeld.channel.rundown import Planned, Rundown
 from channeld.channel.settings import ChannelSettings
@@ -44,6 +45,7 @@ class Airings:
         self._means = means
         self._rundown = rundown
         self.counts = {"underruns": 0, "passed_over": 0}
+        self.joins = Joins()
         self._timeline: str | None = None
         self._on_air: _OnAir | None = None
         self._cut_by: str | None = None
@@ -63,6 +65,7 @@ class Airings:
 
     def started(self, values: dict[str, Any]) -> None:
         """An airing began."""
+        self.joins.take(values)
         planned_at_s = self._rundown.due_wall_s()
         started_ns = values["due_ns"]
         clock = self._means.clock

@@ -30,6 +30,7 @@ from channeld.media.pinned import FetchRules
 from channeld.media.prepare import PrepareRequest
 from channeld.media.profile import Profile
 from channeld.media.slate import ensure_filler
+from channeld.media.tally import PrepareFigures
 from channeld.media.tools import Tools
 from channeld.media.verdict import Tolerance
 from channeld.playlist.model import Content, Entry, Readiness
@@ -62,6 +63,16 @@ class _Errands(Worker):
                 job()
             except Exception:  # a mistake in one errand must not leave every channel without a filler; it is logged with its traceback
                 log.exception("errand_failed", thread=self._thread.name)
+
+
+@dataclass(frozen=True, slots=True)
+class StockFigures:
+    """For metrics: what preparing came to, how many wanted clips stand at each stage, bytes of the cache and its cap."""
+
+    prepare: PrepareFigures
+    stages: dict[str, int]
+    cache_bytes: int
+    cache_max_bytes: int
 
 
 @dataclass(slots=True)
@@ -123,6 +134,10 @@ class Clips:
     def mind_room(self, *, spare_bytes: int | None, lacking_bytes: int, pauses: bool) -> None:
         """What the cache's disk still takes, and what it lacks; see ClipLibrary. Any thread."""
         self._library.mind_room(spare_bytes=spare_bytes, lacking_bytes=lacking_bytes, pauses=pauses)
+
+    def figures(self) -> StockFigures:
+        """How preparing goes, and what the cache holds. Any thread."""
+        return StockFigures(self._library.tally.figures(), self._library.stages(), self._cache.bytes_total, self._cache.max_bytes)
 
     def close(self) -> None:
         """End all preparing."""
@@ -242,6 +257,7 @@ class Clips:
             return
         channel, _, clip = name.partition("|")
         if state.stage is Stage.REFUSED:
+            self._library.tally.refuse(state.reason)
             log.warning("clip_refused", channel=channel, clip=clip, reason=state.reason)
         known = record(clip, state)
         if known is not None:

@@ -7,6 +7,7 @@ thread of this module; pushes are opened again only when those before them, with
 import os
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -16,10 +17,21 @@ from channeld.channel.means import Means
 from channeld.channel.settings import ChannelSettings, RtmpTarget, ServedTarget, Target
 from channeld.outputs.push import PushOutput
 from channeld.outputs.push_health import PushCondition, PushState
+from channeld.outputs.push_plan import RTMP_WRAP_S
 from channeld.readback.judge import Verdict
 from channeld.readback.subject import Reading
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class PushFigures:
+    """A push for metrics: its FFmpeg's pid, how often it connected again by itself, seconds until its RTMP clock wraps."""
+
+    output: str
+    pid: int | None
+    reconnects: int
+    headroom_s: float
 
 
 class OutputSet:
@@ -152,6 +164,11 @@ class OutputSet:
     def is_closed(self) -> bool:
         """No push runs, not even one that is ending."""
         return not self._closing and not self._pushes
+
+    def figures(self) -> list[PushFigures]:
+        """Of each push that runs."""
+        found = ((name, push.state, push) for name, push in self._pushes.items())
+        return [PushFigures(name, state.pid, push.reconnects, RTMP_WRAP_S - push.sent_s) for name, state, push in found]
 
     def restart(self, output: str) -> None:
         """End a push's FFmpeg and start another; nothing where there is no such push."""

@@ -66,9 +66,9 @@ class Supervisor:
         return self._planner.rundown
 
     @property
-    def counts(self) -> dict[str, int]:
-        """How often clips broke off, and entries were passed over."""
-        return self._airings.counts
+    def airings(self) -> Airings:
+        """What aired, in figures: its `counts` and `joins`."""
+        return self._airings
 
     @property
     def has_ring(self) -> bool:

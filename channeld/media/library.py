@@ -19,12 +19,13 @@ from pathlib import Path
 from channeld.base.worker import Worker
 from channeld.media.board import Board, OnChange
 from channeld.media.cache import ClipCache
-from channeld.media.clip_state import ClipState, PreparedTotals, pending
+from channeld.media.clip_state import ClipState, PreparedTotals, Stage, pending
 from channeld.media.fetch import Fetcher
 from channeld.media.mounts import Mounts
 from channeld.media.pinned import FetchRules
 from channeld.media.prepare import PrepareRequest
 from channeld.media.prepare_workers import Kit, LookupWorker, PrepareWorker
+from channeld.media.tally import PrepareTally
 from channeld.media.tools import Tools, find_tools
 from channeld.media.url_workers import Downloader, UrlLooker
 from channeld.media.verdict import Tolerance
@@ -149,6 +150,17 @@ class ClipLibrary:
         board = self._board
         with board.changed:
             return board.queue.totals(entries, board.speed * board.jobs if board.speed else None)
+
+    def stages(self) -> dict[str, int]:
+        """How many wanted clips stand at each stage."""
+        with self._board.changed:
+            found = self._board.queue.stages()
+        return {stage.value: found[stage] for stage in Stage}
+
+    @property
+    def tally(self) -> PrepareTally:
+        """What preparing came to."""
+        return self._kit.tally
 
     def invalidate(self, key: str) -> None:
         """A clip was found damaged: remove it and prepare it again."""

@@ -5,6 +5,7 @@ Pure: no threads, no clock; the library guards it.
 Moments are seconds on the caller's monotonic clock.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -264,6 +265,12 @@ class PrepareQueue:
         """Seconds of a clip; 0 while unknown."""
         clip = self._clips.get(key)
         return 0.0 if clip is None else clip.state.total_s
+
+    def stages(self) -> Counter[Stage]:
+        """How many clips stand where; one that is not looked up yet counts as pending."""
+        found = Counter(clip.state.stage for clip in self._clips.values())
+        found[Stage.PENDING] += len(self._unresolved)
+        return found
 
     def totals(self, entries: Iterable[str] | None, speed: float | None) -> PreparedTotals:
         """Sums over entries (None: all); lengths not known yet count as the mean of the known. `speed`: seconds prepared per second."""

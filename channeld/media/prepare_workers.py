@@ -9,7 +9,7 @@ import errno
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -24,6 +24,7 @@ from channeld.media.facts import choose_audio
 from channeld.media.fingerprint import fingerprint
 from channeld.media.plan import make_plan
 from channeld.media.prepare import PrepareRequest, check, prepare, request_key
+from channeld.media.tally import PrepareTally
 from channeld.media.tools import Tools
 from channeld.media.verdict import Tolerance
 
@@ -43,6 +44,7 @@ class Kit:
     cache: ClipCache
     tools: Tools
     tolerance: Tolerance
+    tally: PrepareTally = field(default_factory=PrepareTally)
 
 
 class LookupWorker(Worker):
@@ -124,7 +126,7 @@ class PrepareWorker(Worker):
                 board.done(taken.key)
 
     def _prepare(self, key: str, request: PrepareRequest, airs_in_s: float, preempted: threading.Event) -> None:
-        board, kit = self._board, self.kit
+        board, kit, began_s = self._board, self.kit, time.monotonic()
         try:
             request = learn(board, kit, key, request)
             if not self._evict(board.bytes_of(key, request), airs_in_s):
@@ -144,6 +146,7 @@ class PrepareWorker(Worker):
                 self._later(key, trouble)
                 return
             board.tell(key, refused(str(error)))
+            kit.tally.add_other("refused")
             kit.cache.refuse(key, str(error))
         except ChildStopped:
             board.tell(key, pending())
@@ -154,9 +157,11 @@ class PrepareWorker(Worker):
             wait_s = STALLED_RETRY_S if isinstance(error, OSError) and error.errno == errno.ENOMEM else RETRY_S
             self._later(key, (error.strerror if isinstance(error, OSError) else None) or str(error), wait_s=wait_s)
         else:
+            kit.tally.add_ready(spent_s=time.monotonic() - began_s, media_s=clip.duration_s)
             self._finish(key, clip)
 
     def _later(self, key: str, reason: str, *, wait_s: float = RETRY_S, is_for_room: bool = False) -> None:
+        self.kit.tally.add_other("put_off")
         if not is_for_room:
             log.warning("clip_waits", clip=key, reason=reason, wait_s=wait_s)
         self._board.tell(key, pending(reason), not_before=time.monotonic() + wait_s, is_for_room=is_for_room)

@@ -21,7 +21,7 @@ from channeld.outputs.push_inbox import Inbox, Order
 from channeld.outputs.push_plan import OnWriter, PushPorts, PushTiming, make_plan
 from channeld.outputs.push_target import PushTarget
 from channeld.process.backoff import Backoff
-from channeld.process.ffmpeg_log import FFmpegLine
+from channeld.process.ffmpeg_log import FFmpegLine, LineKind
 from channeld.process.holding import Holding
 from channeld.telemetry import log
 
@@ -70,6 +70,8 @@ class PushOutput(Worker):
         self._backoff = Backoff()
         logger = log.get("push").bind(channel=channel, output=name)
         self._repeats = log.Repeats(logger)
+        self.reconnects = 0
+        """How often an FFmpeg connected again by itself; restarts are counted in `state`."""
         self._drop = None if control is None else PublisherDrop(control, url, logger)
         first = (PushCondition.STARTING, None, self._ports.clock.wall_s(), 0, None, None)
         self._state = PushState(channel, name, redact_url(url), *first)
@@ -78,6 +80,11 @@ class PushOutput(Worker):
     def state(self) -> PushState:
         """The push at this moment; safe from any thread."""
         return self._state
+
+    @property
+    def sent_s(self) -> float:
+        """Seconds of stream that the present FFmpeg has sent: where its RTMP clock stands. Safe from any thread."""
+        return self._attempt.delivery.out_time_s
 
     @property
     def wants_recycle(self) -> bool:
@@ -201,6 +208,7 @@ class PushOutput(Worker):
     def _tell(self, lines: list[FFmpegLine]) -> None:
         """Show how the attempt goes, and log what FFmpeg complains about."""
         for line in lines:
+            self.reconnects += line.kind is LineKind.RECOVERED
             if line.level in _TOLD_LEVELS:
                 self._repeats.tell("warning", "egress_complained", kind=line.kind.value, text=line.text, part=line.component)
         self._repeats.flush()

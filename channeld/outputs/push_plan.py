@@ -21,6 +21,8 @@ OnWriter = Callable[[int | None, bool], None]
 """Gets a write end, and whether it continues at the byte where that FIFO's stream ended; or None: close it."""
 
 DAY_S = 86_400.0
+RTMP_WRAP_S = 2**31 / 1000
+"""FFmpeg's RTMP clock counts milliseconds in 31 bits: 24.86 days."""
 PREFIX = "push:"
 _SLOTS = ("", "+")
 

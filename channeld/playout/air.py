@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from channeld.base.clock import NS_PER_SECOND
-from channeld.base.units import TICKS_PER_SECOND, Ticks90k
+from channeld.base.units import AAC_FRAME_TICKS, TICKS_PER_SECOND, Ticks90k
 from channeld.bus.ring import RingWriter
 from channeld.playout.beginning import Beginning, feed_from
 from channeld.playout.lookahead import LOOKAHEAD_S, ClipSource, DiskReaders, Lookahead
@@ -245,9 +245,7 @@ class Air:
     def _change(self) -> list[tuple[str, dict[str, Any]]]:
         """Leave what airs and join what comes: the first ready source, else the filler. Gives what there is to report of it."""
         ended = self.now
-        if not ended.feed.may_cut:
-            # Only a resumed clip that is gone ends here: pictures were sent ahead of their display, and what follows comes behind them.
-            self._splicer.leave_out_until(last_presented(self.ring))
+        gaps = (0, 0) if ended.feed.may_cut else self._leave_out()
         chosen = self._ready_source()
         if ended.source is None and chosen is None and ended.serial:
             ended.feed = feed_from(self._filler.blocks, Beginning())  # the filler goes round
@@ -260,9 +258,18 @@ class Air:
         self.now = OnAir(ended.serial + 1, source, feed, chosen, as_json, dts, ended.reported)
         reports = [self._end_of(ended)] if ended.serial else []
         skew = self._splicer.join(feed)
-        reports.append(self._start_of(dts, skew, passed_over))
+        reports.append(self._start_of(dts, skew, gaps, passed_over))
         self._prefetch()
         return reports
+
+    def _leave_out(self) -> tuple[int, int]:
+        """Only a resumed clip that is gone ends so: pictures were sent ahead of their display, and what follows comes behind them.
+
+        Gives the ticks left empty, of picture and sound.
+        """
+        dts, audio_units = self._splicer.next_dts, self._splicer.state.audio_units
+        self._splicer.leave_out_until(last_presented(self.ring))
+        return self._splicer.next_dts - dts, (self._splicer.state.audio_units - audio_units) * AAC_FRAME_TICKS
 
     def _take(self, chosen: Lookahead | None) -> list[str]:
         """Take the chosen source out of the plan; gives the airings that it was preferred to."""
@@ -297,7 +304,7 @@ class Air:
             "error": lookahead.failure if lookahead else None,
         }
 
-    def _start_of(self, dts: Ticks90k, skew: Ticks90k, passed_over: list[str]) -> tuple[str, dict[str, Any]]:
+    def _start_of(self, dts: Ticks90k, skew: Ticks90k, gaps: tuple[int, int], passed_over: list[str]) -> tuple[str, dict[str, Any]]:
         return "started", {
             "channel": self.channel,
             "serial": self.now.serial,
@@ -306,6 +313,7 @@ class Air:
             "dts": dts,
             "due_ns": self._due_ns_of(dts),
             "skew": skew,
+            "gaps": gaps,
             "passed_over": passed_over,
         }
 
@@ -352,6 +360,8 @@ class Air:
             "dts": self._splicer.next_dts,
             "head": self.ring.head_seq,
             "ahead": now.feed.frames_ready,
+            "ahead_s": float(self._splicer.stream.fps.seconds(now.feed.frames_ready)),
+            "bus": self.ring.fill(),
         }
 
     def told(self, serial: int) -> None:

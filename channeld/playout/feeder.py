@@ -24,6 +24,7 @@ from channeld.base.units import TICKS_PER_SECOND
 from channeld.base.worker import Worker
 from channeld.bus.attach import pack_heads
 from channeld.bus.feeds import FeedPosition
+from channeld.bus.layout import Lapped
 from channeld.bus.ring import RingWriter
 from channeld.ts.packet import PACKET_BYTES
 
@@ -264,11 +265,43 @@ class Feeder(Worker):
             self._epoll.unregister(feed.fd)
 
     def figures(self) -> list[dict[str, Any]]:
-        """How far each feed is behind its ring, in slices, and how often it jumped. Any thread."""
+        """How far each feed is behind its ring, in slices and seconds, how often it jumped, and what its FIFO holds. Any thread."""
         return [
-            {"channel": feed.channel, "output": feed.output, "behind": max(0, feed.ring.head_seq - feed.seq + 1), "jumps": feed.jumps}
+            {
+                "channel": feed.channel,
+                "output": feed.output,
+                "behind": max(0, feed.ring.head_seq - feed.seq + 1),
+                "behind_s": _behind_s(feed),
+                "jumps": feed.jumps,
+                "fifo": _fifo_fill(feed.fd),
+            }
             for feed in list(self._by_fd.values())
         ]
+
+
+def _behind_s(feed: Feed) -> float:
+    """Seconds of stream that the feed has not written; as far as the ring holds it."""
+    ring, head = feed.ring, feed.ring.head_seq
+    seq = max(feed.seq, ring.tail_seq)
+    if seq > head:
+        return 0.0
+    try:
+        newest, next_one = ring.slice(head), ring.slice(seq)
+    except (Lapped, ValueError):
+        return 0.0  # overtaken, or its channel taken off the air, while we looked
+    return (newest.dts + newest.duration - next_one.dts) / TICKS_PER_SECOND
+
+
+def _fifo_fill(fd: int) -> tuple[int, int] | None:
+    """Bytes in a FIFO, and how many it can hold; None for one that was closed meanwhile."""
+    try:
+        return _unread(fd), fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
+    except OSError:
+        return None
+
+
+def _unread(fd: int) -> int:
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _go_on(feed: Feed, last: FeedPosition) -> None:
@@ -289,8 +322,7 @@ def _go_on(feed: Feed, last: FeedPosition) -> None:
 
 def _take_back(feed: Feed) -> None:
     """Put the position in the feed table back by what lies in the FIFO unread, so that the next reader begins before it."""
-    unread = int.from_bytes(fcntl.ioctl(feed.fd, termios.FIONREAD, bytes(4)), sys.byteorder)
-    seq, left = feed.seq, max(0, feed.offset - len(feed.torn)) - unread
+    seq, left = feed.seq, max(0, feed.offset - len(feed.torn)) - _unread(feed.fd)
     while left < 0 and seq - 1 >= feed.ring.tail_seq:
         seq -= 1
         left += feed.ring.slice(seq).length
