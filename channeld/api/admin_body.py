@@ -61,11 +61,11 @@ async def read_body(request: Request, *, max_bytes: int = MAX_BODY_BYTES) -> byt
     return bytes(body)
 
 
-async def read_json(request: Request, model: type[ModelT]) -> ModelT:
+async def read_json(request: Request, model: type[ModelT], *, max_bytes: int = MAX_BODY_BYTES) -> ModelT:
     """The body as a value of the model. Raises Problem: 415 for other types, 400 for what is no JSON, 422 for another shape."""
     if media_type_of(request) != "application/json":
         raise Problem(415, "Send application/json.", headers={"Accept": "application/json"})
-    value = parse_json(await read_body(request))
+    value = parse_json(await read_body(request, max_bytes=max_bytes))
     try:
         return model.model_validate(value)
     except ValidationError as error:

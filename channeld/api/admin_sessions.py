@@ -27,6 +27,7 @@ from channeld.base.clock import iso_utc
 COOKIE = "channeld_session"
 CSRF_HEADER = "X-CSRF-Token"
 _MAX_SECRET_CHARS = 128
+_MAX_SIGN_IN_BYTES = 4096  # from anybody
 
 
 class SignInModel(BaseModel):
@@ -75,7 +76,7 @@ def _add_sign_in(router: APIRouter, accounts: Accounts, calls: Calls, logins: Lo
         summary="Sign in",
     )
     async def sign_in(request: Request) -> Response:
-        wanted = await read_json(request, SignInModel)
+        wanted = await read_json(request, SignInModel, max_bytes=_MAX_SIGN_IN_BYTES)
         address = request.client.host if request.client else ""
         logins.check(address)
         opened = await calls.run(accounts.sign_in, wanted.token.strip())

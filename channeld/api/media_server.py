@@ -147,7 +147,7 @@ def server_config(application: Any, context: ssl.SSLContext | None) -> uvicorn.C
 def listen(host: str, port: int, *, reuse_port: bool) -> socket.socket:
     """A listening address; port 0 takes any free one. Raises OSError when it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:

@@ -18,9 +18,9 @@ from channeld.api import admin_body, admin_connection
 from channeld.api.admin_app import build_app
 from channeld.api.admin_gate import host_of
 from channeld.api.certificate import Certificate
-from channeld.api.server import AdminServer
+from channeld.api.server import AdminServer, take_address
 from channeld.base.errors import ConfigError
-from channeld.config_values import TlsSpec
+from channeld.config_values import TlsSpec, parse_listen
 
 AUTH = f"Authorization: Bearer {TOKEN}\r\n"
 PUT = f'PUT /api/v1/channels/live1/playlist HTTP/1.1\r\nHost: localhost\r\n{AUTH}If-Match: "7"\r\nContent-Type: text/plain\r\n'
@@ -258,6 +258,12 @@ def test_close_ends_open_streams_and_frees_the_port_and_may_come_twice(tmp_path:
     with socket.socket() as again:
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         again.bind(("127.0.0.1", server.port))
+
+
+def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_head() -> None:
+    """asyncio sets TCP_NODELAY on the connections of such a listener only."""
+    with take_address(parse_listen("127.0.0.1:0")) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_a_server_never_started_closes() -> None:

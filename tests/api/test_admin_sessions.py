@@ -8,6 +8,7 @@ import pytest
 from admin_site import TOKEN, Site, running_site
 
 from channeld.access.accounts import Accounts
+from channeld.access.limits import Requests
 from channeld.access.roles import Role
 from channeld.api.admin_logins import TRIES
 from channeld.api.admin_sessions import page_headers
@@ -159,6 +160,22 @@ def test_two_session_cookies_are_none(browser: httpx.Client) -> None:
 @pytest.mark.parametrize("body", [{}, {"token": 1}, {"token": ""}, {"token": "x" * 513}, {"token": TOKEN, "role": "admin"}, [TOKEN]])
 def test_a_malformed_sign_in_is_422(browser: httpx.Client, body: object) -> None:
     assert browser.post("/api/v1/session", json=body).status_code == 422
+
+
+def test_a_large_sign_in_is_refused(browser: httpx.Client) -> None:
+    assert browser.post("/api/v1/session", content=b" " * 5000, headers={"Content-Type": "application/json"}).status_code == 413
+
+
+def test_a_client_that_asks_without_end_waits_and_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("channeld.api.admin_gate.Requests", lambda: Requests(burst=20, per_s=0.01))
+    with running_site() as site, httpx.Client(base_url=site.client.base_url, trust_env=False, timeout=30) as nobody:
+        token, _ = site.accounts.add("other", Role.VIEWER, None, by="test")
+        told = [site.ask("GET", "/api/v1/session") for _ in range(30)]
+        assert {answer.status_code for answer in told[:10]} == {200} and told[-1].status_code == 429
+        assert int(told[-1].headers["Retry-After"]) >= 1
+        assert nobody.get("/healthz").status_code == 200
+        assert nobody.get("/api/v1/session", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+        assert [nobody.get("/").status_code for _ in range(30)][-1] == 429
 
 
 def test_a_form_of_another_site_cannot_sign_in(browser: httpx.Client) -> None:
