@@ -264,10 +264,13 @@ def _targets(channels: Iterable[ChannelSpec]) -> Iterator[tuple[str, RtmpSpec]]:
 
 
 def _check_keys(report: CheckReport, config: Config) -> None:
+    secrets = [(f"{key}.key_file", output.key_path) for key, output in _targets(config.channels.values())]
+    secrets += [(f"webhooks[{number}].secret_file", hook.secret_path) for number, hook in enumerate(config.webhooks)]
+    for key, path in secrets:
+        if path is not None and path.stat().st_mode & stat.S_IROTH:
+            message = f"everybody on this machine can read {path}. Protect the key: chmod 0640 {path}"
+            report.warnings.append(Finding(message, config.path, key=key))
     for key, output in _targets(config.channels.values()):
-        if output.key_path is not None and output.key_path.stat().st_mode & stat.S_IROTH:
-            message = f"everybody on this machine can read {output.key_path}. Protect the key: chmod 0640 {output.key_path}"
-            report.warnings.append(Finding(message, config.path, key=f"{key}.key_file"))
         if output.ca_file is not None and (problem := _unreadable(output.ca_file)):
             report.input_errors.append(Finding(f"{output.ca_file} {problem}. Name a readable PEM file", config.path, key=f"{key}.ca_file"))
 

@@ -70,6 +70,9 @@ def _needs(config: Config) -> Iterator[_Need]:
     for key, tls in (("admin.tls", config.admin.tls), ("media.tls", config.media.tls)):
         for path in (tls.cert, tls.key) if tls is not None else ():
             yield _Need(Wish(path, "read"), str(path), key, "error")
+    for number, hook in enumerate(config.webhooks):
+        if hook.secret_path is not None:
+            yield _Need(Wish(hook.secret_path, "read"), str(hook.secret_path), f"webhooks[{number}].secret_file", "error")
     for channel in config.channels.values():
         yield from _needs_of_channel(config, channel)
 

@@ -5,6 +5,7 @@ Rule: as in `config_rules`: every fault is noted at its key, and no message show
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from channeld.base.redact import MASK
@@ -29,15 +30,17 @@ def make_webhooks(found: Findings, model: ConfigModel) -> tuple[WebhookSettings,
 def _webhook(found: Findings, here: KeyPath, name: str, hook: WebhookModel, model: ConfigModel) -> WebhookSettings:
     url = found.expand((*here, "url"), hook.url)
     check_url(found, (*here, "url"), url, ("https", "http"))
+    secret, secret_path = _secret(found, here, hook)
     return WebhookSettings(
         name,
         url,
         _shown(url),
-        _secret(found, here, hook),
+        secret,
         frozenset(hook.kinds) or None,
         _channels(found, (*here, "channels"), hook.channels, model),
         hook.private,
         hook.timeout_seconds,
+        secret_path,
     )
 
 
@@ -52,18 +55,18 @@ def _shown(url: str) -> str:
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}" + (f"/{MASK}" if parts.path.strip("/") or parts.query else "/")
 
 
-def _secret(found: Findings, here: KeyPath, hook: WebhookModel) -> str:
+def _secret(found: Findings, here: KeyPath, hook: WebhookModel) -> tuple[str, Path | None]:
     if (hook.secret is None) == (hook.secret_file is None):
         found.fault(here, "a webhook is signed: write exactly one of secret_file: FILE and secret: ${NAME}")
-        return MASK
+        return MASK, None
     if hook.secret_file is not None:
         key = (*here, "secret_file")
-        return secret_in(found, key, found.expand(key, hook.secret_file), "secret")[0]
+        return secret_in(found, key, found.expand(key, hook.secret_file), "secret")
     key = (*here, "secret")
     if re.fullmatch(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}", hook.secret or "") is None:
         found.fault(key, "a secret has no place in this file. Write secret_file: FILE, or ${NAME} for an environment variable")
-        return MASK
-    return found.expand(key, hook.secret or "") or MASK
+        return MASK, None
+    return found.expand(key, hook.secret or "") or MASK, None
 
 
 def make_alerts(found: Findings, model: ConfigModel) -> AlertSettings:

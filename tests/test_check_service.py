@@ -93,17 +93,18 @@ def test_folders_keys_and_certificates_are_errors(installation: Path) -> None:
     (installation / "state").chmod(0o700)
     os.chown(installation / "state", 0, 0)
     for name in ("stream.key", "tls.pem"):
-        (installation / name).write_text("secret")
+        (installation / name).write_text("s3cr3t")
         (installation / name).chmod(0o600)
     config = installation / "channeld.yaml"
     config.write_text(
         "state_dir: state\nruntime_dir: run\nhls_dir: hls\nmedia: {tls: {cert: tls.pem, key: tls.pem}}\n"
+        "webhooks: [{url: 'https://example.org/', secret_file: stream.key}]\n"
         "channels: {a: {playlist: lists/a.m3u, outputs: [rtmp: {url: 'rtmp://127.0.0.1:1/a', key_file: stream.key}]}}\n"
     )
     report = look(installation)
     keys = {finding.key for finding in report.machine_errors}
-    assert {"state_dir", "media.tls", "channels.a.outputs[0].rtmp.key_file"} <= keys
-    assert "secret" not in json.dumps(report.to_json())
+    assert {"state_dir", "media.tls", "channels.a.outputs[0].rtmp.key_file", "webhooks[0].secret_file"} <= keys
+    assert "s3cr3t" not in json.dumps(report.to_json())
 
 
 @needs_root

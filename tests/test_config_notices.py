@@ -33,6 +33,7 @@ def test_a_webhook_is_read_with_its_secret_from_where_it_is(tmp_path: Path) -> N
     first, second, third = config.webhooks
     assert (first.name, first.url, first.secret) == ("webhook", "https://example.org/T0/t0ken-value", "t0ken-value")
     assert (first.kinds, first.channels, first.is_private) == ({"alarm", "alert"}, {"live2"}, False)
+    assert (first.secret_path, second.secret_path) == (None, tmp_path / "hook.secret")
     assert (second.name, second.secret, second.is_private, second.timeout_s) == ("webhook-2", SECRET, True, 3)
     assert (third.name, third.secret, third.kinds, third.channels) == ("last", SECRET, None, None)
     assert [hook.shown_url for hook in config.webhooks] == ["https://example.org/***", "http://10.0.0.1/", "https://[::1]:8443/***"]

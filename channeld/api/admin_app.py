@@ -4,7 +4,7 @@ Rule: routes only translate between HTTP and Control; what a request may be is d
 an error looks like after (problems). Built by the daemon; run by AdminServer's event loop.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -86,9 +86,9 @@ def _bare_app(calls: Calls, streams: EventStreams) -> FastAPI:
     """An application without routes that follows the events, and closes its threads when the server ends."""
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncGenerator[dict[str, Callable[[], int]], None]:
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[dict[str, EventStreams], None]:
         await streams.start(calls)
-        yield {"event_readers": lambda: streams.count}
+        yield {"event_readers": streams}
         await streams.close()
         calls.close()
 

@@ -1,23 +1,26 @@
 """One connection of the admin listener: uvicorn's, with bounds on what it may hold and for how long.
 
 Rule: a head is small and arrives soon, whoever takes no answer is cut off, and connections are counted, those apart that follow the
-events, which have a bound of their own; whoever breaks a bound loses its own connection only. Runs in the admin event loop.
+events, which have a bound of their own: all of them may come at once, as after a restart. Whoever breaks a bound loses its own
+connection only. Runs in the admin event loop.
 """
 
 import asyncio
 from typing import Any
 
 import h11
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from channeld.api.admin_gate import EVENTS_PATH
 from channeld.api.problems import Problem, problem_response
 
 HEAD_TIMEOUT_S = 10.0
 STALL_TIMEOUT_S = 30.0
 MAX_CONNECTIONS = 128
-# Beyond MAX_CONNECTIONS the answer is 503; beyond this there is no answer.
+"""Of those that do not follow the events; beyond it the answer is 503."""
 MAX_SOCKETS = 256
+"""Besides as many as may follow the events; beyond it there is no answer."""
 
 
 class BoundedConnection(H11Protocol):
@@ -28,12 +31,12 @@ class BoundedConnection(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        followers = self.app_state.get("event_readers")
-        count = len(self.connections) - (followers() if followers is not None else 0)
-        if count > MAX_SOCKETS:
+        readers = self.app_state.get("event_readers")
+        following, most = (readers.count, readers.most) if readers is not None else (0, 0)
+        if len(self.connections) > MAX_SOCKETS + most:
             transport.abort()
-        elif count > MAX_CONNECTIONS:
-            self.app = _answer_busy
+        elif len(self.connections) - following > MAX_CONNECTIONS:
+            self.app = _Busy(self.app)
         self._watch_head()
 
     def data_received(self, data: bytes) -> None:
@@ -82,6 +85,15 @@ def _cancel(timer: asyncio.TimerHandle | None) -> None:
         timer.cancel()
 
 
-async def _answer_busy(scope: Scope, receive: Receive, send: Send) -> None:
-    problem = Problem(503, f"{MAX_CONNECTIONS} connections are open already.", headers={"Retry-After": "1", "Connection": "close"})
-    await problem_response(problem)(scope, receive, send)
+class _Busy:
+    """In place of the application where there are too many connections: only events may be followed, of whom there is another count."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == EVENTS_PATH:
+            await self._app(scope, receive, send)
+            return
+        problem = Problem(503, f"{MAX_CONNECTIONS} connections are open already.", headers={"Retry-After": "1", "Connection": "close"})
+        await problem_response(problem)(scope, receive, send)

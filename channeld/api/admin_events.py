@@ -65,6 +65,11 @@ class EventStreams:
         """How many follow."""
         return len(self._readers)
 
+    @property
+    def most(self) -> int:
+        """How many may."""
+        return self._max_readers
+
     async def start(self, calls: Calls) -> None:
         """Follow the daemon's events."""
         self._inbox.attach()

@@ -28,6 +28,7 @@ from channeld.config_values import ListenSpec, TlsSpec, parse_listen
 
 START_TIMEOUT_S = 20.0
 KEEP_ALIVE_S = 15
+BACKLOG = 1024  # everybody who followed the events comes again at once after a restart
 SHUTDOWN_S = 1
 TLS_HANDSHAKE_TIMEOUT_S = 10.0
 TLS_POLL_TICKS = 50  # of uvicorn's 0.1 s
@@ -126,7 +127,7 @@ def _settings(app: Any) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-        backlog=128,
+        backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
@@ -142,7 +143,7 @@ def take_address(listen: ListenSpec) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
             # Now, not in the loop: Linux gives the same address to two that bind, and refuses only the second to listen.
-            listener.listen(128)
+            listener.listen(BACKLOG)
             listener.setblocking(False)
         except BaseException:
             listener.close()

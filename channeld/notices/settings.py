@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookSettings:
-    """One address that is sent events. `kinds`, `channels` None: all; `is_private`: its host may have a private address."""
+    """One address that is sent events. `kinds`, `channels` None: all; `is_private`: its host may have a private address.
+
+    `secret_path`: where the secret was read, None for one of the environment.
+    """
 
     name: str
     url: str = field(repr=False)
@@ -16,6 +20,7 @@ class WebhookSettings:
     channels: frozenset[str] | None = None
     is_private: bool = False
     timeout_s: float = 10.0
+    secret_path: Path | None = None
 
 
 class Trouble(StrEnum):

@@ -1,5 +1,6 @@
 """Following the events over real HTTP: many readers, slow ones, ones that come again."""
 
+import contextlib
 import json
 import socket
 import time
@@ -111,6 +112,16 @@ def test_hundreds_of_readers_leave_room_for_everybody_else(site: Site) -> None:
         assert site.ask("GET", "/api/v1/channels").status_code == 200
         for stream in streams:
             stream.__exit__(None, None, None)
+
+
+def test_everybody_may_come_again_at_once(site: Site) -> None:
+    """As after a restart: more connections than the listener takes of others, before any has asked for something."""
+    with contextlib.ExitStack() as ends:
+        readers = [ends.enter_context(socket.create_connection(("127.0.0.1", site.server.port), timeout=20)) for _ in range(400)]
+        for reader in readers:
+            reader.sendall(f"GET {EVENTS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
+        assert {reader.recv(12) for reader in readers} == {b"HTTP/1.1 200"}
+        assert site.ask("GET", "/api/v1/channels").status_code == 200
 
 
 def test_a_reader_that_does_not_read_is_moved_on_and_told(site: Site) -> None:

@@ -16,6 +16,7 @@ from admin_site import TOKEN, MemoryControl, Site, running_site
 from channeld.access.accounts import Accounts
 from channeld.api import admin_body, admin_connection
 from channeld.api.admin_app import build_app
+from channeld.api.admin_events import EventStreams
 from channeld.api.admin_gate import host_of
 from channeld.api.certificate import Certificate
 from channeld.api.server import AdminServer, take_address
@@ -203,6 +204,7 @@ def test_connections_beyond_the_limit_get_503_and_then_nothing(
 ) -> None:
     monkeypatch.setattr(admin_connection, "MAX_CONNECTIONS", 2)
     monkeypatch.setattr(admin_connection, "MAX_SOCKETS", 3)
+    monkeypatch.setattr(EventStreams, "most", 0)
     site.client.close()
     first, second = wire(), wire()
     for connection in (first, second):
