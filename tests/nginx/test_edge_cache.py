@@ -30,6 +30,8 @@ class CountingOrigin(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), OriginHandler)
         self.asked: list[str] = []
+        self.named: list[tuple[str | None, str | None]] = []
+        """Host and scheme by which each was asked."""
         self.may_answer = threading.Event()
         self.may_answer.set()
 
@@ -40,6 +42,7 @@ class OriginHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
+        self.server.named.append((self.headers["Host"], self.headers["X-Forwarded-Proto"]))
         self.server.may_answer.wait(timeout=20)
         body = self.path.encode()
         self.send_response(200)
@@ -106,7 +109,20 @@ def test_one_viewers_token_opens_nothing_for_another(edge: str, origin: Counting
     assert origin.asked == ["/hls/live1/7.ts?token=right", "/hls/live1/7.ts?token=wrong"]
 
 
-def test_only_hls_passes_the_edge(edge: str, origin: CountingOrigin) -> None:
+def test_only_hls_and_the_guide_pass_the_edge(edge: str, origin: CountingOrigin) -> None:
     for path in ("/", "/api/v1/channels", "/metrics", "/ts/live1"):
         assert httpx.get(edge + path).status_code == 404
     assert origin.asked == []
+
+
+def test_the_list_of_channels_is_asked_for_by_the_name_that_each_viewer_used(edge: str, origin: CountingOrigin) -> None:
+    authority = edge.removeprefix("http://")
+    assert httpx.get(f"{edge}/channels.m3u").text == "/channels.m3u"
+    assert httpx.get(f"{edge}/channels.m3u", headers={"Host": "tv.example:81"}).text == "/channels.m3u"
+    assert origin.named == [(authority, "http"), ("tv.example:81", "http")]
+
+
+def test_a_guide_that_many_ask_for_is_loaded_once(edge: str, origin: CountingOrigin) -> None:
+    for _ in range(5):
+        assert httpx.get(f"{edge}/guide.xml").text == "/guide.xml"
+    assert 1 <= len(origin.asked) <= 2  # two where this machine takes five seconds for it
