@@ -33,14 +33,17 @@ def test_a_file_replaced_on_air_is_prepared_anew(stage: Stage, how: str) -> None
     path, longer = stage.shorts[2], stage.media / f"{how}.other.mp4".replace(" ", "-")
     numbered_clip(longer, frames=2 * SHORT_FRAMES, base=300_000, size=(320, 180))
     with stage.row(19):
+        aired = len(stage.daemon.airings("hit"))
         _airs(stage, path)
         if how == "moved over it":
             longer.replace(path)
         else:
             shutil.copyfile(longer, path)
         wait_until(lambda: _frames_of_newest(stage, path) == 2 * SHORT_FRAMES, what="the other content", timeout_s=40)
+        frames = {each["frames"] for each in stage.daemon.airings("hit")[aired:] if each["path"] == str(path) and each["ended"] == "end"}
         path.unlink()
         longer.unlink(missing_ok=True)
+    assert frames == {SHORT_FRAMES, 2 * SHORT_FRAMES}, "the old content to its end, then the new one, never a mixture"
 
 
 def _frames_of_newest(stage: Stage, path: Path) -> int | None:
@@ -81,3 +84,5 @@ def test_a_file_that_is_still_being_copied_airs_when_it_is_whole(stage: Stage) -
             file.write(whole[len(whole) // 3 :])
         stage.daemon.wait_for_airing("hit", str(path), timeout_s=40)
         wait_until(lambda: _frames_of_newest(stage, path) == 100, what="all of it")
+        frames = [each["frames"] for each in stage.daemon.airings("hit") if each["path"] == str(path) and each["ended"]]
+    assert set(frames) == {100}, "never a part of it"

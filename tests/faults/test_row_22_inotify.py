@@ -74,7 +74,9 @@ def test_an_edit_in_an_overflowing_queue_is_found_by_the_rescan(tmp_path: Path) 
         # And it goes on as before.
         playlist.write_text("a.mp4\nb.mp4\nc.mp4\n")
         row.measured["after_overflow_s"] = child.seconds_until_told(18)
+        told = child.lines()
     record(row)
+    assert told[-1].endswith(" 18"), "the last list is the last one told"
 
 
 @pytest.mark.parametrize("limit", ["max_inotify_watches", pytest.param("max_inotify_instances", marks=pytest.mark.long)])
@@ -103,4 +105,6 @@ def test_a_folder_that_is_removed_and_made_again_is_watched_again(tmp_path: Path
         draft.write_text("a.mp4\nb.mp4\nc.mp4\n")
         os.replace(draft, playlist)  # noqa: PTH105
         row.measured["after_recreated_s"] = child.seconds_until_told(18)
+        told = child.lines()
     record(row)
+    assert told.index("removed 0") < next(number for number, line in enumerate(told) if line.endswith(" 12")), told
