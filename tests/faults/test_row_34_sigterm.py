@@ -45,15 +45,15 @@ def test_while_edits_are_written(solo_daemon: SoloDaemon, solo_clips: list[Path]
     client = daemon.client()
 
     def edit() -> None:
-        revision = client.get("/api/v1/channels/one").json()["revision"]
+        tag = client.get("/api/v1/channels/one/playlist").headers["ETag"]
         for number in range(10_000):
             text = "".join(f"{clip}\n" for clip in solo_clips) + f"# {number}\n" * 50
-            headers = {"If-Match": f'"{revision}"', "Content-Type": "text/plain"}
+            headers = {"If-Match": tag, "Content-Type": "text/plain"}
             answer = client.put("/api/v1/channels/one/playlist", content=text, headers=headers)
             if answer.status_code not in (200, 202):
                 return
             answered.append(text)
-            revision = answer.json()["revision"]
+            tag = answer.headers["ETag"]
 
     def edit_until_the_end() -> None:
         try:
