@@ -52,10 +52,13 @@ class Access:
     keys: Mapping[str, float | None] = field(default_factory=dict)
 
     def allows(self, request: Request) -> bool:
-        """Whether the request shows something that opens; in a time that tells nothing of what would."""
+        """Whether the request shows something that opens."""
+        return self.token is None or self.opens(_shown(request))
+
+    def opens(self, shown: str) -> bool:
+        """Whether this opens now; in a time that tells nothing of what would."""
         if self.token is None:
             return True
-        shown = _shown(request)
         if is_same(shown, self.token):
             return True
         # A digest cannot be chosen byte by byte, so that how long its lookup takes tells nothing.
@@ -186,7 +189,8 @@ class MediaRoutes:
         if feed is None or feed.is_closed:
             return PlainTextResponse("Not found\n", 404, headers=_PLAIN)
         viewer = Viewer(feed, f"{request.client.host}:{request.client.port}" if request.client else "unknown")
-        return PieceByPiece(viewer.slices(), {**_PLAIN, "Content-Type": "video/mp2t"})
+        slices = viewer.slices() if self._access.token is None else _while_open(viewer.slices(), self._access, _shown(request))
+        return PieceByPiece(slices, {**_PLAIN, "Content-Type": "video/mp2t"})
 
     def _refusal(self, request: Request) -> Response | None:
         if request.method == "OPTIONS":
@@ -205,6 +209,15 @@ class MediaRoutes:
             os.close(file.fd)
         token = self._access.passed_on(request)
         return Response(text if token is None else with_token(text, token), headers=headers)
+
+
+async def _while_open(pieces: AsyncGenerator[bytes, None], access: Access, shown: str) -> AsyncGenerator[bytes, None]:
+    """The stream, until what the viewer showed opens no more: it lasts for days, and a token may be revoked meanwhile."""
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if not access.opens(shown):
+                return
+            yield piece
 
 
 def _segment(request: Request, file: OpenFile) -> Response:

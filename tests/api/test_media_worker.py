@@ -289,6 +289,26 @@ def test_viewers_show_a_key_of_their_own_and_the_addresses_they_get_carry_it(air
     assert worker.close() == 0
 
 
+def test_a_stream_that_is_watched_ends_when_its_key_is_taken_away(air: Air, tmp_path: Path) -> None:
+    worker = MediaProcess(tmp_path / "hls", access="token", token="the-daemons-own")
+    worker.watch(air)
+    worker.wire.send("viewers", keys=[[digest_of("guest"), None], [digest_of("wall"), None]])
+    air.publish(0, 31)
+    with (
+        httpx.stream("GET", f"{worker.url}/ts/one?token=guest", timeout=DEADLINE_S) as guest,
+        httpx.stream("GET", f"{worker.url}/ts/one?token=wall", timeout=DEADLINE_S) as wall,
+    ):
+        pieces, others = guest.iter_raw(), wall.iter_raw()
+        assert next(pieces) and next(others)
+        worker.wire.send("viewers", keys=[[digest_of("wall"), None]])
+        worker.wire.send("configure", **worker.settings)
+        worker.wait_for("ready")
+        air.publish(31, 40)
+        assert len(b"".join(pieces)) < 1 << 20  # it ends
+        assert next(others)
+    assert worker.close() == 0
+
+
 def make_certificate(folder: Path, name: str) -> dict[str, str]:
     """A key and a certificate of this name; the paths as the configuration has them."""
     folder.mkdir(exist_ok=True)
