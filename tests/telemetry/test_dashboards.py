@@ -17,6 +17,7 @@ from channeld.telemetry.metric_table import CHANNEL_STATES, OUTPUT_STATES, VERDI
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 RULES, DASHBOARD = DOCS / "prometheus" / "channeld.rules.yml", DOCS / "grafana" / "channeld.json"
+RULE_TESTS = Path(__file__).with_name("channeld.rules_test.yml")
 TARGET_LABELS = {"instance", "job"}
 """Prometheus itself puts them on every figure; `up` is its own metric."""
 VALUES = {
@@ -126,9 +127,13 @@ def test_the_judge_finds_what_does_not_exist(query: str, fault: str) -> None:
     assert any(fault in found for found in faults(query))
 
 
-def test_prometheus_itself_takes_the_rules() -> None:
+@pytest.mark.parametrize("command", [["check", "rules", RULES.name], ["test", "rules", RULE_TESTS.name]], ids=["check", "test"])
+def test_prometheus_itself_takes_the_rules(command: list[str], tmp_path: Path) -> None:
+    """Those that join two metrics fire for what they are about."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("missing on this machine: promtool (Debian's package prometheus)")
-    done = subprocess.run([promtool, "check", "rules", str(RULES)], capture_output=True, text=True, timeout=60, check=False)
+    for file in (RULES, RULE_TESTS):
+        shutil.copy(file, tmp_path)
+    done = subprocess.run([promtool, *command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
