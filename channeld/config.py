@@ -19,6 +19,7 @@ from channeld.base.redact import redact_text
 from channeld.config_model import ConfigModel, key_patterns, section_at
 from channeld.config_notices import make_alerts, make_webhooks
 from channeld.config_rules import Findings, make_channels, make_database, make_profiles, make_tls
+from channeld.config_told import told_settings
 from channeld.config_values import (
     AdminSpec,
     Config,
@@ -224,6 +225,7 @@ def _make(found: Findings, model: ConfigModel) -> Config:
         history=HistorySpec(model.history.event_days, model.history.as_run_days),
         webhooks=make_webhooks(found, model),
         alerts=make_alerts(found, model),
+        told=told_settings(model, found.tree),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from channeld.config_told import keep_told
 from channeld.config_values import AdminSpec, ChannelSpec, Config, OutputSpec
 
 Read = Callable[[Config], Any]
@@ -41,7 +42,7 @@ FIXED: tuple[tuple[str, Read], ...] = (
 )
 """Keys that count from the next start."""
 
-_TOLD_ELSEWHERE = {"path", "folders", "admin", "media", "channels", "profiles", "default_profile"}
+_TOLD_ELSEWHERE = {"path", "told", "folders", "admin", "media", "channels", "profiles", "default_profile"}
 _CHANNEL_KEYS = (
     *("name", "number", "logo", "group", "enabled", "playlist", "order", "shuffle_seed", "filler", "resume", "on_outage"),
     *("media_roots", "timeline_start"),
@@ -76,8 +77,10 @@ def compare(running: Config, wanted: Config) -> ConfigDiff:
 def merge(running: Config, wanted: Config) -> Config:
     """`wanted`, with the running values of all that counts only from the next start."""
     tls = running.media.tls if (running.media.tls is None) != (wanted.media.tls is None) else wanted.media.tls
+    kept = compare(running, wanted).needs_restart
     return replace(
         wanted,
+        told=keep_told(running.told, wanted.told, kept),
         folders=replace(running.folders, hls_limit=wanted.folders.hls_limit),
         admin=running.admin,
         media=replace(running.media, access=wanted.media.access, tls=tls),

@@ -294,6 +294,15 @@ class HistorySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """One key as people are shown it: without secrets. `line` is None where the default counts."""
+
+    key: str
+    value: str | None
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A whole configuration, checked. `database`: SQLAlchemy's URL, None for SQLite in the state folder."""
 
@@ -316,6 +325,7 @@ class Config:
     history: HistorySpec = HistorySpec()
     webhooks: tuple[WebhookSettings, ...] = ()
     alerts: AlertSettings = field(default_factory=AlertSettings)
+    told: tuple[Setting, ...] = field(default=(), compare=False, repr=False)
 
     def profile(self, name: str) -> Profile:
         """A profile by its name. Raises ConfigError for an unknown one."""

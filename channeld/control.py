@@ -21,6 +21,7 @@ from channeld.channel.events import EventLog, Tell
 from channeld.channel.host_hub import HostHub
 from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
+from channeld.channel.recent import STEP_S, Recent
 from channeld.channel.registry import Registry
 from channeld.channel.supervisor import Supervisor
 from channeld.control_playlist import PlaylistDesk
@@ -51,6 +52,7 @@ class DaemonControl:
         alarms: Alarms,
         *,
         metrics: Callable[[], bytes],
+        recent: Recent,
         restart: Callable[[], None],
         notices: Callable[[], dict[str, Any]] = dict,
     ) -> None:
@@ -61,6 +63,7 @@ class DaemonControl:
         self._media = media
         self._reloader = reloader
         self._alarms = alarms
+        self._recent = recent
         self._restart = restart
         self._notices = notices
         self._since = iso_utc(time.time())
@@ -111,6 +114,19 @@ class DaemonControl:
             "store_problem": self._events.problem,
             **self._notices(),
         }
+
+    def settings(self) -> dict[str, Any]:
+        reloader = self._reloader
+        return {
+            "path": str(reloader.config.path),
+            "error": reloader.error,
+            "needs_restart": list(reloader.needs_restart),
+            "settings": [asdict(setting) for setting in reloader.config.told],
+        }
+
+    def readings(self, channel: str, since_s: float) -> dict[str, Any]:
+        self._find(channel)
+        return {"step_s": STEP_S, "samples": self._loop.call(lambda: self._recent.since(channel, since_s))}
 
     def follow(self, tell: Tell, last_id: int | None) -> Callable[[], None]:
         return self._events.follow(tell, last_id)

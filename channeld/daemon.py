@@ -46,6 +46,7 @@ from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.means import Means, Publish
 from channeld.channel.media_alarms import tell_certificate
+from channeld.channel.recent import Recent
 from channeld.channel.registry import Registry
 from channeld.channel.switchboard import Switchboard
 from channeld.channel.watching import Watching
@@ -253,11 +254,13 @@ def _open_to_people(
     house = House(config, running, token)
     house.start()
     parts.callback(house.close)
+    recent = Recent(running.loop, running.registry)
+    recent.start()
     notices = house.notices.describe
     figures = Figures(running, house.reloader, holder=holder.pid, notices=notices)
     seen = running.hosts, running.media, house.reloader, running.alarms
     control = DaemonControl(
-        running.loop, running.registry, running.events, *seen, metrics=figures.render, restart=will.restart, notices=notices
+        running.loop, running.registry, running.events, *seen, metrics=figures.render, recent=recent, restart=will.restart, notices=notices
     )
     listen, viewers = config.admin.listen, media_url(config)
     accounts = Accounts(config.folders.state, token, publish=running.events.publish)

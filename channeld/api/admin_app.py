@@ -22,9 +22,11 @@ from channeld.api.admin_daemon import daemon_routes
 from channeld.api.admin_docs import answers, body_of, complete, plain_answer
 from channeld.api.admin_event_routes import event_routes
 from channeld.api.admin_events import HEARTBEAT_S, MAX_READERS, EventStreams
-from channeld.api.admin_gate import Gate, host_of
+from channeld.api.admin_gate import Gate
 from channeld.api.admin_logins import Logins
 from channeld.api.admin_models import ChannelModel, HealthModel, PlayNextModel, ReadinessModel, TriggerModel
+from channeld.api.admin_page import media_origin, page_routes
+from channeld.api.admin_panel import panel_routes
 from channeld.api.admin_paths import ChannelId, trigger_answer
 from channeld.api.admin_playlist import playlist_routes
 from channeld.api.admin_roles import VIEWER_PATH, permit
@@ -68,8 +70,9 @@ def build_app(
         clip_routes(control, calls),
         session_routes(accounts, calls, logins),
         token_routes(accounts, calls),
+        panel_routes(control, calls),
     )
-    for router in (*routers, _viewer_routes(media_base_url)):
+    for router in (*routers, _viewer_routes(media_base_url), page_routes(media_base_url)):
         app.include_router(router)
     complete(app)
     install(app)
@@ -187,8 +190,7 @@ def _viewer_routes(media_base_url: str) -> APIRouter:
     async def elsewhere(request: Request) -> Response:
         if not VIEWER_PATH.fullmatch(request.scope["path"]):
             raise Problem(404, "Nothing is here. /api/openapi.json lists all routes.")
-        host = host_of(request.headers["host"]) or ""
-        base = media_base_url.replace("{host}", f"[{host}]" if ":" in host else host)
+        base = media_origin(request, media_base_url)
         # The raw path holds only what the HTTP parser let through: no line breaks, still escaped as it came.
         target = request.scope["raw_path"].decode("ascii") + (
             "?" + request.scope["query_string"].decode("latin-1") if request.url.query else ""

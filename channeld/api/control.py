@@ -168,6 +168,14 @@ class Control(Protocol):
         """The daemon itself: its configuration, what is wrong just now."""
         ...
 
+    def settings(self) -> dict[str, Any]:
+        """The configuration in force: `path`, `error`, `needs_restart`, and `settings`, each with `key`, `value` and `line`."""
+        ...
+
+    def readings(self, channel: str, since_s: float) -> dict[str, Any]:
+        """A channel's `samples` of the last ten minutes, those after a moment of the wall clock. Raises UnknownChannel."""
+        ...
+
     def health(self) -> Health:
         """Whether everything turns."""
         ...

@@ -117,6 +117,11 @@ class RingWriter:
         """The generation: which of the channel's rings this is."""
         return int(self._words[WORD_GENERATION])
 
+    @property
+    def published_bytes(self) -> int:
+        """All that was ever published on the channel, over every generation."""
+        return self._position
+
     def description(self) -> dict[str, Any]:
         """What the stream is, as `create` was told."""
         found: dict[str, Any] = json.loads(bytes(self._bytes[PAGE : PAGE + self._words[WORD_DESCRIPTION]]))

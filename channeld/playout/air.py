@@ -359,6 +359,7 @@ class Air:
             "frames": now.feed.frames_sent,
             "dts": self._splicer.next_dts,
             "head": self.ring.head_seq,
+            "bytes": self.ring.published_bytes,
             "ahead": now.feed.frames_ready,
             "ahead_s": float(self._splicer.stream.fps.seconds(now.feed.frames_ready)),
             "bus": self.ring.fill(),

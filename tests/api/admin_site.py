@@ -150,6 +150,17 @@ class MemoryControl:
     def restart(self, part: str) -> dict[str, Any]:
         return {"part": part, "since": AT}
 
+    def settings(self) -> dict[str, Any]:
+        listen = {"key": "admin.listen", "value": "127.0.0.1:8080", "line": 4}
+        return {"path": "channeld.yaml", "error": None, "needs_restart": [], "settings": [listen]}
+
+    def readings(self, channel: str, since_s: float) -> dict[str, Any]:
+        if channel not in self.states:
+            raise UnknownChannel(channel)
+        names = ("lateness_ms", "ahead_s", "behind_slices", "bitrate_kbps", "manifest_age_s")
+        samples = [{"at": AT, **dict.fromkeys(names)}] if since_s < MOMENT else []
+        return {"step_s": 5.0, "samples": samples}
+
     def status(self) -> dict[str, Any]:
         return {
             "version": "0",

@@ -1,0 +1,78 @@
+/* Live pictures of channels: muted HLS, at most a few at a time, the oldest gives way. */
+
+import { hlsUrl } from "./api.js";
+
+export const MAX_PLAYING = 4;
+const playing = []; // oldest first
+let library = null;
+
+const SETTINGS = {
+  enableWorker: false, // a worker from a blob would be one more exception in the page's policy; a preview needs little
+  maxBufferLength: 12,
+  backBufferLength: 10,
+  manifestLoadPolicy: {
+    default: {
+      maxTimeToFirstByteMs: 10_000,
+      maxLoadTimeMs: 20_000,
+      timeoutRetry: { maxNumRetry: 8, retryDelayMs: 1000, maxRetryDelayMs: 4000 },
+      errorRetry: { maxNumRetry: 60, retryDelayMs: 1000, maxRetryDelayMs: 4000 },
+    },
+  },
+};
+
+export function hasPreview(channel) {
+  return hlsUrl(channel) !== null && !["stopped", "failed"].includes(channel.state);
+}
+
+/** A channel's picture in a <video>; `tell(text)` says what is wrong, empty when nothing is. */
+export class Preview {
+  constructor(video, tell = () => {}) {
+    this.video = video;
+    this.tell = tell;
+    this.hls = null;
+    this.isWanted = false;
+  }
+
+  async start(channel) {
+    if (this.isWanted) return;
+    this.isWanted = true;
+    playing.push(this);
+    while (playing.length > MAX_PLAYING) playing[0].stop();
+    const url = hlsUrl(channel);
+    this.video.muted = true;
+    if (!globalThis.MediaSource && this.video.canPlayType("application/vnd.apple.mpegurl")) {
+      this.video.src = url;
+    } else {
+      library ??= import("./vendor/hls.js");
+      const { default: Hls } = await library;
+      if (!this.isWanted) return;
+      this.#attach(Hls, url);
+    }
+    this.video.play().catch(() => {}); // refused or stopped meanwhile: the picture stays as it is
+  }
+
+  #attach(Hls, url) {
+    this.hls = new Hls(SETTINGS);
+    this.hls.on(Hls.Events.ERROR, (_event, { fatal, type, details }) => {
+      if (!fatal) return;
+      this.tell(type === "networkError" ? "Waiting for the stream…" : `The picture failed: ${details}`);
+      if (type === "mediaError") this.hls?.recoverMediaError();
+      else setTimeout(() => this.hls?.loadSource(url), 3000);
+    });
+    this.hls.on(Hls.Events.FRAG_BUFFERED, () => this.tell(""));
+    this.hls.loadSource(url);
+    this.hls.attachMedia(this.video);
+  }
+
+  stop() {
+    this.isWanted = false;
+    const place = playing.indexOf(this);
+    if (place >= 0) playing.splice(place, 1);
+    this.hls?.destroy();
+    this.hls = null;
+    this.video.pause();
+    this.video.removeAttribute("src");
+    this.video.load();
+    this.onStop?.();
+  }
+}
