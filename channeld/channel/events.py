@@ -97,11 +97,6 @@ class EventLog:
         with self._lock:
             return int(self._events[-1]["id"]) if self._events else 0
 
-    def newest(self, count: int) -> list[dict[str, Any]]:
-        """The newest events, oldest first."""
-        with self._lock:
-            return list(self._events)[-count:]
-
     def remembered(self) -> tuple[list[EventRecord], list[Airing]]:
         """The newest events and lines of as-run, for a database that was made anew."""
         with self._lock:

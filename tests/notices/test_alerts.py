@@ -67,7 +67,8 @@ def messages(receiver: Receiver) -> list[dict[str, Any]]:
 
 
 def told(log: EventLog) -> list[tuple[str, str]]:
-    return [(event["state"], event["subject"]) for event in log.newest(100) if event["kind"] == "alert"]
+    events = [record.event for record in log.remembered()[0]]
+    return [(event["state"], event["subject"]) for event in events if event["kind"] == "alert"]
 
 
 def test_what_is_wrong_is_told_and_so_is_its_end(scene: Scene, receiver: Receiver) -> None:
