@@ -221,7 +221,7 @@ class Rundown:
         count = min(WANTED_ENTRIES, 2 * lap)
         while True:
             turns = self.queue.turns(count)
-            if count >= 2 * lap or sum(not self.is_refused(entry) for entry, _ in turns) >= WANTED_ENTRIES // 2:
+            if len(turns) < count or count >= 2 * lap or sum(not self.is_refused(entry) for entry, _ in turns) >= WANTED_ENTRIES // 2:
                 first: dict[str, tuple[Entry, int]] = {}
                 for entry, times in turns:
                     first.setdefault(entry.id, (entry, times))

@@ -50,7 +50,9 @@ def insert_lines(text: str, index: int, fields: Fields, *, has_titles: bool) -> 
         fresh.insert(0, f"#EXTINF:-1,{title}{end}")
     if has_titles and not text:
         fresh.insert(0, f"#EXTM3U{end}")
-    return _insert(_read(text, has_titles=has_titles), index, fresh, end)
+    found = _read(text, has_titles=has_titles)
+    place = _place(found, index)
+    return _join([*found.lines[:place], *fresh, *found.lines[place:]], end)
 
 
 def remove_lines(text: str, index: int, *, has_titles: bool) -> str:
@@ -62,10 +64,14 @@ def remove_lines(text: str, index: int, *, has_titles: bool) -> str:
 
 def move_lines(text: str, index: int, to: int, *, has_titles: bool) -> str:
     """An entry with its directives at another place."""
+    if to == index:
+        return text
     found = _read(text, has_titles=has_titles)
-    moved = [found.lines[number] for number in found.entries[index]]
-    rest = _read(remove_lines(text, index, has_titles=has_titles), has_titles=has_titles)
-    return _insert(rest, to, moved, newline_of(text))
+    place = _place(found, to if to < index else to + 1)
+    gone = set(found.entries[index])
+    before = [line for number, line in enumerate(found.lines[:place]) if number not in gone]
+    after = [line for number, line in enumerate(found.lines[place:], place) if number not in gone]
+    return _join([*before, *(found.lines[number] for number in found.entries[index]), *after], newline_of(text))
 
 
 def retitle(text: str, index: int, fields: Fields, *, has_titles: bool) -> str:
@@ -85,14 +91,16 @@ def retitle(text: str, index: int, fields: Fields, *, has_titles: bool) -> str:
     return "".join(found.lines)
 
 
-def _insert(found: _Lines, index: int, fresh: list[str], end: str) -> str:
+def _place(found: _Lines, index: int) -> int:
+    """Where the lines of an entry of this index are to begin."""
     if index < len(found.entries):
-        place = found.entries[index][0]
-    elif found.entries:
-        place = found.entries[-1][-1] + 1
-    else:
-        place = found.orphans[0] if found.orphans else len(found.lines)
-    lines = [*found.lines[:place], *fresh, *found.lines[place:]]
+        return found.entries[index][0]
+    if found.entries:
+        return found.entries[-1][-1] + 1
+    return found.orphans[0] if found.orphans else len(found.lines)
+
+
+def _join(lines: list[str], end: str) -> str:
     # The last line of a file may lack its end; it is the last no more.
     return "".join(line if line.endswith("\n") else f"{line}{end}" for line in lines[:-1]) + lines[-1]
 

@@ -7,7 +7,7 @@ that comments, quotes and styles of all else stay byte for byte. Used by `rewrit
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -20,12 +20,25 @@ _NUMBER = re.compile(r"[0-9][0-9:.]*")
 _WORDS = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
+class _Span(NamedTuple):
     """A piece of the text, in characters; `end` exclusive."""
 
     start: int
     end: int
+
+
+_NOWHERE = _Span(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """The list in a text: its items, each to the end of its last value. `hole` is what an empty document has in its place."""
+
+    text: str
+    items: tuple[_Span, ...] = ()
+    is_flow: bool = False
+    span: _Span = _NOWHERE
+    hole: _Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +52,7 @@ class _Pair:
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """An entry: a scalar with its `text`, or a mapping with its pairs. Its span ends with its last value."""
+    """One entry: a scalar with its `text`, or a mapping with its pairs."""
 
     span: _Span
     text: str
@@ -47,51 +60,48 @@ class _Item:
     is_flow: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _List:
-    """The list in a text. `hole` is what an empty document has in its place."""
-
-    text: str
-    items: tuple[_Item, ...] = ()
-    is_flow: bool = False
-    span: _Span | None = None
-    hole: _Span | None = None
-
-
 def _scan(text: str) -> _List:
     events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
-    items: list[_Item] = []
+    items: list[_Span] = []
     try:
         for event in events:
             if isinstance(event, yaml.SequenceStartEvent):
                 for inner in events:
                     if isinstance(inner, yaml.SequenceEndEvent):
                         return _List(text, tuple(items), bool(event.flow_style), _between(event, inner))
-                    items.append(_item(inner, events))
+                    items.append(_item_span(inner, events))
             if isinstance(event, yaml.ScalarEvent):
-                return _List(text, hole=_span(event))
+                return _List(text, hole=_between(event, event))
     except yaml.YAMLError as error:
         raise Unwritable(f"the list on disk is not valid YAML: {error}") from error
     return _List(text, hole=_Span(len(text), len(text)))
 
 
-def _item(event: Any, events: Iterator[Any]) -> _Item:
+def _item_span(event: Any, events: Iterator[Any]) -> _Span:
     if not isinstance(event, yaml.MappingStartEvent):
-        return _Item(_span(event), event.value)
-    pairs: list[_Pair] = []
+        return _between(event, event)
+    last: Any = event
     for key in events:
         if isinstance(key, yaml.MappingEndEvent):
             # A block mapping has no end of its own: its end event stands where the next thing begins.
-            span = _between(event, key)
-            if pairs and not event.flow_style:
-                span = _Span(span.start, pairs[-1].value.end)
-            return _Item(span, "", tuple(pairs), bool(event.flow_style))
-        pairs.append(_Pair(key.value, _span(key), _span(next(events))))
+            return _between(event, key if event.flow_style else last)
+        last = next(events)
     raise Unwritable("the list on disk is not valid YAML: a mapping has no end")
 
 
-def _span(event: Any) -> _Span:
-    return _between(event, event)
+def _only_item(piece: str) -> _Item:
+    """The one entry of a piece of a list."""
+    try:
+        found: list[Any] = list(yaml.parse(piece, Loader=_LOADER))
+    except yaml.YAMLError as error:
+        raise Unwritable(f"not valid YAML: {error}") from error
+    event, events = found[3], found[4:]  # behind the starts of stream, document and list
+    if not isinstance(event, yaml.MappingStartEvent):
+        return _Item(_between(event, event), event.value if isinstance(event, yaml.ScalarEvent) else "")
+    end = next(place for place, each in enumerate(events) if isinstance(each, yaml.MappingEndEvent))
+    keys, values = events[:end:2], events[1:end:2]
+    pairs = tuple(_Pair(key.value, _between(key, key), _between(value, value)) for key, value in zip(keys, values, strict=True))
+    return _Item(_scan(piece).items[0], "", pairs, bool(event.flow_style))
 
 
 def _between(first: Any, last: Any) -> _Span:
@@ -127,7 +137,7 @@ def move_item(text: str, index: int, to: int) -> str:
     if to == index:
         return text
     if found.is_flow:
-        item = found.items[index].span
+        item = found.items[index]
         return _insert_in_flow(_scan(remove_item(text, index)), to, text[item.start : item.end])
     chunk, place = _chunk(found, index), _place(found, to if to < index else to + 1)
     moved = text[chunk.start : chunk.end]
@@ -140,7 +150,7 @@ def move_item(text: str, index: int, to: int) -> str:
 def change_item(text: str, index: int, fields: Fields) -> str:
     """An entry with other fields, each written into or cut out of what is there."""
     found = _scan(text)
-    span = found.items[index].span if found.is_flow else _chunk(found, index)
+    span = found.items[index] if found.is_flow else _chunk(found, index)
     piece, end = text[span.start : span.end], newline_of(text)
     piece = f"[{piece}]" if found.is_flow else piece
     try:
@@ -154,14 +164,13 @@ def change_item(text: str, index: int, fields: Fields) -> str:
 
 def _change_one(piece: str, name: str, value: str | None, end: str) -> str:
     """One field of the only entry of a piece of the list."""
-    found = _scan(piece)
-    item = found.items[0]
+    item = _only_item(piece)
     pairs = item.pairs or ()
     at = next((place for place, pair in enumerate(pairs) if pair.name == name), None)
     if value is None:
         return piece if at is None else _cut_pair(piece, item, at)
     if item.pairs is None:
-        return _as_mapping(found, item, name, value, end)
+        return _as_mapping(piece, item, name, value, end)
     if at is not None:
         old = pairs[at].value
         written = piece[old.start : old.end]
@@ -177,11 +186,11 @@ def _change_one(piece: str, name: str, value: str | None, end: str) -> str:
     return _put(piece, place, f"{pad}{name}: {_scalar(name, value)}{end}", end)
 
 
-def _as_mapping(found: _List, item: _Item, name: str, value: str, end: str) -> str:
-    text, span = found.text, item.span
+def _as_mapping(text: str, item: _Item, name: str, value: str, end: str) -> str:
+    span = item.span
     written = text[span.start : span.end]
     path = _scalar("path", item.text.strip())
-    if found.is_flow:
+    if text.startswith("["):
         fresh = f"{{path: {path}, {name}: {_scalar(name, value)}}}"
     else:
         is_simple = "\n" not in written and written == written.strip()
@@ -212,12 +221,12 @@ def _chunk(found: _List, index: int) -> _Span:
     """The lines of an item, with its dash and the comment behind it."""
     item = found.items[index]
     start = _line_start(found.text, _dash(found, index))
-    return _Span(start, _line_end(found.text, item.span.end))
+    return _Span(start, _line_end(found.text, item.end))
 
 
 def _dash(found: _List, index: int) -> int:
-    before = found.items[index - 1].span.end if index else found.span.start if found.span is not None else 0
-    dash = _skip_to(found.text, "-", before, found.items[index].span.start)
+    before = found.items[index - 1].end if index else found.span.start
+    dash = _skip_to(found.text, "-", before, found.items[index].start)
     if dash is None or found.text[_line_start(found.text, dash) : dash].strip(" \t"):
         raise Unwritable("the entry does not stand on lines of its own; write the list anew")
     return dash
@@ -280,8 +289,8 @@ def _skip_to(text: str, mark: str, start: int, end: int) -> int | None:
 
 def _comma(found: _List, index: int) -> int | None:
     is_last = index + 1 == len(found.items)
-    end = (found.span.end if found.span is not None else len(found.text)) if is_last else found.items[index + 1].span.start
-    return _skip_to(found.text, ",", found.items[index].span.end, end)
+    end = found.span.end if is_last else found.items[index + 1].start
+    return _skip_to(found.text, ",", found.items[index].end, end)
 
 
 def _stands_alone(text: str, place: int) -> bool:
@@ -289,9 +298,9 @@ def _stands_alone(text: str, place: int) -> bool:
 
 
 def _cut_in_flow(found: _List, index: int) -> _Span:
-    text, span, comma = found.text, found.items[index].span, _comma(found, index)
+    text, span, comma = found.text, found.items[index], _comma(found, index)
     if comma is None:
-        before = found.items[index - 1].span.end if index else span.start
+        before = found.items[index - 1].end if index else span.start
         # A comma before the end is no fault: it stays where a comment stands behind it.
         return _Span(span.start if "#" in text[before : span.start] else before, span.end)
     end = comma + 1
@@ -304,15 +313,15 @@ def _cut_in_flow(found: _List, index: int) -> _Span:
 def _insert_in_flow(found: _List, index: int, fresh: str) -> str:
     text, end = found.text, newline_of(found.text)
     if not found.items:
-        place = (found.span.start if found.span is not None else 0) + 1
+        place = found.span.start + 1
         return text[:place] + fresh + text[place:]
-    near = found.items[min(index, len(found.items) - 1)].span.start
+    near = found.items[min(index, len(found.items) - 1)].start
     line = text[_line_start(text, near) : near]
     gap = f"{end}{line}" if _stands_alone(text, near) and "\n" in text[:near] else " "
     if index < len(found.items):
         return f"{text[:near]}{fresh},{gap}{text[near:]}"
     comma = _comma(found, len(found.items) - 1)
-    place = found.items[-1].span.end if comma is None else comma + 1
+    place = found.items[-1].end if comma is None else comma + 1
     return f"{text[:place]},{gap}{fresh}{text[place:]}" if comma is None else f"{text[:place]}{gap}{fresh},{text[place:]}"
 
 
