@@ -5,7 +5,7 @@ is written. What the loop is asked is short; parsing and writing are done on the
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,13 +16,14 @@ import yaml
 
 from channeld.api.control import Edited, Invalid, PlaylistDocument, Refused, Stale, Tags
 from channeld.base.errors import PlaylistError
+from channeld.channel.foreseen import foreseen_length_s
 from channeld.channel.loop import ControlLoop
 from channeld.channel.preparation import Prepared
 from channeld.channel.supervisor import Supervisor
 from channeld.control_files import Overtaken, read_file, replace_file
 from channeld.control_shown import describe_edit, describe_entry
 from channeld.playlist.locate import Locator
-from channeld.playlist.model import Entry, Playlist
+from channeld.playlist.model import Content, Entry, Playlist
 from channeld.playlist.order import Diff
 from channeld.playlist.orders import AddEntry, Order, UnknownEntry, as_edit
 from channeld.playlist.parse import MAX_ENTRIES, digest_of, parse
@@ -69,6 +70,16 @@ class _Moment:
         # A reader must not take one file for another because the list says the same, or cannot be read.
         suffix = "" if found == self.digest else f".{found.hex()[:16] if found is not None else 'none'}"
         return _Seen(content, self.playlist, self.revision, f"{self.revision}{suffix}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A list to be written. `edit`: the one that led to it; `lengths`: seconds of what it adds, where nobody knew them yet."""
+
+    content: bytes
+    playlist: Playlist
+    edit: Edit | None
+    lengths: Mapping[Content, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,16 +203,26 @@ class PlaylistDesk:
             seen = self._look(supervisor)
             if if_match is not None and seen.tag not in if_match:
                 raise self._stale(supervisor, seen)
-            content, edit = make(seen)
-            playlist = _parsed(content, supervisor)
-            if edit is not None and not is_as_meant(seen.playlist.entries if seen.playlist else (), playlist.entries, edit):
-                raise Refused(422, "Cannot be written", "in this list's format the entry would say something else. Nothing was changed.")
+            draft = self._draft(supervisor, seen, *make(seen))
             if dry_run:
-                return self._foresee(supervisor, seen, playlist, edit, is_changed=content != seen.content)
+                return self._foresee(supervisor, seen, draft)
             before = self._loop.call(lambda: _outlook(supervisor))
-            reading = self._replace(supervisor, content, seen)
-            done = self._loop.call(lambda: self._apply(supervisor, playlist, reading, edit, before))
-            return replace(done, tag=self._look(supervisor).tag, changed=content != seen.content)
+            reading = self._replace(supervisor, draft.content, seen)
+            done = self._loop.call(lambda: self._apply(supervisor, draft, reading, before))
+            return replace(done, tag=self._look(supervisor).tag, changed=draft.content != seen.content)
+
+    def _draft(self, supervisor: Supervisor, seen: _Seen, content: bytes, edit: Edit | None) -> _Draft:
+        """What is to be written, read as it will be. Raises Invalid, Refused."""
+        playlist = _parsed(content, supervisor)
+        if edit is not None and not is_as_meant(seen.playlist.entries if seen.playlist else (), playlist.entries, edit):
+            raise Refused(422, "Cannot be written", "in this list's format the entry would say something else. Nothing was changed.")
+        lengths: dict[Content, float] = {}
+        if isinstance(edit, Insert | Change):
+            entry = playlist.entries[edit.index]
+            if self._loop.call(lambda: supervisor.rundown.expected_length_s(entry)) is None:
+                length_s = foreseen_length_s(supervisor.settings.profile, entry)
+                lengths = {} if length_s is None else {entry.content: length_s}
+        return _Draft(content, playlist, edit, lengths)
 
     def _replace(self, supervisor: Supervisor, content: bytes, seen: _Seen) -> int:
         """Have the file hold this; gives the number of a reading that would find it."""
@@ -216,38 +237,40 @@ class PlaylistDesk:
         self._hear(supervisor.settings.id)  # what overtook the editor may not have been heard of yet
         return Stale(seen.revision, seen.tag)
 
-    def _apply(self, supervisor: Supervisor, playlist: Playlist, reading: int, edit: Edit | None, before: dict[str, float]) -> Edited:
+    def _apply(self, supervisor: Supervisor, draft: _Draft, reading: int, before: dict[str, float]) -> Edited:
         """Control loop's thread."""
-        diff = supervisor.apply(playlist, reading) or _NO_DIFF  # a newer list still may have come in between
-        return self._edited(supervisor, supervisor.rundown.queue, diff, edit, before, _outlook(supervisor))
+        diff = supervisor.apply(draft.playlist, reading) or _NO_DIFF  # a newer list still may have come in between
+        return _edited(supervisor, supervisor.rundown.queue, diff, draft, before)
 
-    def _foresee(self, supervisor: Supervisor, seen: _Seen, playlist: Playlist, edit: Edit | None, *, is_changed: bool) -> Edited:
+    def _foresee(self, supervisor: Supervisor, seen: _Seen, draft: _Draft) -> Edited:
         """The same on a copy."""
         rundown = supervisor.rundown
         copied, before = self._loop.call(lambda: (rundown.queue.copy(), _outlook(supervisor)))
-        diff = copied.apply(playlist)
-        done = self._loop.call(lambda: self._edited(supervisor, copied, diff, edit, before, _outlook(supervisor, copied)))
-        return replace(done, revision=seen.revision, tag=seen.tag, changed=is_changed)
+        diff = copied.apply(draft.playlist)
+        done = self._loop.call(lambda: _edited(supervisor, copied, diff, draft, before))
+        return replace(done, revision=seen.revision, tag=seen.tag, changed=draft.content != seen.content)
 
-    def _edited(
-        self, supervisor: Supervisor, queue: Queue, diff: Diff, edit: Edit | None, before: dict[str, float], after: dict[str, float]
-    ) -> Edited:
-        place = edit.to if isinstance(edit, Move) else edit.index if isinstance(edit, Insert | Change) else None
-        entry = queue.listed(place).id if place is not None else None
-        changed = (entry,) if isinstance(edit, Change) and entry is not None else ()
-        shown, airs, left_out = describe_edit(queue, diff, (*changed, *((entry,) if entry else ())), before, after)
-        return Edited(queue.revision, "", supervisor.next_boundary(), True, entry, {**shown, "changed": list(changed)}, airs, left_out)
+
+def _edited(supervisor: Supervisor, queue: Queue, diff: Diff, draft: _Draft, before: dict[str, float]) -> Edited:
+    """What an edit came to, by the queue that it was done to. Control loop's thread, as those below."""
+    edit = draft.edit
+    place = edit.to if isinstance(edit, Move) else edit.index if isinstance(edit, Insert | Change) else None
+    # Where another list came in between (`_NO_DIFF`), nothing is known of the place.
+    entry = queue.listed(place).id if place is not None and diff is not _NO_DIFF else None
+    changed = (entry,) if isinstance(edit, Change) and entry is not None else ()
+    after = _outlook(supervisor, queue, draft.lengths)
+    shown, airs, left_out = describe_edit(queue, diff, (entry,) if entry is not None else (), before, after)
+    return Edited(queue.revision, "", supervisor.next_boundary(), True, entry, {**shown, "changed": list(changed)}, airs, left_out)
 
 
 def _moment(supervisor: Supervisor) -> _Moment:
-    """Control loop's thread, as the three below."""
     rundown = supervisor.rundown
     return _Moment(rundown.playlist, rundown.queue.revision, rundown.digest)
 
 
-def _outlook(supervisor: Supervisor, queue: Queue | None = None) -> dict[str, float]:
+def _outlook(supervisor: Supervisor, queue: Queue | None = None, lengths: Mapping[Content, float] | None = None) -> dict[str, float]:
     """When each entry airs next; by a copy of the queue where one is given."""
-    return supervisor.rundown.outlook(now_ns=time.monotonic_ns(), wall_s=time.time(), queue=queue)
+    return supervisor.rundown.outlook(now_ns=time.monotonic_ns(), wall_s=time.time(), queue=queue, lengths=lengths or {})
 
 
 def _first_rows(supervisor: Supervisor, after: str | None, count: int) -> _Page:

@@ -183,7 +183,7 @@ class Clips:
             name = _name(channel, profile, want.entry)
             if name in order or want.entry.fault is not None:
                 continue
-            request = known.requests.get(name) or _request(profile, want.entry)
+            request = known.requests.get(name) or request_of(profile, want.entry)
             if request is None:
                 continue
             order[name] = want.due_s
@@ -334,7 +334,8 @@ def _name(channel: str, profile: Profile, entry: Entry) -> str:
     return f"{channel}|{profile.name}|{where}|{in_s or ''}|{out_s or ''}|{duration_s or ''}"
 
 
-def _request(profile: Profile, entry: Entry) -> PrepareRequest | None:
+def request_of(profile: Profile, entry: Entry) -> PrepareRequest | None:
+    """What is to be prepared for an entry; None where it has no source."""
     source = entry.path or entry.url
     if source is None:
         return None

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -288,8 +289,13 @@ class Rundown:
             in_s = in_s + length_s if in_s is not None and length_s is not None else None
         return described
 
-    def outlook(self, *, now_ns: int, wall_s: float, queue: Queue | None = None) -> dict[str, float]:
-        """When each entry airs next, by the wall clock, as far as lengths are known; of a copy of the queue where one is given."""
+    def outlook(
+        self, *, now_ns: int, wall_s: float, queue: Queue | None = None, lengths: Mapping[Content, float] = MappingProxyType({})
+    ) -> dict[str, float]:
+        """When each entry airs next, by the wall clock, as far as lengths are known; of a copy of the queue where one is given.
+
+        `lengths`: seconds of what nobody has looked up here yet.
+        """
         starts_in_s = self.ends_in_s(now_ns)
         queue = queue or self.queue
         if starts_in_s is None:
@@ -298,7 +304,8 @@ class Rundown:
                 return {}
             starts_in_s = 0.0  # the filler airs, and gives way to the first that is ready
         bounds = {"starts_s": wall_s + starts_in_s, "until_s": wall_s + FORESEEN_S}
-        airings = forecast(queue, self.expected_length_s, **bounds, limit=FORESEEN, is_refused=self.is_refused)
+        length_s = lambda entry: self.expected_length_s(entry) or lengths.get(entry.content)  # noqa: E731
+        airings = forecast(queue, length_s, **bounds, limit=FORESEEN, is_refused=self.is_refused)
         first_at: dict[str, float] = {}
         for airing in takewhile(lambda airing: not airing.is_estimated, airings):
             first_at.setdefault(airing.entry.id, airing.starts_s)
