@@ -82,7 +82,10 @@ def install(app: FastAPI) -> None:
     async def answer_and_log(request: Request, error: Exception) -> Response:
         # Starlette raises an unforeseen error again after this answer; the server then logs its traceback.
         _log.error("request_failed", method=request.method, path=request.url.path, error=type(error).__name__)
-        return problem_response(as_problem(error))
+        answer = problem_response(as_problem(error))
+        # The server closes the connection behind such an error: a client that is not told would send its next request into the reset.
+        answer.headers["Connection"] = "close"
+        return answer
 
     kinds: tuple[type[Exception], ...] = (Problem, *_TRANSLATIONS)
     for kind in kinds:
