@@ -4,9 +4,10 @@ Rule: alive means progress on a connection that was made, never "has a pid". San
 the monotonic clock. Used by the push's thread, one Delivery per FFmpeg.
 
 *Tried* on FFmpeg 5.1: the fifo muxer keeps the process and its progress going while the target is away. A lost connection
-shows as `Recovery attempt #1`, a new one as `Recovery successful`; the first one only as TCP's `Successfully connected`,
-so that a server which accepts and then says nothing counts as up until rw_timeout (5 s). Before that, TCP tells each address of a name that
-does not answer, and RTMP each attempt to sign in, as trouble. Within a recovery `Successfully connected` proves nothing.
+shows as `Recovery attempt #1`, one whose far end is silent 10 s sooner by the statistics of what was written to it, a new
+one as `Recovery successful`; the first one only as TCP's `Successfully connected`, so that a server which accepts and then
+says nothing counts as up until rw_timeout (5 s). Before that, TCP tells each address of a name that does not answer, and RTMP
+each attempt to sign in, as trouble. Within a recovery `Successfully connected` proves nothing.
 """
 
 from collections.abc import Iterable
@@ -87,6 +88,8 @@ class Delivery:
             self._is_recovering = True
             self._cause = None
             self._lose(self.reason if self.condition is PushCondition.RETRYING else LOST)
+        elif line.kind is LineKind.GIVEN_UP and self.condition is PushCondition.UP:  # else it may be the farewell of the one before
+            self._lose(LOST)
         elif line.kind in CONNECTION_TROUBLE:
             self._take_trouble(line)
 

@@ -14,6 +14,7 @@ class LineKind(Enum):
     """What a line tells."""
 
     CONNECTED = "connected"
+    GIVEN_UP = "given up"
     RECOVERING = "recovering"
     RECOVERED = "recovered"
     CONNECTION_REFUSED = "connection refused"
@@ -61,6 +62,8 @@ _TABLE: tuple[tuple[re.Pattern[str], LineKind], ...] = tuple(
         (r"Successfully connected to ", LineKind.CONNECTED),
         (r"Recovery successful", LineKind.RECOVERED),
         (r"Recovery attempt #", LineKind.RECOVERING),
+        # The muxer has let go of its connection; the farewells to a silent far end take two timeouts more before an attempt is told.
+        (r"bytes written, \d+ seeks, \d+ writeouts", LineKind.GIVEN_UP),
         (r"FIFO queue full", LineKind.QUEUE_FULL),
         (
             r"Already publishing|Publish\.BadName|stream is already|already being published|Stream already exists",

@@ -31,7 +31,8 @@ def _survive(stage: Stage, row: Row, kind: str, fault: contextlib.AbstractContex
 
 
 def _told(stage: Stage) -> list[dict[str, Any]]:
-    return [entry for entry in stage.daemon.log() if entry.get("channel") == "air" and entry.get("level") in ("warning", "error")]
+    changes = stage.daemon.log("output_changed")
+    return [entry for entry in changes if (entry["channel"], entry["output"], entry["state"]) == ("air", "rtmp", "retrying")]
 
 
 def test_a_half_open_connection_is_left_for_a_new_one(stage: Stage) -> None:

@@ -8,6 +8,7 @@ from channeld.process.ffmpeg_log import parse_line
 S = 1_000_000_000
 CONNECTED = "[tcp @ 0x1] [verbose] Successfully connected to 127.0.0.1 port 1935"
 RECOVERING = "[fifo @ 0x1] [verbose] Recovery attempt #1"
+GIVEN_UP = "[AVIOContext @ 0x1] [verbose] Statistics: 441085 bytes written, 0 seeks, 452 writeouts"
 RECOVERED = "[fifo @ 0x1] [info] Recovery successful"
 REFUSED = "[tcp @ 0x1] [error] Connection to tcp://127.0.0.1:1935 failed: Connection refused"
 IO_ERROR = "[fifo @ 0x1] [error] Error opening rtmp://127.0.0.1/live/a: Input/output error"
@@ -68,6 +69,16 @@ def test_a_lost_connection_is_told_at_once_and_its_cause_when_known(trial: Trial
     assert trial.lines(RECOVERING).seen == (PushCondition.RETRYING, LOST)
     assert trial.lines(REFUSED).seen == (PushCondition.RETRYING, "connection refused")
     assert trial.seconds(5).seen == (PushCondition.RETRYING, "connection refused")
+
+
+def test_a_connection_that_is_given_up_is_lost_before_its_farewells_have_failed(trial: Trial) -> None:
+    trial.lines(CONNECTED).seconds(3)
+    assert trial.lines(GIVEN_UP).seconds(10).seen == (PushCondition.RETRYING, LOST)
+    assert trial.lines(RECOVERING, CONNECTED, RECOVERED).seconds(2).seen == (PushCondition.UP, None)
+
+
+def test_the_farewell_of_the_ffmpeg_before_says_nothing_of_a_new_one(trial: Trial) -> None:
+    assert trial.lines(GIVEN_UP, CONNECTED).seconds(2).seen == (PushCondition.UP, None)
 
 
 def test_it_is_up_again_when_ffmpeg_recovered_and_progress_advanced(trial: Trial) -> None:

@@ -10,6 +10,8 @@ from channeld.process.ffmpeg_log import LineKind, classify, parse_line
 SEEN = [
     ("[tcp @ 0x7fd080003d40] [verbose] Successfully connected to 127.0.0.1 port 21935", LineKind.CONNECTED),
     ("[fifo @ 0x56166f6729c0] [verbose] Recovery attempt #9", LineKind.RECOVERING),
+    ("[AVIOContext @ 0x7f26ac002f00] [verbose] Statistics: 441085 bytes written, 0 seeks, 452 writeouts", LineKind.GIVEN_UP),
+    ("[AVIOContext @ 0x7f26ac002f00] [verbose] Statistics: 73336 bytes read, 2 seeks", LineKind.OTHER),
     ("[fifo @ 0x56166f6729c0] [info] Recovery successful", LineKind.RECOVERED),
     ("[fifo @ 0x56166f6729c0] [info] Recovery failed: Connection refused", LineKind.CONNECTION_REFUSED),
     ("[tcp @ 0x7fd0] [error] Connection to tcp://127.0.0.1:21935?tcp_nodelay=0 failed: Connection refused", LineKind.CONNECTION_REFUSED),
