@@ -53,6 +53,7 @@ from channeld.channel.watching import Watching
 from channeld.config import load
 from channeld.config_values import Config
 from channeld.control import DaemonControl
+from channeld.daemon_desks import open_desks
 from channeld.daemon_figures import Figures
 from channeld.daemon_house import House, Running
 from channeld.daemon_leftovers import orphaned_hls, remove_leftovers
@@ -272,6 +273,7 @@ def _open_to_people(
         media_base_url=viewers,
         max_event_readers=config.admin.event_readers,
         answered=figures.answered,
+        desks=open_desks(running, parts),
     )
     accounts.follow(lambda keys: running.loop.post(lambda: running.media.admit([(key.digest, key.ends_at_s) for key in keys])))
     told = partial(tell_certificate, running.alarms, "admin")

@@ -19,6 +19,7 @@ from channeld.api.admin_body import Linger, read_json
 from channeld.api.admin_calls import Calls
 from channeld.api.admin_clips import clip_routes
 from channeld.api.admin_daemon import daemon_routes
+from channeld.api.admin_desks import Desks, desk_routes
 from channeld.api.admin_docs import answers, body_of, complete, plain_answer
 from channeld.api.admin_event_routes import event_routes
 from channeld.api.admin_events import HEARTBEAT_S, MAX_READERS, EventStreams
@@ -48,12 +49,14 @@ def build_app(
     heartbeat_s: float = HEARTBEAT_S,
     max_event_readers: int = MAX_READERS,
     answered: Answered | None = None,
+    desks: Desks | None = None,
 ) -> FastAPI:
     """The ASGI application.
 
     `accounts`: who may come in.
     `allowed_hosts`: names besides the loopback ones and the listener's own address. `media_base_url`: where viewers go, without
-    a final slash; `{host}` in it stands for the host that the request came to. `answered` is told of each answer.
+    a final slash; `{host}` in it stands for the host that the request came to. `answered` is told of each answer. `desks`: what
+    serves media to people; without them their routes are not there.
     """
     calls = Calls()
     streams = EventStreams(control, heartbeat_s=heartbeat_s, max_readers=max_event_readers)
@@ -71,6 +74,7 @@ def build_app(
         session_routes(accounts, calls, logins),
         token_routes(accounts, calls),
         panel_routes(control, calls),
+        desk_routes(control, desks, calls),
     )
     for router in (*routers, _viewer_routes(media_base_url), page_routes(media_base_url)):
         app.include_router(router)

@@ -14,6 +14,7 @@ import httpx
 
 from channeld.access.accounts import Accounts
 from channeld.api.admin_app import build_app
+from channeld.api.admin_desks import Desks
 from channeld.api.control import (
     ConfigRefused,
     Edited,
@@ -29,6 +30,7 @@ from channeld.api.control import (
 )
 from channeld.api.server import AdminServer
 from channeld.channel.as_run import Page, described, described_total
+from channeld.channel.pictures import NoPicture, Pictures, Ring
 from channeld.config_values import TlsSpec
 from channeld.playlist.orders import Order, as_edit
 from channeld.playlist.rewrite import rewrite
@@ -219,6 +221,17 @@ class MemoryControl:
         return self.revisions[channel]
 
 
+def desks_of_nothing() -> Desks:
+    """Desks of a daemon whose channels have no ring."""
+
+    def lend(channel: str) -> Ring:
+        raise NoPicture("the channel has just come on air")
+
+    pictures = Pictures(lend, "ffmpeg")
+    pictures.start()
+    return Desks(pictures)
+
+
 class Site:
     """A running admin server, its Control, and a client that knows the token."""
 
@@ -256,7 +269,15 @@ def running_site(*, tls: TlsSpec | None = None, verify: Path | None = None, max_
     control, folder = MemoryControl(), tempfile.TemporaryDirectory()
     accounts = Accounts(Path(folder.name), TOKEN)
     where = {"allowed_hosts": ["tv.example.org"], "media_base_url": "http://{host}:8090"}
-    app = build_app(control, accounts=accounts, heartbeat_s=0.05, max_event_readers=max_event_readers, **where)  # type: ignore[arg-type]
+    desks = desks_of_nothing()
+    app = build_app(
+        control,
+        accounts=accounts,
+        heartbeat_s=0.05,
+        max_event_readers=max_event_readers,
+        desks=desks,
+        **where,  # type: ignore[arg-type]
+    )
     server = AdminServer(app, "127.0.0.1:0", tls)
     server.start()
     try:
@@ -267,4 +288,5 @@ def running_site(*, tls: TlsSpec | None = None, verify: Path | None = None, max_
             yield Site(control, accounts, server, client)
     finally:
         server.close()
+        desks.pictures.close()
         folder.cleanup()

@@ -1,0 +1,28 @@
+"""What the admin interface has beside Control: the desks that show and take media.
+
+Rule: each desk is safe from any thread and never makes the event loop wait. Made by the daemon, which starts and closes them.
+"""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from channeld.api.admin_calls import Calls
+from channeld.api.admin_pictures import picture_routes
+from channeld.api.control import Control
+from channeld.channel.pictures import Pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Desks:
+    """All of them."""
+
+    pictures: Pictures
+
+
+def desk_routes(control: Control, desks: Desks | None, calls: Calls) -> APIRouter:
+    """The routes of every desk."""
+    router = APIRouter()
+    if desks is not None:
+        router.include_router(picture_routes(control, desks.pictures, calls))
+    return router

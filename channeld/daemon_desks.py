@@ -1,0 +1,20 @@
+"""The desks that show and take media on people's behalf: made here, closed in reverse by the daemon's stack.
+
+Rule: none of them is needed for the air.
+"""
+
+import contextlib
+
+from channeld.api.admin_desks import Desks
+from channeld.channel.pictures import Pictures
+from channeld.control_pictures import ring_lender
+from channeld.daemon_house import Running
+from channeld.media.tools import find_tools
+
+
+def open_desks(running: Running, parts: contextlib.ExitStack) -> Desks:
+    """Start them all."""
+    pictures = Pictures(ring_lender(running.loop, running.registry), find_tools().ffmpeg)
+    pictures.start()
+    parts.callback(pictures.close)
+    return Desks(pictures)

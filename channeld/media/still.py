@@ -1,0 +1,58 @@
+"""Random access pictures made into small JPEGs, many by one confined FFmpeg: starting it costs more than decoding a picture.
+
+Rule: the bytes come by a memory file on stdin; the child may open nothing, and only H.264 is understood. Blocking; run by control's
+picture desk, one child at a time.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+
+from channeld.base.errors import ChildStalled, ProcessError, SpawnError
+from channeld.media import child
+
+DEADLINE_S = 10.0
+MAX_JPEG_BYTES = 512 * 1024
+_END_OF_IMAGE = re.compile(rb"(?<=\xff\xd9)(?=\xff\xd8)")
+
+
+def still_args(ffmpeg: str, width: int) -> list[str]:
+    """Decode an H.264 stream from stdin; each picture becomes a JPEG of this width on stdout."""
+    return [
+        *(ffmpeg, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "error"),
+        *("-protocol_whitelist", "pipe", "-format_whitelist", "h264", "-codec_whitelist", "h264", "-threads", "1"),
+        *("-probesize", "32", "-analyzeduration", "0", "-f", "h264", "-i", "pipe:0", "-map", "0:v:0", "-filter_threads", "1"),
+        *("-vf", f"scale=w={width}:h=-2:flags=fast_bilinear:out_range=pc,setsar=1", "-vsync", "passthrough"),
+        *("-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-q:v", "5", "-f", "image2pipe", "pipe:1"),
+    ]
+
+
+def stills(units: Sequence[bytes], width: int, ffmpeg: str, *, should_stop: child.Stop = child.never) -> list[bytes | None]:
+    """A JPEG of each unit, in order; None for one that does not decode. All units are of one picture size.
+
+    Raises SpawnError, ChildStalled, ChildStopped.
+    """
+    found = _decode(units, width, ffmpeg, should_stop)
+    if len(found) == len(units):
+        return list(found)
+    if len(units) == 1:
+        return [None]
+    # One of them is damaged: which one, only a child of its own for each can tell.
+    return [next(iter(_decode([unit], width, ffmpeg, should_stop)), None) for unit in units]
+
+
+def _decode(units: Sequence[bytes], width: int, ffmpeg: str, should_stop: child.Stop) -> list[bytes]:
+    fd = os.memfd_create("pictures", os.MFD_CLOEXEC)
+    most = MAX_JPEG_BYTES * len(units)
+    try:
+        with os.fdopen(os.dup(fd), "wb") as file:
+            file.writelines(units)
+        os.lseek(fd, 0, os.SEEK_SET)
+        output = child.run(still_args(ffmpeg, width), max_bytes=most, deadline_s=DEADLINE_S, should_stop=should_stop, stdin=fd)
+    except (child.ChildStopped, ChildStalled, SpawnError):
+        raise
+    except ProcessError:
+        return []
+    finally:
+        os.close(fd)
+    return _END_OF_IMAGE.split(output) if output else []
