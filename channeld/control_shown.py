@@ -29,8 +29,7 @@ def describe_entry(
         "duration_s": _seconds(length_s if length_s is not None else entry.duration_s),
         "repeat": entry.repeat,
         "fault": entry.fault,
-        "state": "refused" if entry.fault is not None else _state(standing),
-        "reason": entry.fault or standing.reason,
+        **dict(zip(("state", "reason"), prepared_state(entry, standing), strict=True)),
         "is_playing": is_playing,
         "airs_at": _moment(airs_at),
     }
@@ -65,6 +64,11 @@ def describe_edit(
 
 def _is_shifted(before: float | None, after: float | None) -> bool:
     return before is None or after is None or abs(before - after) > _SAME_MOMENT_S
+
+
+def prepared_state(entry: Entry, standing: Prepared) -> tuple[str, str | None]:
+    """How far an entry's clip is, in one word, and the reason where there is one."""
+    return "refused" if entry.fault is not None else _state(standing), entry.fault or standing.reason
 
 
 def _state(standing: Prepared) -> str:

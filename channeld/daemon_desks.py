@@ -7,14 +7,21 @@ import contextlib
 
 from channeld.api.admin_desks import Desks
 from channeld.channel.pictures import Pictures
+from channeld.control_library import LibraryDesk
 from channeld.control_pictures import ring_lender
 from channeld.daemon_house import Running
+from channeld.media.glance import GlanceBook, Glancer
 from channeld.media.tools import find_tools
 
 
 def open_desks(running: Running, parts: contextlib.ExitStack) -> Desks:
     """Start them all."""
-    pictures = Pictures(ring_lender(running.loop, running.registry), find_tools().ffmpeg)
+    tools, cache = find_tools(), running.clips.cache
+    pictures = Pictures(ring_lender(running.loop, running.registry), tools.ffmpeg)
     pictures.start()
     parts.callback(pictures.close)
-    return Desks(pictures)
+    glancer = Glancer(GlanceBook(cache.root / "glances.json"), cache.fingerprints, tools)
+    library = LibraryDesk(running.loop, running.registry, running.clips, running.events.airings.totals, glancer, tools)
+    library.start()
+    parts.callback(library.close)
+    return Desks(pictures, library)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 
 from channeld.api.admin_calls import Calls
+from channeld.api.admin_library import LibraryReader, library_routes
 from channeld.api.admin_pictures import picture_routes
 from channeld.api.control import Control
 from channeld.channel.pictures import Pictures
@@ -18,6 +19,7 @@ class Desks:
     """All of them."""
 
     pictures: Pictures
+    library: LibraryReader
 
 
 def desk_routes(control: Control, desks: Desks | None, calls: Calls) -> APIRouter:
@@ -25,4 +27,5 @@ def desk_routes(control: Control, desks: Desks | None, calls: Calls) -> APIRoute
     router = APIRouter()
     if desks is not None:
         router.include_router(picture_routes(control, desks.pictures, calls))
+        router.include_router(library_routes(desks.library, calls))
     return router

@@ -120,6 +120,11 @@ class Clips:
         self._held: dict[str, set[str]] = {}
         self._standings = _Standings()
 
+    @property
+    def cache(self) -> ClipCache:
+        """Where the clips are."""
+        return self._cache
+
     def start(self) -> None:
         """Start the threads."""
         self._library.start()

@@ -73,6 +73,11 @@ class ClipCache:
                 return None
             return clip
 
+    def knows(self, key: str) -> bool:
+        """The clip was whole when it was last seen; asks no disk."""
+        with self._lock:
+            return key in self._clips
+
     def part(self, key: str, header: ClipHeader) -> PartWriter:
         """Begin a clip. Raises OSError."""
         return PartWriter(self._root / header.profile_key, key, header)

@@ -25,8 +25,16 @@ STILL_CODECS = ("mjpeg", "png", "bmp", "tiff", "webp", "jpegxl", "jpeg2000", "pp
 def probe(path: Path, *, timeout_s: float = 20.0, tools: Tools | None = None) -> MediaFacts:
     """Facts of a media file. Raises ProbeError: empty, not media, no tracks; another ProcessError when nothing can be said of it."""
     tools = tools or find_tools()
-    _check_file(path)
     started = time.monotonic()
+    facts = look(path, timeout_s=timeout_s, tools=tools)
+    if facts.is_image:
+        return facts
+    return measure_ends(path, facts, tools=tools, timeout_s=max(1.0, timeout_s - (time.monotonic() - started)))
+
+
+def look(path: Path, *, timeout_s: float, tools: Tools) -> MediaFacts:
+    """What the file declares, its ends not measured. Raises as `probe`."""
+    _check_file(path)
     try:
         answer = child.twice(lambda: _ask(path, tools, timeout_s))
     except (ChildKilled, ChildStalled, SpawnError):
@@ -35,10 +43,7 @@ def probe(path: Path, *, timeout_s: float = 20.0, tools: Tools | None = None) ->
         raise ProbeError(_first_reason(error.stderr_tail)) from error
     except (ProcessError, ValueError) as error:
         raise ProbeError(f"not readable as media: {error}") from error
-    facts = read_answer(answer)
-    if facts.is_image:
-        return facts
-    return measure_ends(path, facts, tools=tools, timeout_s=max(1.0, timeout_s - (time.monotonic() - started)))
+    return read_answer(answer)
 
 
 def _check_file(path: Path) -> None:

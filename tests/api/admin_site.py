@@ -29,6 +29,7 @@ from channeld.api.control import (
     UnknownChannel,
 )
 from channeld.api.server import AdminServer
+from channeld.api.shelf import Shelf
 from channeld.channel.as_run import Page, described, described_total
 from channeld.channel.pictures import NoPicture, Pictures, Ring
 from channeld.config_values import TlsSpec
@@ -221,6 +222,17 @@ class MemoryControl:
         return self.revisions[channel]
 
 
+class MemoryLibrary:
+    """Three files that live1 could name."""
+
+    def read(self, channel: str, *, after: str | None, limit: int, words: str = "") -> Shelf:
+        if channel != "live1":
+            raise UnknownChannel(channel)
+        paths = [path for path in ("a.mp4", "b.mp4", "c.mp4") if path > (after or "") and words in path]
+        files = [{"path": path, "bytes": 1, "state": "unknown"} for path in paths[:limit]]
+        return Shelf(files, 3, 3, False, paths[limit - 1] if len(paths) > limit else None)
+
+
 def desks_of_nothing() -> Desks:
     """Desks of a daemon whose channels have no ring."""
 
@@ -229,7 +241,7 @@ def desks_of_nothing() -> Desks:
 
     pictures = Pictures(lend, "ffmpeg")
     pictures.start()
-    return Desks(pictures)
+    return Desks(pictures, MemoryLibrary())
 
 
 class Site:
