@@ -235,10 +235,12 @@ def test_edits_by_many_hands_leave_a_valid_list_and_lose_none(control: DaemonCon
     watcher = threading.Thread(target=watch)
     for thread in (*threads, watcher):
         thread.start()
-    for thread in threads:
-        thread.join(240)
-    is_over.set()
-    watcher.join(10)
+    try:
+        for thread in threads:
+            thread.join(240)
+    finally:
+        is_over.set()
+        watcher.join(10)
     assert failures == [] and len(meant) == hands
     left = paths(control)
     assert {hand: left.count(NAMES[4 + hand]) for hand in range(hands)} == meant
