@@ -1,30 +1,31 @@
-"""The command `channeld`: its verbs, its options, its exit codes.
+"""The command `channeld`: its verbs and their options.
 
-Rule: 0 done, 1 failed, 2 bad input, 3 no daemon answers, 4 not allowed; a failure is one clear message on stderr, never
-a traceback. Verbs read options and call others; what they show is made in `cli_render`.
+Rule: verbs read options and call others; what they end with, and how they tell a failure, is said in `cli_verb`.
 """
 
-import json
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.live import Live
 
 from channeld import __version__
-from channeld.base.errors import ChannelError, ConfigError, MediaError, ProbeError
+from channeld.base.errors import ConfigError, MediaError, ProbeError
 from channeld.check import check as check_configuration
 from channeld.check_service import check_as_service
 from channeld.check_stock import measure_once
+from channeld.cli_air import air
 from channeld.cli_as_run import Wanted, show_lines, show_totals
-from channeld.cli_client import AdminClient, connect
+from channeld.cli_client import connect
+from channeld.cli_complete import channel_names, kind_names
+from channeld.cli_events import WantedEvents, show_following, show_recent
 from channeld.cli_hold import hold as hold_in_foreground
+from channeld.cli_playlist import playlists
 from channeld.cli_prepare import Preparation, wanted_clips, writing
 from channeld.cli_reload import reload_configuration, show_reload
-from channeld.cli_render import console, plain, show_check, show_note, show_probe, status_table
+from channeld.cli_render import console, plain, show_check, show_note, show_probe
+from channeld.cli_status import show_status, watch_status
 from channeld.cli_token import tokens
 from channeld.cli_upgrade import upgrade
 from channeld.cli_verb import BAD_INPUT, FAILED, OK, ConfigOption, JsonOption, TokenOption, UrlOption, verb_of, write_json
@@ -33,11 +34,8 @@ from channeld.media.facts import choose_audio
 from channeld.media.probe import probe as probe_media
 from channeld.telemetry.log import configure as configure_log
 
-REFRESH_S = 1.0
-
 app = typer.Typer(
     help="Playlist files become television that never stops.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -58,6 +56,8 @@ def _root(
 
 
 _verb = verb_of(app)
+app.add_typer(air)
+app.add_typer(playlists, name="playlist")
 app.add_typer(tokens, name="token")
 
 
@@ -131,48 +131,41 @@ def check(
 
 @_verb
 def status(
+    channels: Annotated[
+        list[str] | None, typer.Argument(metavar="[CHANNEL]...", help="Channels; default: all.", autocompletion=channel_names)
+    ] = None,
     config: ConfigOption = None,
     url: UrlOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay, and follow what happens, until Ctrl-C.")] = False,
 ) -> int:
-    """Show what each channel airs now and next, its outputs, and how much is prepared."""
-    client = connect(config, url, token)
-    if watch:
-        return _watch(client, as_json=as_json)
-    channels = _channels(client)
-    if as_json:
-        write_json(channels)
-    elif channels:
-        console().print(status_table(channels))
-    else:
-        console().print("no channels")
+    """Show what each channel airs now and next, its outputs, how much is prepared, and what is wrong."""
+    (watch_status if watch else show_status)(connect(config, url, token), channels or [], as_json=as_json)
     return OK
 
 
-def _channels(client: AdminClient) -> list[dict[str, Any]]:
-    answer = client.get("/api/v1/channels")
-    channels = answer.get("channels") if isinstance(answer, dict) else answer
-    if not isinstance(channels, list) or not all(isinstance(channel, dict) for channel in channels):
-        raise ChannelError("the daemon's answer is not a list of channels. Is it another version?")
-    return channels
-
-
-def _watch(client: AdminClient, *, as_json: bool) -> int:
-    """Until Ctrl-C: a table that renews itself, or one JSON line each second."""
-    try:
-        if as_json:
-            while True:
-                sys.stdout.write(json.dumps(_channels(client), ensure_ascii=False) + "\n")
-                sys.stdout.flush()
-                time.sleep(REFRESH_S)
-        with Live(status_table(_channels(client)), console=console(), auto_refresh=False) as live:
-            while True:
-                time.sleep(REFRESH_S)
-                live.update(status_table(_channels(client)), refresh=True)
-    except KeyboardInterrupt:
-        return OK
+@_verb
+def events(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay, and write each event as it happens, until Ctrl-C.")] = False,
+    channel: Annotated[
+        str | None, typer.Option("--channel", help="Only of these channels, with commas between.", autocompletion=channel_names)
+    ] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Only of these kinds, with commas between.", autocompletion=kind_names)] = None,
+    after: Annotated[int | None, typer.Option("--after", min=0, metavar="ID", help="Only behind the event with this id.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=2_000, help="Without --follow: so many, the newest.")] = 100,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show the newest events, or follow them; a lost daemon is waited for, and nothing it keeps is missed. --json: one a line."""
+    client, wanted = connect(config, url, token), WantedEvents(channel, kind, after)
+    if follow:
+        show_following(client, wanted, as_json=as_json)
+    else:
+        show_recent(client, wanted, limit, as_json=as_json)
+    return OK
 
 
 @_verb

@@ -12,10 +12,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from rich.table import Table
+from rich.text import Text
 
 from channeld.channel.as_run_text import LINE, TOTAL, csv_text
 from channeld.cli_client import AdminClient
-from channeld.cli_render import clock, console, plain, show_note
+from channeld.cli_render import WIDE, clock, console, flexible, listing, plain, show_note
 
 PAGE = 5_000
 SHOWN = 100
@@ -46,7 +47,8 @@ def show_lines(client: AdminClient, wanted: Wanted, *, limit: int | None, as_csv
         lines = [line for rows in _pages(client, wanted, limit) for line in rows]
         sys.stdout.write(json.dumps(lines, ensure_ascii=False, indent=2) + "\n")
     else:
-        console().print(_line_table([line for rows in _pages(client, wanted, limit or SHOWN) for line in rows]))
+        out = console()
+        out.print(_line_table([line for rows in _pages(client, wanted, limit or SHOWN) for line in rows], out.width))
 
 
 def show_totals(client: AdminClient, wanted: Wanted, *, as_csv: bool, as_json: bool) -> None:
@@ -57,7 +59,8 @@ def show_totals(client: AdminClient, wanted: Wanted, *, as_csv: bool, as_json: b
     elif as_json:
         sys.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2) + "\n")
     else:
-        console().print(_total_table(rows))
+        out = console()
+        out.print(_total_table(rows, out.width))
 
 
 def _pages(client: AdminClient, wanted: Wanted, limit: int | None) -> Iterator[list[dict[str, Any]]]:
@@ -81,35 +84,36 @@ def _ask(client: AdminClient, route: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _line_table(lines: list[dict[str, Any]]) -> Table:
-    table = Table("Began (UTC)", "Planned", "Channel", "What", "Frames", "Outcome", "Why")
+def _line_table(lines: list[dict[str, Any]], width: int) -> Table:
+    names = ["Began (UTC)", "Planned", "Channel", "What", "Frames", "Outcome", "Why"]
+    kept = names if width >= WIDE else [name for name in names if name != "Planned"]
+    table = listing(*kept, right=("Frames",), flexible=("What", "Why"))
     for line in lines:
         planned = line.get("frames_planned")
-        frames = "–" if line.get("frames") is None else f"{line['frames']}" + ("" if planned is None else f"/{planned}")
-        what = plain(line.get("path") or ("filler" if line.get("entry") is None else "–"))
-        table.add_row(
-            _moment(line.get("started_at")),
-            _time(line.get("planned_at")),
-            plain(line.get("channel")),
-            what,
-            frames,
-            plain(line.get("outcome")),
-            plain(line.get("reason") or ""),
-        )
+        cells: dict[str, str | Text] = {
+            "Began (UTC)": _moment(line.get("started_at"), width),
+            "Planned": _moment(line.get("planned_at"), width).rpartition(" ")[2],
+            "Channel": plain(line.get("channel")),
+            "What": flexible(line.get("path") or ("filler" if line.get("entry") is None else "–")),
+            "Frames": "–" if line.get("frames") is None else f"{line['frames']}" + ("" if planned is None else f"/{planned}"),
+            "Outcome": plain(line.get("outcome")),
+            "Why": flexible(line.get("reason") or ""),
+        }
+        table.add_row(*(cells[name] for name in kept))
     return table
 
 
-def _total_table(rows: list[dict[str, Any]]) -> Table:
-    table = Table("Channel", "What", "Airings", "Aired", "Frames", "First (UTC)", "Last")
+def _total_table(rows: list[dict[str, Any]], width: int) -> Table:
+    names = ("Channel", "What", "Airings", "Aired", "Frames", "First (UTC)", "Last")
+    table = listing(*names, right=("Airings", "Aired", "Frames"), flexible=("What",))
     for row in rows:
-        what, moments = plain(row.get("path") or "filler"), (_moment(row.get("first_at")), _moment(row.get("last_at")))
-        table.add_row(plain(row.get("channel")), what, str(row.get("airings")), clock(row.get("aired_s")), str(row.get("frames")), *moments)
+        counted = str(row.get("airings")), clock(row.get("aired_s")), str(row.get("frames"))
+        moments = _moment(row.get("first_at"), width), _moment(row.get("last_at"), width)
+        table.add_row(plain(row.get("channel")), flexible(row.get("path") or "filler"), *counted, *moments)
     return table
 
 
-def _moment(text: Any) -> str:
-    return plain(text or "–").replace("T", " ").removesuffix("Z")
-
-
-def _time(text: Any) -> str:
-    return _moment(text).rpartition(" ")[2]
+def _moment(text: Any, width: int) -> str:
+    """To the millisecond, or to the second and without the year where there is little room."""
+    whole = plain(text or "–").replace("T", " ").removesuffix("Z")
+    return whole if width >= WIDE else whole[5:19] or whole

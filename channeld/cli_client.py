@@ -6,8 +6,11 @@ never shown. Used by one command at a time.
 
 import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -18,6 +21,8 @@ from channeld.config import default_path, load
 from channeld.config_values import Config
 
 TIMEOUT_S = 10.0
+STREAM_TIMEOUT_S = 40.0
+"""A stream of events says something every 15 s at least; a connection that says nothing for so long is dead."""
 
 
 class DaemonUnreachable(ChannelError):
@@ -33,7 +38,16 @@ class Rejected(ChannelError):
 
     def __init__(self, problem: dict[str, Any]) -> None:
         self.faults: list[dict[str, Any]] = problem.get("errors") or []
+        self.line: int | None = problem.get("line")
         super().__init__("\n".join(map(_fault_text, self.faults)) or str(problem.get("detail", "refused")))
+
+
+class Conflict(ChannelError):
+    """The playlist is no longer what was read: nothing was changed. `revision` is its present one, if the daemon said so."""
+
+    def __init__(self, detail: str, revision: int | None) -> None:
+        super().__init__(detail)
+        self.revision = revision
 
 
 def _fault_text(fault: dict[str, Any]) -> str:
@@ -52,56 +66,88 @@ def _problem(answer: httpx.Response) -> dict[str, Any]:
 class AdminClient:
     """Talks to one daemon's admin API."""
 
-    def __init__(self, url: str, token: str, certificate: Path | None = None) -> None:
+    def __init__(self, url: str, token: str, certificate: Path | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
         """`certificate`: the listener's own, which is trusted for whatever name; else the system judges."""
         self._url = url.rstrip("/")
-        self._token, self._certificate = token, certificate
+        self._token, self._certificate, self._timeout_s = token, certificate, timeout_s
 
     def get(self, route: str) -> Any:
-        """The decoded answer of a GET. Raises DaemonUnreachable, NotAllowed, ChannelError."""
-        return self._ask("GET", route)
+        """The decoded answer of a GET. Raises DaemonUnreachable, NotAllowed, Rejected, ChannelError."""
+        return self._decoded(self._answer("GET", route), route)
 
     def get_rows(self, route: str) -> tuple[list[dict[str, Any]], str | None]:
-        """A list of objects, and why it is not all there is, if so. Raises the same, and Rejected."""
+        """A list of objects, and why it is not all there is, if so. Raises the same."""
         answer = self._answer("GET", route)
         rows = self._decoded(answer, route)
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise ChannelError(f"{self._url}{route} did not answer as channeld does. Is it another version?")
         return rows, answer.headers.get(PROBLEM_HEADER)
 
+    def get_tagged(self, route: str) -> tuple[dict[str, Any], str]:
+        """A document as JSON, and its ETag. Raises the same."""
+        answer = self._answer("GET", route, headers={"Accept": "application/json"})
+        document = self._decoded(answer, route)
+        if not isinstance(document, dict) or "ETag" not in answer.headers:
+            raise ChannelError(f"{self._url}{route} did not answer as channeld does. Is it another version?")
+        return document, answer.headers["ETag"]
+
     def post(self, route: str, content: dict[str, Any] | None = None) -> Any:
-        """The decoded answer of a POST of that JSON. Raises the same, and Rejected where the daemon says what is wrong."""
-        return self._ask("POST", route, content)
+        """The decoded answer of a POST of that JSON. Raises the same."""
+        return self._decoded(self._answer("POST", route, content), route)
 
     def delete(self, route: str) -> Any:
         """The decoded answer of a DELETE. Raises the same."""
-        return self._ask("DELETE", route)
+        return self._decoded(self._answer("DELETE", route), route)
 
-    def _ask(self, method: str, route: str, content: dict[str, Any] | None = None) -> Any:
-        return self._decoded(self._answer(method, route, content), route)
+    def edit(self, method: str, route: str, content: dict[str, Any] | str | None, tag: str) -> Any:
+        """The decoded answer of an edit of what has that ETag; text goes as text. Raises the same, and Conflict."""
+        return self._decoded(self._answer(method, route, content, {"If-Match": tag}), route)
 
-    def _answer(self, method: str, route: str, content: dict[str, Any] | None = None) -> httpx.Response:
+    def lines(self, route: str, headers: dict[str, str]) -> Iterator[str]:
+        """The lines of an answer that goes on, as they come, without their ends. Raises the same; DaemonUnreachable when it breaks off."""
+        with self._told(), self._client(STREAM_TIMEOUT_S) as client, client.stream("GET", self._url + route, headers=headers) as answer:
+            if answer.status_code != 200:
+                answer.read()
+            yield from self._judged(answer, route).iter_lines()
+
+    def _answer(
+        self, method: str, route: str, content: dict[str, Any] | str | None = None, headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        body: dict[str, Any] = {"json": content} if content is not None else {}
+        if isinstance(content, str):
+            body, headers = {"content": content.encode()}, {**(headers or {}), "Content-Type": "text/plain; charset=utf-8"}
+        with self._told(), self._client(self._timeout_s) as client:
+            return self._judged(client.request(method, self._url + route, headers=headers, **body), route)
+
+    def _client(self, timeout_s: float) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        # trust_env off: a proxy of the environment must not see the token, nor stand between us and this machine.
+        return httpx.Client(headers=headers, timeout=timeout_s, trust_env=False, verify=_trust(self._certificate))
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What goes wrong on the way, in words of ours."""
         try:
-            headers = {"Authorization": f"Bearer {self._token}"}
-            # trust_env off: a proxy of the environment must not see the token, nor stand between us and this machine.
-            verify = _trust(self._certificate)
-            answer = httpx.request(
-                method, self._url + route, headers=headers, json=content, timeout=TIMEOUT_S, trust_env=False, verify=verify
-            )
+            yield
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise ChannelError(f"{self._url} is not an address. Write --url http://host:port") from None
         except httpx.TransportError as error:
             raise DaemonUnreachable(
                 f"no daemon answers at {self._url} ({error}). Start it with `channeld run`, or name it with --url"
             ) from None
-        if answer.status_code == 401:
+
+    def _judged(self, answer: httpx.Response, route: str) -> httpx.Response:
+        status, problem = answer.status_code, _problem(answer) if answer.status_code >= 400 else {}
+        if status == 401:
             raise NotAllowed(f"{self._url} refused the token. Pass the one of <state_dir>/admin.token with --token")
-        if answer.status_code in (403, 429):
-            raise NotAllowed(f"{self._url} refused: {_problem(answer).get('detail', answer.status_code)}")
-        if answer.status_code == 422 or (answer.status_code in (404, 409) and "detail" in _problem(answer)):
-            raise Rejected(_problem(answer))
-        if answer.status_code not in (200, 201, 202):
-            raise ChannelError(f"{self._url}{route} answered {answer.status_code}. See the daemon's log")
+        if status in (403, 429):
+            raise NotAllowed(f"{self._url} refused: {problem.get('detail', status)}")
+        if status == 412:
+            raise Conflict(str(problem.get("detail", "the playlist is no longer what was read")), problem.get("revision"))
+        if status == 422 or (status in (404, 409, 413) and "detail" in problem):
+            raise Rejected(problem)
+        if status not in (200, 201, 202):
+            raise ChannelError(f"{self._url}{route} answered {status}: {problem.get('detail', 'nothing more')}. See the daemon's log")
         return answer
 
     def _decoded(self, answer: httpx.Response, route: str) -> Any:
@@ -111,13 +157,19 @@ class AdminClient:
             raise ChannelError(f"{self._url}{route} did not answer as channeld does. Is --url the admin listener?") from None
 
 
-def connect(config_path: Path | None, url: str | None, token: str | None) -> AdminClient:
+def channel_route(channel: str, *more: str) -> str:
+    """The route of a channel or of something of it, whatever characters these have."""
+    return "/api/v1/channels/" + "/".join(quote(part, safe="") for part in (channel, *more))
+
+
+def connect(config_path: Path | None, url: str | None, token: str | None, *, timeout_s: float = TIMEOUT_S) -> AdminClient:
     """A client from the options; what they leave out comes from the configuration. Raises ConfigError, DaemonUnreachable, NotAllowed."""
     if url is not None and token is not None:
-        return AdminClient(url, token)
+        return AdminClient(url, token, timeout_s=timeout_s)
     config = load(config_path or default_path())
     tls = config.admin.tls if url is None else None
-    return AdminClient(url or admin_url(config), token or _read_token(config.folders.state / "admin.token"), tls.cert if tls else None)
+    secret = token or _read_token(config.folders.state / "admin.token")
+    return AdminClient(url or admin_url(config), secret, tls.cert if tls else None, timeout_s=timeout_s)
 
 
 def _trust(certificate: Path | None) -> ssl.SSLContext:

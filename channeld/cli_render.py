@@ -5,7 +5,7 @@ NO_COLOR, the output is plain. Pure but for the console it writes to.
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from rich.console import Console
@@ -15,16 +15,10 @@ from rich.text import Text
 from channeld.check import CheckReport
 from channeld.media.facts import AudioFacts, MediaFacts
 
-PLAIN_WIDTH = 200
-_STATE_STYLES = {
-    "on_air": "green",
-    "up": "green",
-    "filler": "yellow",
-    "starting": "yellow",
-    "stopping": "yellow",
-    "failed": "red",
-    "down": "red",
-}
+PLAIN_WIDTH = 10_000
+"""Columns where no terminal sets a width: no line is cut for a program that reads it."""
+WIDE = 110
+"""From so many columns on tables say everything; below they say it in fewer words."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -36,6 +30,19 @@ def console(*, stderr: bool = False) -> Console:
 def plain(value: Any) -> str:
     """Text without characters that a terminal would obey."""
     return "".join(character if character.isprintable() else "?" for character in str(value))
+
+
+def listing(*columns: str, right: Collection[str] = (), flexible: Collection[str] = ()) -> Table:
+    """A table without lines, as `ps` and `ls` have theirs. Only columns `flexible` give way where the terminal is too narrow."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", no_wrap=name not in flexible)
+    return table
+
+
+def flexible(value: Any, style: str = "") -> Text:
+    """A cell or line that is cut with an ellipsis where there is no room; what holds other text stays whole."""
+    return Text(plain(value), style=style, no_wrap=True, overflow="ellipsis")
 
 
 def show_error(message: str) -> None:
@@ -81,51 +88,6 @@ def clock(seconds: float | None) -> str:
 def hours(seconds: float | None) -> str:
     """A stock of programme, in hours."""
     return "–" if seconds is None else f"{seconds / 3600:.1f} h"
-
-
-def status_table(channels: Iterable[dict[str, Any]]) -> Table:
-    """One row for each channel of the admin API's answer."""
-    table = Table("Channel", "State", "Now", "Next", "Outputs", "Prepared")
-    for channel in channels:
-        state = plain(channel.get("state", "?"))
-        table.add_row(
-            plain(channel.get("id", "?")),
-            Text(state, style=_STATE_STYLES.get(state, "")),
-            _now(channel.get("now")),
-            ", ".join(plain(entry.get("title")) for entry in (channel.get("next") or [])[:2]) or "–",
-            _outputs(channel.get("outputs") or []),
-            _prepared(channel.get("prepared")),
-        )
-        if (fault := channel.get("edit_error")) is not None:
-            place = f"{fault.get('file')}:{fault.get('line') or ''}"
-            table.add_row("", Text("edit refused", style="red"), plain(f"{place} {fault.get('message')}"), "", "", "")
-    return table
-
-
-def _now(now: dict[str, Any] | None) -> str:
-    if not now:
-        return "–"
-    return f"{plain(now.get('title'))} {clock(now.get('position_s'))}/{clock(now.get('duration_s'))}"
-
-
-def _outputs(outputs: list[dict[str, Any]]) -> Text:
-    pieces: list[Text] = []
-    for output in outputs:
-        state = plain(output.get("state", "?"))
-        restarts = f" ({output['restarts']} restarts)" if output.get("restarts") else ""
-        found = (output.get("verdict") or {}).get("condition", "ok")
-        seen = "" if found == "ok" else (f", seen {plain(found)}", "yellow" if found in ("late", "silent", "frozen") else "red")
-        pieces.append(Text.assemble(plain(output.get("name")), " ", (state, _STATE_STYLES.get(state, "")), restarts, seen))
-    return Text(", ").join(pieces) if pieces else Text("–")
-
-
-def _prepared(prepared: dict[str, Any] | None) -> str:
-    if not prepared:
-        return "–"
-    told = f"{hours(prepared.get('ready_s'))} of {hours(prepared.get('needed_s'))}"
-    told += f", {clock(prepared['eta_s'])} to go" if prepared.get("eta_s") else ""
-    told += f", dry at {plain(prepared['dry_at'])[11:16]} UTC" if prepared.get("dry_at") else ""
-    return told + (", loop does not fit" if prepared.get("fits_cache") is False else "")
 
 
 def show_probe(name: str, facts: MediaFacts, chosen: AudioFacts | None) -> None:

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from channeld.cli_client import AdminClient, Rejected, connect
-from channeld.cli_render import console, plain, show_note
+from channeld.cli_render import console, listing, plain, show_note
 from channeld.cli_verb import OK, ConfigOption, JsonOption, TokenOption, UrlOption, verb_of, write_json
 
 tokens = typer.Typer(help="The tokens of programs and people: make, list, revoke.", no_args_is_help=True)
@@ -92,7 +92,7 @@ def revoke_token(client: AdminClient, name: str) -> dict[str, Any]:
 
 def token_table(tokens: list[dict[str, Any]]) -> Table:
     """A row for each token."""
-    table = Table("name", "role", "made", "ends", "last used", "sessions", box=None, pad_edge=False)
+    table = listing("Name", "Role", "Made (UTC)", "Ends", "Last used", "Sessions", right=("Sessions",))
     for token in tokens:
         ends = "never" if token["expires_at"] is None else f"{_day(token['expires_at'])}{' (over)' if token['is_expired'] else ''}"
         cells = token["name"], token["role"], _day(token["created_at"]), ends, _day(token["last_used_at"]), token["sessions"]

@@ -1,6 +1,7 @@
 """What the verbs of the command line share: exit codes, options, and how a failure is told.
 
-Rule: 0 done, 1 failed, 2 bad input, 3 no daemon answers, 4 not allowed; a failure is one clear message on stderr, never a traceback.
+Rule: 0 done, 1 failed, 2 bad input, 3 no daemon answers, 4 not allowed, 130 ended by Ctrl-C; a failure is one clear message on stderr,
+never a traceback.
 """
 
 import json
@@ -18,6 +19,8 @@ from channeld.cli_client import DaemonUnreachable, NotAllowed, Rejected
 from channeld.cli_render import show_error
 
 OK, FAILED, BAD_INPUT, UNREACHABLE, NOT_ALLOWED = range(5)
+INTERRUPTED = 130
+"""As shells have it: 128 and the number of SIGINT."""
 _EXIT_CODES: tuple[tuple[type[ChannelError], int], ...] = (
     (DaemonUnreachable, UNREACHABLE),
     (NotAllowed, NOT_ALLOWED),
@@ -57,6 +60,9 @@ def _telling(function: Callable[Options, int]) -> Callable[Options, None]:
     def tell(*args: Options.args, **options: Options.kwargs) -> None:
         try:
             code = function(*args, **options)
+            sys.stdout.flush()  # here, not as the interpreter ends: a reader that went away is then no error to tell
+        except KeyboardInterrupt:
+            code = INTERRUPTED
         except ChannelError as error:
             show_error(str(error))
             code = next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
