@@ -161,7 +161,7 @@ def _channel_routes(control: Control, calls: Calls) -> APIRouter:
         "/api/v1/channels/{channel}/play-next",
         response_model=None,
         responses=answers(200, 202, 404, 408, 409, 413, 415, 422, 507, model=TriggerModel),
-        openapi_extra=body_of(application_json={"path": "trailers/tonight.mp4"}),
+        openapi_extra=body_of(model=PlayNextModel, application_json={"path": "trailers/tonight.mp4"}),
         summary="Air a clip next, once",
     )
     async def play_next(request: Request, channel: ChannelId) -> Response:

@@ -30,7 +30,7 @@ def daemon_routes(control: Control, calls: Calls) -> APIRouter:
     @router.post(
         "/api/v1/restart",
         response_model=None,
-        responses=answers(202, model=RestartModel),
+        responses=answers(202, 422, model=RestartModel),
         summary="Go over to other processes",
     )
     async def restart(part: Part = "control") -> Response:

@@ -62,10 +62,16 @@ def plain_answer(described: dict[int | str, dict[str, Any]], **content: Any) -> 
     return described
 
 
-def body_of(**examples: Any) -> dict[str, Any]:
-    """`openapi_extra` of a route that reads its body itself; examples by media type as in `plain_answer`."""
+def body_of(*, model: type[BaseModel] | None = None, **examples: Any) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads its body itself; examples by media type as in `plain_answer`, `model`: the JSON's shape."""
+    shapes: dict[str, dict[str, Any]] = {"text/plain": {"type": "string"}}
+    if model is not None:
+        shapes["application/json"] = model.model_json_schema()
+        # It stands within the document, where a reference would have to name its place.
+        assert "$defs" not in shapes["application/json"], model
     kinds = {"text_plain": "text/plain", "application_json": "application/json"}
-    return {"requestBody": {"required": True, "content": {kinds[kind]: {"example": example} for kind, example in examples.items()}}}
+    content = {kinds[kind]: {"schema": shapes.get(kinds[kind], {}), "example": example} for kind, example in examples.items()}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def complete(app: FastAPI) -> None:
@@ -84,6 +90,9 @@ def complete(app: FastAPI) -> None:
             # FastAPI declares its own answer to invalid parameters wherever there are any.
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):
                 del operation["responses"]["422"]
+            # And a 200, whether the route has one or not.
+            if operation["responses"].get("200", {}).get("description") == "Successful Response":
+                del operation["responses"]["200"]
             role = role_of(method.upper(), path)
             if role is not None:
                 operation["security"] = [{"token": []}, {"session": []}]

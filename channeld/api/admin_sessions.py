@@ -72,7 +72,7 @@ def _add_sign_in(router: APIRouter, accounts: Accounts, calls: Calls, logins: Lo
         SESSION_PATH,
         response_model=None,
         responses=answers(200, 401, 403, 408, 413, 415, 422, 429, model=SessionModel, guarded=False),
-        openapi_extra=body_of(application_json={"token": "chd_…"}),
+        openapi_extra=body_of(model=SignInModel, application_json={"token": "chd_…"}),
         summary="Sign in",
     )
     async def sign_in(request: Request) -> Response:

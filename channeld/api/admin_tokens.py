@@ -87,7 +87,7 @@ def _add_making(router: APIRouter, accounts: Accounts, calls: Calls) -> None:
         response_model=None,
         status_code=201,
         responses=answers(201, 408, 409, 413, 415, 422, 507, model=MadeTokenModel),
-        openapi_extra=body_of(application_json=_EXAMPLE),
+        openapi_extra=body_of(model=NewTokenModel, application_json=_EXAMPLE),
         summary="Make a token",
     )
     async def make_token(request: Request) -> Response:
