@@ -117,9 +117,9 @@ class Station:
     def told(self, host: int, message: Any) -> None:
         self._switchboard.told(host, message)
 
-    def lost(self, host: int, reason: str, lived_s: float | None) -> None:
+    def lost(self, host: int, reason: str, lived_s: float | None, was_killed: bool) -> None:
         self.losses.append(reason)
-        self._switchboard.lost(host, reason, lived_s)
+        self._switchboard.lost(host, reason, lived_s, was_killed)
 
     def started(self, host: int) -> None:
         self._switchboard.started(host)

@@ -44,8 +44,11 @@ class HostEvents(Protocol):
     def told(self, host: int, message: Message) -> None:
         """A host said something."""
 
-    def lost(self, host: int, reason: str, lived_s: float | None) -> None:
-        """A host ended, so long after its start or its adoption; None: by order, for another that takes its place."""
+    def lost(self, host: int, reason: str, lived_s: float | None, was_killed: bool) -> None:
+        """A host ended, so long after its start or its adoption; None: by order, for another that takes its place.
+
+        `was_killed`: somebody else sent it SIGKILL; not we, for its standing still.
+        """
 
     def started(self, host: int) -> None:
         """A host is there: a new one, or one that was adopted and has told all it airs."""
@@ -53,7 +56,10 @@ class HostEvents(Protocol):
 
 @dataclass(slots=True)
 class _Host:
-    """One place for a host. `is_ready`: it may be asked to start channels. `version` of its code, once it told."""
+    """One place for a host. `is_ready`: it may be asked to start channels. `version` of its code, once it told.
+
+    `is_condemned`: we end it, for its standing still.
+    """
 
     link: Link | None = None
     is_ready: bool = False
@@ -61,6 +67,7 @@ class _Host:
     since_ns: int = 0
     turned_ns: int = 0
     looks: int = 0
+    is_condemned: bool = False
     successor: Link | None = None
     patience: Patience = field(default_factory=Patience)
 
@@ -188,6 +195,7 @@ class HostHub:
             host.looks = host.looks + 1 if idle_s > FROZEN_S else 0
             if host.looks == FROZEN_LOOKS:
                 log.error("host_frozen", host=number, pid=link.child.pid, idle_s=round(idle_s, 1), consequence="it is ended and replaced")
+                host.is_condemned = True
                 link.child.signal(signal.SIGKILL)
         if not self._is_closing:
             self._loop.later(WATCH_S, self._watch)
@@ -204,7 +212,10 @@ class HostHub:
         successor, host.link, host.successor, host.is_ready = host.successor, None, None, False
         if successor is None:
             log.error("host_ended", host=number, reason=reason)
-        self._events.lost(number, reason, (time.monotonic_ns() - host.since_ns) / NS_PER_SECOND if successor is None else None)
+        was_killed = link.child.poll() == -signal.SIGKILL and not host.is_condemned
+        host.is_condemned = False
+        lived_s = (time.monotonic_ns() - host.since_ns) / NS_PER_SECOND if successor is None else None
+        self._events.lost(number, reason, lived_s, was_killed)
         if successor is not None:
             log.info("host_replaced", host=number, pid=successor.child.pid)
             self._enter(number, successor)

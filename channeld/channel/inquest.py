@@ -4,7 +4,7 @@ Rule: a host carries many channels, and dies without a word. What is known is wh
 began last, if with anything; so the channels are suspects in the order in which something of theirs began, or was about to, and the
 first answers for all ends that follow at once; when what is held back of it changes nothing it is cleared, and the next one answers. Once
 all did, each answers again, down to its filler. An end by itself is put down to nobody, unless the
-same clip of a channel had just begun at some before it.
+same clip of a channel had just begun at some before it. One that is killed from outside now and then accuses nobody.
 """
 
 from collections import deque
@@ -15,6 +15,9 @@ from channeld.playlist.model import Content
 
 LOOP_S = 10.0
 """A host that ended so soon after its start ended for the same reason as the one before."""
+KILLED_LOOP_S = 2.5
+"""The same for one that was killed from outside: people and scripts do that at any moment, and only what kills at once, as a
+kernel short of memory does, has to do with what airs."""
 FRESH_S = 3.0
 """What began so long before the end of a host that lived well is worth remembering."""
 SEEN_BEFORE = 2
@@ -52,12 +55,12 @@ class Inquest:
         self._is_held = self._is_second_round = False
         self._remembered: deque[tuple[float, str, Content]] = deque(maxlen=MAX_REMEMBERED)
 
-    def ended(self, scenes: Sequence[Scene], *, lived_s: float, now_s: float) -> Finding | None:
-        """The host ended by itself, so long after its start."""
+    def ended(self, scenes: Sequence[Scene], *, lived_s: float, now_s: float, was_killed: bool = False) -> Finding | None:
+        """The host ended without our order, so long after its start; by itself, or killed from outside."""
         ordered = sorted(scenes, key=lambda scene: scene.doubt_s)
-        if lived_s > LOOP_S:
+        if lived_s > (KILLED_LOOP_S if was_killed else LOOP_S):
             self._begin(ordered)
-            return self._again(ordered, now_s)
+            return None if was_killed else self._again(ordered, now_s)
         if not scenes:
             return None  # it carried nothing yet
         if not self._suspects:

@@ -17,8 +17,13 @@ from channeld.playlist.queue import Queue
 
 PLAN_SOON_S = 0.05
 WANTS_SOON_S = 1.0
-PATIENCE_S = 2.0
-"""How long a host that goes on keeps the plan it has while nobody has looked which clips are prepared."""
+PATIENCE_S = 30.0
+PATIENT_AIRINGS = 4
+"""A host that goes on keeps the plan it has while nobody has looked which clips are prepared: so long, and for so many airings.
+
+Its plan has PLANNED_AIRINGS, less those that began while no control was there. A plan of what is known so far would take their
+turn from clips that are in its memory already.
+"""
 
 Judge = Callable[[Entry, Prepared], Prepared]
 """How far an entry is, as far as it may air."""
@@ -38,7 +43,7 @@ class Planner:
         self._is_wanting = False
         self._has_air = False
         self._place: tuple[str, int] | None = None
-        self._patient_until_s = 0.0
+        self._patient_until = 0.0, 0
         self._sent: tuple[int, list[dict[str, Any]]] | None = None
         self._due: set[Callable[[], None]] = set()
 
@@ -77,7 +82,7 @@ class Planner:
     def resume(self) -> None:
         """The host goes on with what aired, and has no plan; or it has one that we do not know."""
         self._has_air, self._sent = True, None
-        self._patient_until_s = time.monotonic() + PATIENCE_S
+        self._patient_until = time.monotonic() + PATIENCE_S, self.rundown.now.serial + PATIENT_AIRINGS
         self.tell_wants_soon()
         self.plan()
 
@@ -121,7 +126,9 @@ class Planner:
         """Tell the host what airs at the coming boundaries."""
         if not self._has_air:
             return
-        if time.monotonic() < self._patient_until_s and not self.rundown.is_looked_up():
+        until_s, until_serial = self._patient_until
+        is_patient = time.monotonic() < until_s and self.rundown.now.serial < until_serial
+        if is_patient and not self.rundown.is_looked_up():
             self.plan_soon()  # after a restart: what is prepared is not known yet, and the host may have a good plan
             return
         plan = self.rundown.now.serial, self._sources()

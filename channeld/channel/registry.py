@@ -269,20 +269,21 @@ class Registry:
             self._means.publish("channel_late", channel=values["channel"], seconds=values["seconds"])
         supervisor.host_told(message.kind, values)
 
-    def host_lost(self, host: int, channels: Iterable[str], reason: str, lived_s: float | None) -> None:
-        """A host ended: the channels that lived on it go on with another. `lived_s` is HostEvents'."""
+    def host_lost(self, host: int, channels: Iterable[str], reason: str, lived_s: float | None, was_killed: bool) -> None:
+        """A host ended: the channels that lived on it go on with another. `lived_s` and `was_killed` are HostEvents'."""
         self.hosts.pop(host, None)
         lost = [self.channels[channel] for channel in channels if channel in self.channels]
         if lived_s is not None:
-            self._inquire(host, lost, lived_s)
+            self._inquire(host, lost, lived_s, was_killed)
         for supervisor in lost:
             supervisor.host_lost(reason)
 
-    def _inquire(self, host: int, lost: list[Supervisor], lived_s: float) -> None:
+    def _inquire(self, host: int, lost: list[Supervisor], lived_s: float, was_killed: bool) -> None:
         """See whose doing the end of a host may be."""
         inquest = self._inquests.setdefault(host, Inquest())
         scenes = [scene for supervisor in lost if (scene := supervisor.scene()) is not None]
-        found = inquest.ended(scenes, lived_s=lived_s, now_s=self._means.clock.monotonic_ns() / NS_PER_SECOND)
+        now_s = self._means.clock.monotonic_ns() / NS_PER_SECOND
+        found = inquest.ended(scenes, lived_s=lived_s, now_s=now_s, was_killed=was_killed)
         if found is None:
             return
         if found.cleared is not None:

@@ -66,13 +66,13 @@ class Switchboard:
             log.info("channel_unknown", channel=channel, consequence="it is taken off the air")
             self._hosts.send("stop", channel=channel)
 
-    def lost(self, host: int, reason: str, lived_s: float | None) -> None:
+    def lost(self, host: int, reason: str, lived_s: float | None, was_killed: bool) -> None:
         """A host ended; see HostEvents."""
         channels = [name for name in self._registry.channels if self._hosts.host_of(name) == host]
         for channel in channels:
             if not self._registry.channels[channel].has_ring:
                 self._media.forget_ring(channel)
-        self._registry.host_lost(host, channels, reason, lived_s)
+        self._registry.host_lost(host, channels, reason, lived_s, was_killed)
 
     def started(self, host: int) -> None:
         """A host is there."""

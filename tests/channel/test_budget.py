@@ -151,6 +151,14 @@ def test_hosts_that_are_killed_now_and_then_are_put_down_to_nobody() -> None:
         assert inquest.ended(scenes(one=5 + number % 3, two=4, three=9), lived_s=30, now_s=40 * number) is None
 
 
+def test_hosts_that_are_killed_from_outside_accuse_nobody_unless_they_are_killed_at_once() -> None:
+    inquest = Inquest()
+    for number in range(50):  # the same clip had just begun each time
+        assert inquest.ended(scenes(one=1, two=4), lived_s=3 + number % 9, now_s=7 * number, was_killed=True) is None
+    found = inquest.ended(scenes(one=1, two=4), lived_s=0.5, now_s=351, was_killed=True)
+    assert found is not None and found.channel == "one"
+
+
 def test_when_what_is_held_back_changes_nothing_the_next_channel_answers_for_all() -> None:
     inquest = Inquest()
     inquest.ended(scenes(one=1, two=20, three=300), lived_s=60, now_s=0)

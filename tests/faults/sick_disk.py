@@ -2,7 +2,7 @@
 
 Rule: it only passes on what it is asked; how it feels is read from a file, so that the test needs no further connection.
 Run as `python sick_disk.py SOURCE MOUNTPOINT ILLNESS`.
-ILLNESS is a file: `stall FROM_BYTE`, `eio FROM_BYTE` or nothing. Ends on umount.
+ILLNESS is a file: `stall FROM_BYTE`, `eio FROM_BYTE`, `hang 0` (nothing is answered at all) or nothing. Ends on umount.
 """
 
 import errno
@@ -26,6 +26,8 @@ class SickDisk(fuse.Operations):  # type: ignore[misc]
         self._source, self._illness = source, illness
 
     def _path(self, path: str) -> Path:
+        while self._feels()[0] == "hang":
+            time.sleep(_LOOK_S)
         return self._source / path.lstrip("/")
 
     def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
