@@ -30,6 +30,7 @@ from channeld.config_values import (
     MediaSpec,
     PrepareSpec,
     RelaySpec,
+    UploadSpec,
     UrlRules,
     WatchSpec,
 )
@@ -219,6 +220,7 @@ def _make(found: Findings, model: ConfigModel) -> Config:
         profiles=make_profiles(found, model),
         channels=make_channels(found, model),
         disk=DiskSpec(model.disk.low, model.disk.critical),
+        uploads=UploadSpec(model.uploads.enabled, model.uploads.max_bytes, model.uploads.expire_hours * 3600),
         watch=WatchSpec(model.watch.enabled, model.watch.cpu_budget, model.watch.timeout_seconds, model.watch.recover_after_seconds),
         reload_on_change=model.reload_on_change,
         database=None if model.database is None else make_database(found, model.database),

@@ -18,6 +18,7 @@ LIVE: tuple[tuple[str, Read], ...] = (
     ("media.access", lambda config: config.media.access),
     ("media.tls", lambda config: config.media.tls),
     ("url_allow", lambda config: config.url_rules),
+    ("uploads", lambda config: config.uploads),
     ("prepare", lambda config: config.prepare),
     ("relay", lambda config: config.relay),
     ("log", lambda config: config.log),
@@ -45,7 +46,7 @@ FIXED: tuple[tuple[str, Read], ...] = (
 _TOLD_ELSEWHERE = {"path", "told", "folders", "admin", "media", "channels", "profiles", "default_profile"}
 _CHANNEL_KEYS = (
     *("name", "number", "logo", "group", "enabled", "playlist", "order", "shuffle_seed", "filler", "resume", "on_outage"),
-    *("media_roots", "timeline_start"),
+    *("media_roots", "uploads", "timeline_start"),
 )
 
 

@@ -191,6 +191,12 @@ class HistoryModel(Section):
     as_run_days: Annotated[float, Field(ge=1, le=36_500)] = 400
 
 
+class UploadsModel(Section):
+    enabled: bool = True
+    max_bytes: Bytes = ByteLimit(50 << 30, None)
+    expire_hours: Annotated[float, Field(ge=0.1, le=720)] = 24
+
+
 class ProfileModel(Section):
     width: Width = 1280
     height: Height = 720
@@ -268,6 +274,7 @@ class ChannelModel(Section):
     resume: Resume = Resume.EXACT
     on_outage: OnOutage = OnOutage.CONTINUE
     media_roots: list[PathText] = []
+    uploads: PathText | None = None
     timeline_start: Annotated[int, Field(ge=0, lt=2**63)] = 90_000
     number: Annotated[int, Field(ge=1, le=99_999)] | None = None
     logo: WebAddress | None = None
@@ -328,6 +335,7 @@ class ConfigModel(Section):
     media: MediaModel = MediaModel()
     media_roots: list[PathText] = []
     url_allow: UrlAllowModel = UrlAllowModel()
+    uploads: UploadsModel = UploadsModel()
     prepare: PrepareModel = PrepareModel()
     relay: RelayModel = RelayModel()
     log: LogModel = LogModel()

@@ -116,6 +116,12 @@ def _channel(found: Findings, channel_id: str, channel: ChannelModel, model: Con
         found.fault((*here, "profile"), _unknown_profile(found, model, profile))
     playlist = found.absolute(channel.playlist or f"playlists/{channel_id}.m3u")
     roots = (playlist if playlist.is_dir() else playlist.parent, *map(found.absolute, [*channel.media_roots, *model.media_roots]))
+    uploads = roots[0] if channel.uploads is None else found.absolute(channel.uploads)
+    if not any(uploads.resolve().is_relative_to(root.resolve()) for root in roots):
+        found.fault(
+            (*here, "uploads"),
+            f"{uploads} is below none of the channel's media roots: what is sent there could not air. Add it to media_roots",
+        )
     outputs = _outputs(found, here, channel.outputs)
     if profile in model.profiles or profile == BUILT_IN_PROFILE:
         _check_segments(found, here, outputs, model.profiles.get(profile, ProfileModel()), profile)
@@ -131,6 +137,7 @@ def _channel(found: Findings, channel_id: str, channel: ChannelModel, model: Con
         resume=channel.resume,
         on_outage=channel.on_outage,
         media_roots=tuple(dict.fromkeys(roots)),
+        uploads=uploads,
         profile=profile,
         outputs=outputs,
         number=channel.number,

@@ -183,6 +183,15 @@ class PrepareSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class UploadSpec:
+    """What people may send. `limit`: of one file; `expire_s`: how long an unfinished one is waited for."""
+
+    is_enabled: bool = True
+    limit: ByteLimit = ByteLimit(50 << 30, None)
+    expire_s: float = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
 class RelaySpec:
     """Limits of the relay; `temp_directory` None: below the runtime folder."""
 
@@ -265,7 +274,7 @@ OutputSpec = RtmpSpec | HlsSpec | TsSpec
 
 @dataclass(frozen=True, slots=True)
 class ChannelSpec:
-    """One channel; `media_roots` holds every folder whose files may air, the playlist's own first."""
+    """One channel; `media_roots` holds every folder whose files may air, the playlist's own first. `uploads`: where sent files go."""
 
     id: str
     name: str
@@ -278,6 +287,7 @@ class ChannelSpec:
     resume: Resume
     on_outage: OnOutage
     media_roots: tuple[Path, ...]
+    uploads: Path
     profile: str
     outputs: tuple[OutputSpec, ...]
     number: int | None = None
@@ -319,6 +329,7 @@ class Config:
     profiles: dict[str, Profile]
     channels: dict[str, ChannelSpec]
     disk: DiskSpec = DiskSpec()
+    uploads: UploadSpec = UploadSpec()
     watch: WatchSpec = WatchSpec()
     reload_on_change: bool = False
     database: str | None = field(default=None, repr=False)

@@ -207,6 +207,11 @@ def _folder(playlist: Path) -> Path:
     return playlist if playlist.is_dir() else playlist.parent
 
 
+def written_path(real: str, playlist: Path) -> str:
+    """A file as a list would name it."""
+    return _written(real, os.path.realpath(_folder(playlist)))
+
+
 def _written(real: str, base: str) -> str:
     """A file as a list would name it: relative where it lies below the list's folder."""
     path = real[len(base) + 1 :] if real.startswith(f"{base.rstrip('/')}/") else real

@@ -273,7 +273,7 @@ def _open_to_people(
         media_base_url=viewers,
         max_event_readers=config.admin.event_readers,
         answered=figures.answered,
-        desks=open_desks(running, parts),
+        desks=open_desks(lambda: house.reloader.config, running, parts),
     )
     accounts.follow(lambda keys: running.loop.post(lambda: running.media.admit([(key.digest, key.ends_at_s) for key in keys])))
     told = partial(tell_certificate, running.alarms, "admin")

@@ -4,18 +4,22 @@ Rule: none of them is needed for the air.
 """
 
 import contextlib
+from collections.abc import Callable
 
 from channeld.api.admin_desks import Desks
 from channeld.channel.pictures import Pictures
+from channeld.config_values import Config
 from channeld.control_library import LibraryDesk
 from channeld.control_pictures import ring_lender
+from channeld.control_uploads import UploadDesk
 from channeld.daemon_house import Running
+from channeld.media.drafts import DraftBook
 from channeld.media.glance import GlanceBook, Glancer
 from channeld.media.tools import find_tools
 
 
-def open_desks(running: Running, parts: contextlib.ExitStack) -> Desks:
-    """Start them all."""
+def open_desks(config: Callable[[], Config], running: Running, parts: contextlib.ExitStack) -> Desks:
+    """Start them all. `config` gives the one that is in force."""
     tools, cache = find_tools(), running.clips.cache
     pictures = Pictures(ring_lender(running.loop, running.registry), tools.ffmpeg)
     pictures.start()
@@ -24,4 +28,8 @@ def open_desks(running: Running, parts: contextlib.ExitStack) -> Desks:
     library = LibraryDesk(running.loop, running.registry, running.clips, running.events.airings.totals, glancer, tools)
     library.start()
     parts.callback(library.close)
-    return Desks(pictures, library)
+    drafts = DraftBook(config().folders.state / "uploads", tools)
+    uploads = UploadDesk(config, drafts, publish=running.events.publish, heard=library.walker.forget)
+    uploads.start()
+    parts.callback(uploads.close)
+    return Desks(pictures, library, uploads)

@@ -43,7 +43,8 @@ def test_channels_come_and_go() -> None:
     [
         ("two: {name: Two}", ("name",)),
         ("two: {enabled: false}", ("enabled",)),
-        ("two: {playlist: other.m3u}", ("playlist", "media_roots")),
+        ("two: {playlist: other.m3u}", ("playlist", "media_roots", "uploads")),
+        ("two: {uploads: playlists/sent}", ("uploads",)),
         ("two: {order: shuffle, shuffle_seed: 7}", ("order", "shuffle_seed")),
         ("two: {filler: slate.mp4, resume: start, on_outage: hold}", ("filler", "resume", "on_outage")),
         ("two: {profile: small}", ("profile",)),

@@ -14,6 +14,7 @@ from channeld.api.problems import Problem
 CALL_TIMEOUT_S = 15.0
 _THREADS = 8
 _HEALTH_THREADS = 2
+_UPLOAD_THREADS = 4
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,6 +26,7 @@ class Calls:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, "admin-call")
         self._health_threads = ThreadPoolExecutor(_HEALTH_THREADS, "admin-health")
+        self._upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, "admin-upload")
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Its result, or what it raises. Raises Problem 503 when it does not return in time."""
@@ -33,6 +35,10 @@ class Calls:
     async def run_health(self, function: Callable[[], T]) -> T:
         """The same on the threads of health."""
         return await self._run_in(self._health_threads, function)
+
+    async def run_upload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same on the threads of uploads, which wait for disks."""
+        return await self._run_in(self._upload_threads, lambda: function(*args, **kwargs))
 
     async def _run_in(self, threads: ThreadPoolExecutor, function: Callable[[], T]) -> T:
         future = asyncio.get_running_loop().run_in_executor(threads, function)
@@ -47,3 +53,4 @@ class Calls:
         """Start no more calls; those that run end by themselves (≤ 5 s)."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._health_threads.shutdown(wait=False, cancel_futures=True)
+        self._upload_threads.shutdown(wait=False)  # what was received is still written, and turns are given back

@@ -10,7 +10,9 @@ from fastapi import APIRouter
 from channeld.api.admin_calls import Calls
 from channeld.api.admin_library import LibraryReader, library_routes
 from channeld.api.admin_pictures import picture_routes
+from channeld.api.admin_uploads import upload_routes
 from channeld.api.control import Control
+from channeld.api.upload_desk import Uploads
 from channeld.channel.pictures import Pictures
 
 
@@ -20,6 +22,7 @@ class Desks:
 
     pictures: Pictures
     library: LibraryReader
+    uploads: Uploads
 
 
 def desk_routes(control: Control, desks: Desks | None, calls: Calls) -> APIRouter:
@@ -28,4 +31,5 @@ def desk_routes(control: Control, desks: Desks | None, calls: Calls) -> APIRoute
     if desks is not None:
         router.include_router(picture_routes(control, desks.pictures, calls))
         router.include_router(library_routes(desks.library, calls))
+        router.include_router(upload_routes(desks.uploads, calls))
     return router

@@ -30,6 +30,7 @@ _MEANINGS = {
     413: "The body is too large",
     415: "Not this media type",
     421: "Not for this Host",
+    423: "Somebody else has it just now",
     422: "The content is invalid; `errors` or `line` say where",
     428: "If-Match is missing",
     429: "Too many wrong tokens, or too many requests at once",

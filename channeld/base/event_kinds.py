@@ -6,7 +6,7 @@ EVENT_KINDS = frozenset(
         *("entry_started", "entry_continued", "entry_ended", "entry_substituted", "entry_passed_over", "entry_skipped"),
         *("playlist_applied", "playlist_refused"),
         *("output_state", "output_verdict", "output_treated"),
-        *("clip_preparing", "clip_prepared", "clip_refused"),
+        *("clip_preparing", "clip_prepared", "clip_refused", "clip_uploaded"),
         *("signed_in", "signed_out", "token_added", "token_revoked"),
         *("alarm", "alert", "clock_jumped", "config_reloaded", "config_refused"),
         *("store_not_written", "store_written_again", "store_set_aside"),

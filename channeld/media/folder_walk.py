@@ -13,11 +13,12 @@ from pathlib import Path
 MAX_FILES = 100_000
 MAX_FOLDERS = 20_000
 MAX_DEPTH = 32
-# Playlists, and what lies beside films and never airs.
-_NO_MEDIA = (
+
+NO_MEDIA = (
     *(".txt", ".m3u", ".m3u8", ".yaml", ".yml", ".nfo", ".srt", ".vtt", ".ass", ".ssa", ".sub", ".idx", ".xml", ".json", ".md", ".log"),
     *(".part", ".tmp", ".crdownload", ".torrent", ".db", ".ini", ".html", ".pdf", ".zip", ".py", ".sh"),
 )
+"""Playlists, and what lies beside films and never airs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
 
 
 def _file(entry: os.DirEntry[str], real_roots: tuple[str, ...]) -> Found | None:
-    if entry.name.lower().endswith(_NO_MEDIA):
+    if entry.name.lower().endswith(NO_MEDIA):
         return None
     try:
         real = entry.path

@@ -32,7 +32,11 @@ from channeld.api.server import AdminServer
 from channeld.api.shelf import Shelf
 from channeld.channel.as_run import Page, described, described_total
 from channeld.channel.pictures import NoPicture, Pictures, Ring
+from channeld.config import parse_config
 from channeld.config_values import TlsSpec
+from channeld.control_uploads import UploadDesk
+from channeld.media.drafts import DraftBook
+from channeld.media.tools import find_tools
 from channeld.playlist.orders import Order, as_edit
 from channeld.playlist.rewrite import rewrite
 from channeld.playlist.written import Unwritable
@@ -233,15 +237,27 @@ class MemoryLibrary:
         return Shelf(files, 3, 3, False, paths[limit - 1] if len(paths) > limit else None)
 
 
-def desks_of_nothing() -> Desks:
-    """Desks of a daemon whose channels have no ring."""
+UPLOADING = b"""
+uploads: {max_bytes: 20M}
+disk: {critical: 1M}
+channels:
+  live1: {playlist: media/list.txt}
+  live2: {playlist: media/list.txt}
+"""
+
+
+def desks_over(folder: Path) -> Desks:
+    """Desks of a daemon whose channels have no ring; what is sent lies in `media`."""
 
     def lend(channel: str) -> Ring:
         raise NoPicture("the channel has just come on air")
 
     pictures = Pictures(lend, "ffmpeg")
     pictures.start()
-    return Desks(pictures, MemoryLibrary())
+    (folder / "media").mkdir(exist_ok=True)
+    config = parse_config(UPLOADING, folder / "channeld.yaml")
+    drafts = DraftBook(folder / "uploads", find_tools())
+    return Desks(pictures, MemoryLibrary(), UploadDesk(lambda: config, drafts, publish=lambda *_, **__: None, heard=lambda: None))
 
 
 class Site:
@@ -276,12 +292,14 @@ class Site:
 
 
 @contextmanager
-def running_site(*, tls: TlsSpec | None = None, verify: Path | None = None, max_event_readers: int = 1_000) -> Iterator[Site]:
-    """A site on a free port of this machine."""
+def running_site(
+    *, tls: TlsSpec | None = None, verify: Path | None = None, max_event_readers: int = 1_000, home: Path | None = None
+) -> Iterator[Site]:
+    """A site on a free port of this machine. `home`: where its desks keep what they get; one of its own, where none is given."""
     control, folder = MemoryControl(), tempfile.TemporaryDirectory()
     accounts = Accounts(Path(folder.name), TOKEN)
     where = {"allowed_hosts": ["tv.example.org"], "media_base_url": "http://{host}:8090"}
-    desks = desks_of_nothing()
+    desks = desks_over(home or Path(folder.name))
     app = build_app(
         control,
         accounts=accounts,
