@@ -27,20 +27,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked long as well; they take minutes")
 
 
-ALONE = ("on_air", "security", "faults")
-"""Folders whose tests hold the air against real time and want the machine for themselves; in the order they run, after all others."""
+PACED = ("on_air", "web", "security")
+"""Folders whose tests hold real daemons against real time: two at a time, a file in each process."""
+ALONE = ("faults",)
+"""Folders whose tests measure who is late, and want the machine for themselves; the others share it, a folder in each process."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         folder = _folder(item)
-        item.add_marker(pytest.mark.xdist_group(folder))  # what a folder makes once a session is made in one process
-        if folder in ALONE:
-            item.add_marker("alone")
+        # What a folder makes once a session is made in one process, but for what waits more than it works.
+        item.add_marker(pytest.mark.xdist_group(str(item.path) if folder in PACED else folder))
+        for kind, folders in (("paced", PACED), ("alone", ALONE)):
+            if folder in folders:
+                item.add_marker(kind)
         if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="long: run with --long"))
     # The stage of the fault tests plays until the session ends: nothing comes after it.
-    items.sort(key=lambda item: ALONE.index(_folder(item)) if _folder(item) in ALONE else -1)
+    items.sort(key=lambda item: _folder(item) in ALONE)
 
 
 def _folder(item: pytest.Item) -> str:
