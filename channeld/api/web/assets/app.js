@@ -1,6 +1,7 @@
 /* The page: who is signed in, what is shown, and the line to the daemon. Views are modules of their own, each opened by its place. */
 
 import { adopt, ask, get, session, whenSignedOut } from "./api.js";
+import { prefetchTabs } from "./channel.js";
 import { Channels } from "./channels.js";
 import { onTick } from "./clock.js";
 import { button, h, icon, say } from "./dom.js";
@@ -20,6 +21,7 @@ const VIEWS = {
 };
 const PLACES = [["", "Channels"], ["as-run", "As-run"], ["library", "Library"], ["events", "Events"], ["settings", "Settings"]];
 const LOST_SHOWN_MS = 1500;
+const PREFETCH_MS = 1500;
 
 /** What every view is given. `on(listener)`: each event of the daemon; `alarms`: what is wrong just now. */
 const page = { channels: new Channels(), alarms: [], on, go };
@@ -44,7 +46,7 @@ function go(place) {
 
 const line = h("button", { type: "button", class: "line", "data-state": "open" }, h("i"), h("span", { text: "Live" }));
 const alarmLink = h("a", { class: "alarm-link", href: "#/events", hidden: true }, icon("warn"), h("span"));
-const lost = h("div", { class: "lost", role: "alert", hidden: true });
+const lost = h("div", { class: "no-line", role: "alert", hidden: true });
 
 function buildFrame() {
   const places = PLACES.map(([place, label]) => {
@@ -141,6 +143,8 @@ async function begin() {
   live.start();
   if (!document.getElementById("main").className) await open();
   else resync();
+  // What is not shown yet is fetched now: it must not be missing when the daemon is away for a moment.
+  setTimeout(() => Promise.all([...Object.values(VIEWS).map((load) => load()), prefetchTabs()]).catch(() => {}), PREFETCH_MS);
 }
 
 function take(event) {

@@ -89,7 +89,7 @@ class AsRun {
     const word = words(row.outcome === "end" ? "to its end" : row.outcome);
     return h(
       "tr",
-      { class: row.outcome },
+      {},
       h("td", {}, h("time", { datetime: row.started_at, title: fullMoment(row.started_at), text: moment(row.started_at) })),
       this.channel ? null : h("td", {}, h("a", { href: `#/channel/${encodeURIComponent(row.channel)}`, text: row.channel })),
       h("td", { class: "what" }, h("span", { text: name }), row.path && row.title ? h("span", { class: "row-path", text: row.path }) : null),

@@ -16,6 +16,11 @@ const TABS = {
   events: ["Events", () => import("./events.js")],
 };
 
+/** Have what the tabs are made of at hand. */
+export function prefetchTabs() {
+  return Promise.all(Object.values(TABS).map(([, load]) => load()));
+}
+
 export function open(place, page, [id, tab = "playlist"]) {
   const view = new ChannelView(place, page, id);
   view.openTab(tab);
@@ -33,6 +38,7 @@ class ChannelView {
     this.ends = [
       page.channels.listen((known) => (known === id || known === null) && this.#show()),
       onTick(() => this.#tick()),
+      page.on((event) => event.kind === "page_resync" && this.failedTab && this.tab === null && this.openTab(this.failedTab)),
       () => page.channels.unwatch(id),
     ];
     this.#show();
@@ -102,7 +108,11 @@ class ChannelView {
         this.panel.replaceChildren();
         this.closeTab = view.openTab(this.panel, this.page, this.id);
       })
-      .catch(complain);
+      .catch((error) => {
+        this.failedTab = key; // the daemon was away just now: once more when it is back
+        if (this.tab === key) this.tab = null;
+        complain(error);
+      });
     return true;
   }
 

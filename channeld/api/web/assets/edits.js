@@ -114,6 +114,7 @@ export class Edits {
     this.list = theirs;
     this.tell();
     if (answer === "mine") return this.#send({ ...edit, match: theirs.tag, label: `${edit.label}, over theirs` });
+    edit.onTheirs?.();
     if (edit.text !== undefined) {
       const restore = () => edit.onRestore?.(edit.text);
       notice("Theirs stays. Your text is kept.", { action: edit.onRestore ? { label: "Show mine", run: restore } : null });

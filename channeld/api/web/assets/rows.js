@@ -62,10 +62,19 @@ export class Rows {
       } else if (isNew || row.index !== index) row.show(entry, index, this.entries.length);
     }
     for (const [id, row] of this.rows) {
-      if (wanted.has(id) || row.element.contains(document.activeElement) || this.drag?.id === id) continue;
+      if (wanted.has(id) || this.drag?.id === id) continue;
+      const isFocused = row.element.contains(document.activeElement);
+      if (isFocused && this.entries[row.index]?.entry === id) continue; // out of sight, yet the keyboard is there
       row.element.remove();
       this.rows.delete(id);
+      if (isFocused) this.#focusNear(row.index);
     }
+  }
+
+  /** The row that had the keyboard is gone: the one in its place has it. */
+  #focusNear(index) {
+    const near = [...this.rows.values()].find((row) => row.index === Math.min(index, this.entries.length - 1));
+    (near?.handle ?? this.element).focus();
   }
 
   // -- by pointer -----------------------------------------------------------------------------------------------------------

@@ -118,6 +118,7 @@ export class TextEditor {
       revision: this.seen.revision,
       from: this.base,
       onInvalid: (error) => this.#refused(error),
+      onTheirs: () => this.#take(this.edits.list.text),
       onRestore: (mine) => {
         this.area.value = mine;
         this.#changed();
