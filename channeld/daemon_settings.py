@@ -78,6 +78,13 @@ def media_url(config: Config) -> str:
     return f"{scheme}://{config.media.listen}"
 
 
+def media_url_for_browsers(config: Config) -> str:
+    """The same for who came to the admin listener; `{host}`: by the name they came by, where the media listener has every address."""
+    url = media_url(config)
+    listen = config.media.listen
+    return url.replace(str(listen), f"{{host}}:{listen.port}") if listen.host in ("0.0.0.0", "::") else url
+
+
 def channel_settings(config: Config, spec: ChannelSpec, before: ChannelSettings | None = None) -> ChannelSettings:
     """One channel's settings; `before`, its present ones, give the seed where the configuration names none."""
     drawn = before.shuffle_seed if before is not None else int.from_bytes(os.urandom(4))

@@ -3,6 +3,7 @@
 import { hlsUrl } from "./api.js";
 
 export const MAX_PLAYING = 4;
+const RETRY_MS = 3000;
 const playing = []; // oldest first
 let library = null;
 
@@ -43,12 +44,27 @@ export class Preview {
     if (!globalThis.MediaSource && this.video.canPlayType("application/vnd.apple.mpegurl")) {
       this.video.src = url;
     } else {
-      library ??= import("./vendor/hls.js");
-      const { default: Hls } = await library;
-      if (!this.isWanted) return;
+      const Hls = await this.#library();
+      if (!Hls || !this.isWanted) return;
       this.#attach(Hls, url);
     }
     this.video.play().catch(() => {}); // refused or stopped meanwhile: the picture stays as it is
+  }
+
+  /** hls.js; asked for again while the daemon is away. Null when nobody wants it any more. */
+  async #library() {
+    for (let tries = 0; this.isWanted; tries++) {
+      try {
+        // Some browsers remember for ever that a module failed, by its address.
+        library ??= tries ? import(`./vendor/hls.js?again=${tries}`) : import("./vendor/hls.js");
+        return (await library).default;
+      } catch {
+        library = null;
+        this.tell("Waiting for the daemon…");
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+    return null;
   }
 
   #attach(Hls, url) {
@@ -57,7 +73,7 @@ export class Preview {
       if (!fatal) return;
       this.tell(type === "networkError" ? "Waiting for the stream…" : `The picture failed: ${details}`);
       if (type === "mediaError") this.hls?.recoverMediaError();
-      else setTimeout(() => this.hls?.loadSource(url), 3000);
+      else setTimeout(() => this.hls?.loadSource(url), RETRY_MS);
     });
     this.hls.on(Hls.Events.FRAG_BUFFERED, () => this.tell(""));
     this.hls.loadSource(url);
