@@ -1,6 +1,7 @@
 """The command `channeld`: its verbs and their options.
 
-Rule: verbs read options and call others; what they end with, and how they tell a failure, is said in `cli_verb`.
+Rule: verbs read options and call others; what they end with, and how they tell a failure, is said in `cli_verb`. What only one verb
+needs is imported there: a verb that asks a daemon starts in a third of a second, and the Tab key does not wait.
 """
 
 import sys
@@ -12,17 +13,12 @@ import typer
 
 from channeld import __version__
 from channeld.base.errors import ConfigError, MediaError, ProbeError
-from channeld.check import check as check_configuration
-from channeld.check_service import check_as_service
-from channeld.check_stock import measure_once
 from channeld.cli_air import air
 from channeld.cli_as_run import Wanted, show_lines, show_totals
 from channeld.cli_client import connect
 from channeld.cli_complete import channel_names, kind_names
 from channeld.cli_events import WantedEvents, show_following, show_recent
-from channeld.cli_hold import hold as hold_in_foreground
 from channeld.cli_playlist import playlists
-from channeld.cli_prepare import Preparation, wanted_clips, writing
 from channeld.cli_reload import reload_configuration, show_reload
 from channeld.cli_render import console, plain, show_check, show_note, show_probe
 from channeld.cli_status import show_status, watch_status
@@ -30,9 +26,6 @@ from channeld.cli_token import tokens
 from channeld.cli_upgrade import upgrade
 from channeld.cli_verb import BAD_INPUT, FAILED, OK, ConfigOption, JsonOption, TokenOption, UrlOption, verb_of, write_json
 from channeld.config import default_path, load
-from channeld.media.facts import choose_audio
-from channeld.media.probe import probe as probe_media
-from channeld.telemetry.log import configure as configure_log
 
 app = typer.Typer(
     help="Playlist files become television that never stops.",
@@ -64,7 +57,6 @@ app.add_typer(tokens, name="token")
 @_verb
 def run(config: ConfigOption = None) -> int:
     """Put every channel on air, and stay. Ctrl-C or SIGTERM ends it."""
-    # Imported here: the other verbs need neither a database nor a web server to start.
     from channeld.daemon import run as run_daemon
 
     return run_daemon(config or default_path())
@@ -77,6 +69,8 @@ def hold(
     linger: Annotated[float | None, typer.Option("--linger", help="Seconds without a daemon after which it ends. Default: never.")] = None,
 ) -> int:
     """Hold what airs while the daemon may come and go: for a service manager. SIGTERM ends it with all that it holds."""
+    from channeld.cli_hold import hold as hold_in_foreground
+
     return hold_in_foreground(config, runtime_dir, linger)
 
 
@@ -90,6 +84,7 @@ def demo(
     from channeld.cli_demo import Announcer, can_run_nginx, choose_ports, lay_out, start_nginx
     from channeld.daemon import run as run_daemon
     from channeld.process.holder import Holder
+    from channeld.telemetry.log import configure as configure_log
 
     configure_log("warning")
     folder, ports = folder.absolute(), choose_ports()
@@ -116,6 +111,10 @@ def check(
     ] = False,
 ) -> int:
     """Check the configuration and all that it names: playlists, filler, folders, FFmpeg, push targets."""
+    from channeld.check import check as check_configuration
+    from channeld.check_service import check_as_service
+    from channeld.check_stock import measure_once
+
     if as_service:
         report = check_as_service(config or default_path(), user, measure_once())
     elif user is not None:
@@ -227,6 +226,8 @@ def prepare(
     as_json: JsonOption = False,
 ) -> int:
     """Prepare every clip of the channels' playlists now, into the cache, without going on air."""
+    from channeld.cli_prepare import Preparation, wanted_clips, writing
+
     loaded = load(config or default_path())
     chosen = [loaded.channel(channel_id) for channel_id in channels or loaded.channels]
     clips = wanted_clips(loaded, chosen)
@@ -253,6 +254,9 @@ def probe(
     as_json: JsonOption = False,
 ) -> int:
     """Show a file's tracks: which would air, and which are dropped."""
+    from channeld.media.facts import choose_audio
+    from channeld.media.probe import probe as probe_media
+
     try:
         facts = probe_media(file.absolute())
     except MediaError as error:
@@ -278,8 +282,8 @@ def soak(
     as_json: JsonOption = False,
 ) -> int:
     """Air days in minutes on a fake clock, with edits, deaths and broken disks, and judge every packet. Needs no configuration."""
-    # Imported here: it brings the playout host and the media worker with it.
     from channeld import cli_soak
+    from channeld.telemetry.log import configure as configure_log
 
     configure_log("error")
     report = cli_soak.run(cli_soak.Wanted(hours, speed, seed, channels, folder))

@@ -69,9 +69,10 @@ def show_edit(channel: str, answer: dict[str, Any]) -> None:
         out.print(plain(f"{channel}: a dry run, nothing was written. This would change:"))
     else:
         out.print(plain(f"{channel}: revision {answer['revision']}, it counts on air{moment_of(answer['effective_at'])}"))
-    diff = answer["diff"]
+    diff, named = answer["diff"], {each["entry"]: each for each in answer["airs"]}
     for kind, (sign, style) in _SIGNS.items():
-        entries = diff.get(kind) or []
+        # What was changed in place is told by its id alone; its names are those of its airing.
+        entries = [named.get(each, {"path": each}) if isinstance(each, str) else each for each in diff.get(kind) or []]
         for entry in entries[:SHOWN]:
             out.print(_change(sign, style, entry))
         count = max(len(entries), (diff.get("counts") or {}).get(kind, 0))

@@ -6,14 +6,15 @@ NO_COLOR, the output is plain. Pure but for the console it writes to.
 
 import sys
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from channeld.check import CheckReport
-from channeld.media.facts import AudioFacts, MediaFacts
+if TYPE_CHECKING:  # these bring much with them that most verbs need not
+    from channeld.check import CheckReport
+    from channeld.media.facts import AudioFacts, MediaFacts
 
 PLAIN_WIDTH = 10_000
 """Columns where no terminal sets a width: no line is cut for a program that reads it."""
@@ -57,7 +58,7 @@ def show_note(message: str) -> None:
     sys.stderr.flush()
 
 
-def show_check(report: CheckReport) -> None:
+def show_check(report: "CheckReport") -> None:
     """Every finding on a line of its own, then what follows."""
     out = console()
     for label, style, findings in (("error", "bold red", report.errors), ("warning", "yellow", report.warnings)):
@@ -90,7 +91,7 @@ def hours(seconds: float | None) -> str:
     return "–" if seconds is None else f"{seconds / 3600:.1f} h"
 
 
-def show_probe(name: str, facts: MediaFacts, chosen: AudioFacts | None) -> None:
+def show_probe(name: str, facts: "MediaFacts", chosen: "AudioFacts | None") -> None:
     """The tracks of a file, which of them would air, and which are dropped."""
     out = console()
     out.print(plain(f"{name}: {facts.container}, {clock(facts.duration_s)}, starts at {facts.start_s:g} s"))

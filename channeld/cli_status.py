@@ -38,6 +38,7 @@ _STYLES = {
     **dict.fromkeys(("failed", "down"), "red"),
     "stopped": "dim",
 }
+_SKIPS = "skips "
 _FLEXIBLE = ("Channel", "Now", "Next", "Outputs", "Prepared")
 
 
@@ -68,27 +69,29 @@ class Wall:
 
     def __init__(self, client: AdminClient, only: list[str]) -> None:
         self._client, self._only = client, only
-        self._channels: list[dict[str, Any]] = []
+        self.channels: list[dict[str, Any]] = []
         self._asked_s = 0.0
         self.trouble: str | None = None
 
     def ask(self) -> None:
         """Ask anew; a daemon that does not answer is told below what it said last."""
         try:
-            self._channels, self._asked_s, self.trouble = ask_channels(self._client, self._only), time.monotonic(), None
+            self.channels, self._asked_s, self.trouble = ask_channels(self._client, self._only), time.monotonic(), None
         except DaemonUnreachable as error:
             self.trouble = str(error)
 
     def as_line(self) -> str:
         """For programs."""
-        return json.dumps(self._channels, ensure_ascii=False) + "\n"
+        return json.dumps(self.channels, ensure_ascii=False) + "\n"
 
     def view(self, out: Console) -> Group:
         """What fits the terminal, with the seconds since counted on; a channel that is not well comes first when not all fit."""
-        channels, room = [_counted_on(channel, time.monotonic() - self._asked_s) for channel in self._channels], out.height - 3
+        channels, room = [_counted_on(channel, time.monotonic() - self._asked_s) for channel in self.channels], out.height - 3
         troubles = _troubles(channels)
-        shown_troubles = troubles[: max(0, room // 3)] if len(channels) + len(troubles) > room else troubles
-        left = room - len(shown_troubles)
+        if len(channels) + len(troubles) > room and len(troubles) > room // 3:
+            hidden_troubles = len(troubles) - room // 3 + 1
+            troubles = [*troubles[:-hidden_troubles], flexible(f"{hidden_troubles} more things are wrong: --json tells all", "dim")]
+        left = room - len(troubles)
         more = Text()
         if len(channels) > left:
             channels.sort(key=lambda channel: not _is_troubled(channel))
@@ -97,26 +100,31 @@ class Wall:
             more = flexible(f"{len(channels) - left} more channels: {told}", "dim")
             channels = channels[:left]
         lost = [flexible(f"lost: {self.trouble}", "red")] if self.trouble else []
-        return Group(_table(channels, out.width), *shown_troubles, *([more] if more else []), *lost)
+        return Group(_table(channels, out.width), *troubles, *([more] if more else []), *lost)
 
 
 def watch_status(client: AdminClient, only: list[str], *, as_json: bool) -> None:
-    """Until Ctrl-C: a table that renews itself, or a JSON line at each change. Raises as show_status when nobody answers at first."""
+    """Until Ctrl-C: a table that renews itself; to programs, a table or a line of JSON at each change.
+
+    Raises as show_status when nobody answers at first.
+    """
     news: queue.SimpleQueue[dict[str, Any] | Connected | Lost | ChannelError] = queue.SimpleQueue()
     wall = Wall(client, only)
     wanted = WantedEvents(channel=None, kind=",".join(_KINDS))
     # A daemon thread: it sits in a read that nothing but the end of the process ends.
     threading.Thread(target=_gather, args=(client, wanted, news), name="events", daemon=True).start()
+    out = console()
     try:
-        if as_json:
-            for _ in _changes(wall, news, tick_s=None):
+        if out.is_terminal and not as_json:
+            with Live(console=out, auto_refresh=False, vertical_overflow="crop") as live:
+                for _ in _changes(wall, news, tick_s=TICK_S):
+                    live.update(wall.view(out), refresh=True)
+        for _ in _changes(wall, news, tick_s=None):
+            if as_json:
                 sys.stdout.write(wall.as_line())
-                sys.stdout.flush()
-            return
-        out = console()
-        with Live(console=out, auto_refresh=False, vertical_overflow="crop") as live:
-            for _ in _changes(wall, news, tick_s=TICK_S):
-                live.update(wall.view(out), refresh=True)
+            else:
+                out.print(status_view(wall.channels, out.width), "")
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return
 
@@ -205,7 +213,7 @@ def _is_well(output: dict[str, Any]) -> bool:
 
 
 def _is_troubled(channel: dict[str, Any]) -> bool:
-    return channel.get("state") not in ("on_air", "stopped") or bool(_troubles([channel]))
+    return channel.get("state") not in ("on_air", "stopped") or any(what != _SKIPS for what, _, _ in _wrong_of(channel))
 
 
 def _outputs(outputs: list[dict[str, Any]]) -> Text:
@@ -244,11 +252,12 @@ def _prepared_in_short(prepared: dict[str, Any]) -> Text:
 
 
 def _troubles(channels: Iterable[dict[str, Any]]) -> list[Text]:
-    """One line for each thing that is wrong."""
+    """One line for each thing that is wrong, entries that are skipped last."""
+    found = [(channel, *wrong) for channel in channels for wrong in _wrong_of(channel)]
+    found.sort(key=lambda each: each[1] == _SKIPS)
     return [
-        Text.assemble((f"{plain(channel.get('id'))}: ", "bold"), (what, style), plain(why))
-        for channel in channels
-        for what, style, why in _wrong_of(channel)
+        Text.assemble((f"{plain(channel.get('id'))}: ", "bold"), (what, style), plain(why), no_wrap=True, overflow="ellipsis")
+        for channel, what, style, why in found
     ]
 
 
@@ -264,4 +273,4 @@ def _wrong_of(channel: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield f"{plain(output.get('name'))} {plain(output.get('state'))}{found} ", "yellow", str(output.get("last_error") or "")
     if skipped := channel.get("skipped"):
         first, more = skipped[0], f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
-        yield "skips ", "yellow", f"{first.get('path')} ({first.get('reason')}){more}"
+        yield _SKIPS, "yellow", f"{first.get('path')} ({first.get('reason')}){more}"
