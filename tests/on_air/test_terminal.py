@@ -255,6 +255,24 @@ def test_orders_are_followed_as_events_one_a_line(daemon: RunningDaemon) -> None
     assert [json.loads(line)["id"] for line in later.stdout.splitlines()] == [numbers[-1]]
 
 
+def test_who_follows_goes_on_where_it_was_after_the_daemon_was_replaced(daemon: RunningDaemon) -> None:
+    child = following(daemon, "events", "--follow", "--json", "--channel", "live2", "--after", "0")
+    lines: list[dict[str, Any]] = []
+    reader = threading.Thread(target=lambda: lines.extend(map(json.loads, child.stdout or ())), name="reader")
+    reader.start()
+    try:
+        wait_until(lambda: len(lines) > 0, what="the events that were", timeout_s=60)
+        replaced = channeld(daemon, "upgrade-restart")
+        assert replaced.returncode == 0, replaced.stderr
+        last = daemon.get("/api/v1/events/recent?channel=live2&limit=1")[0]["id"]
+        wait_until(lambda: lines[-1]["id"] > last, what="news of the successor", timeout_s=60)
+    finally:
+        ended(child)
+        reader.join(10)
+    numbers = [line["id"] for line in lines]
+    assert numbers == sorted(set(numbers))
+
+
 def test_a_watched_status_follows_what_happens(daemon: RunningDaemon) -> None:
     child = following(daemon, "status", "live2", "--watch", "--json")
     seen: list[str] = []
