@@ -90,7 +90,7 @@ function options(graph, colour, width) {
   return {
     width,
     height: HEIGHT_PX,
-    padding: [6, 6, 0, 0],
+    padding: [6, 18, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { size: 6 } },
     scales: { x: { range: (_plot, _first, last) => [last - KEPT_S, last] }, y: { range: (_plot, _low, high) => [0, Math.max(high ?? 0, 1) * 1.15] } },

@@ -32,6 +32,7 @@ export class Preview {
     this.tell = tell;
     this.hls = null;
     this.isWanted = false;
+    video.addEventListener("playing", () => video.classList.add("shown")); // until then there is nothing to see
   }
 
   async start(channel) {
@@ -87,6 +88,7 @@ export class Preview {
     this.hls?.destroy();
     this.hls = null;
     this.video.pause();
+    this.video.classList.remove("shown");
     this.video.removeAttribute("src");
     this.video.load();
     this.onStop?.();
