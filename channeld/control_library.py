@@ -11,7 +11,6 @@ from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +56,9 @@ class _Walked:
 class Walker(Worker):
     """The thread `library:walk`."""
 
-    def __init__(self) -> None:
+    def __init__(self, without: Roots) -> None:
         super().__init__("library:walk")
+        self._without = without
         self._changed = threading.Condition()  # guards the two below
         self._wanted: OrderedDict[Roots, None] = OrderedDict()
         self._done: OrderedDict[Roots, _Walked] = OrderedDict()
@@ -92,7 +92,7 @@ class Walker(Worker):
             if roots is None:
                 continue
             begun_s = time.monotonic()
-            found = walk(roots, self.stopping.is_set)
+            found = walk(roots, self.stopping.is_set, without=self._without)
             ended_s = time.monotonic()
             with self._changed:
                 self._wanted.pop(roots, None)
@@ -104,13 +104,23 @@ class Walker(Worker):
 
 
 class LibraryDesk:
-    """Answers for all channels. Owns the threads of its Walker and Glancer."""
+    """Answers for all channels. Owns its Walker and the Glancer's thread. `without`: the daemon's own folders, which hold no media."""
 
-    def __init__(self, loop: ControlLoop, registry: Registry, clips: Clips, totals: Totals, glancer: Glancer, tools: Tools) -> None:
+    def __init__(
+        self,
+        loop: ControlLoop,
+        registry: Registry,
+        clips: Clips,
+        totals: Totals,
+        glancer: Glancer,
+        tools: Tools,
+        *,
+        without: Roots = (),
+    ) -> None:
         self._loop, self._registry = loop, registry
         self._cache, self._totals = clips.cache, totals
         self._glancer, self._tools = glancer, tools
-        self.walker = Walker()
+        self.walker = Walker(without)
         self._aired: dict[str, tuple[float, dict[str, tuple[int, str]]]] = {}
 
     def start(self) -> None:
@@ -134,10 +144,10 @@ class LibraryDesk:
         if walked is None:
             raise Refused(503, "Not now", "the media folders are still being looked through: ask again in some seconds")
         folder = os.path.realpath(base)
-        listed = sorted(((_written(file.real, folder), file) for file in walked.files), key=itemgetter(0))
+        listed = sorted(((_written(file.real, folder), file) for file in walked.files), key=_place)
         wanted = [word.casefold() for word in words.split()]
         found = [each for each in listed if all(word in each[0].casefold() for word in wanted)] if wanted else listed
-        start = 0 if after is None else bisect_right(found, after, key=lambda each: each[0])
+        start = 0 if after is None else bisect_right(found, _place((after, None)), key=_place)
         page = found[start : start + limit]
         self._glancer.want((file for _, file in page), walked.files)
         unknown = sum(1 for file in walked.files if self._glancer.book.get(file) is None)
@@ -200,6 +210,11 @@ class LibraryDesk:
             known = (now_s, {path: (row["airings"], row["last_at"]) for path, row in paths.items()})
             self._aired[channel] = known
         return known[1]
+
+
+def _place(listed: tuple[str, Found | None]) -> tuple[bool, str]:
+    """What lies below the list's own folder comes first."""
+    return listed[0].startswith("/"), listed[0]
 
 
 def _folder(playlist: Path) -> Path:

@@ -30,6 +30,7 @@ def describe_entry(
         "repeat": entry.repeat,
         "fault": entry.fault,
         **dict(zip(("state", "reason"), prepared_state(entry, standing), strict=True)),
+        "prepared": None if standing.share is None else round(standing.share, 3),
         "is_playing": is_playing,
         "airs_at": _moment(airs_at),
     }

@@ -25,10 +25,12 @@ def open_desks(config: Callable[[], Config], running: Running, parts: contextlib
     pictures.start()
     parts.callback(pictures.close)
     glancer = Glancer(GlanceBook(cache.root / "glances.json"), cache.fingerprints, tools)
-    library = LibraryDesk(running.loop, running.registry, running.clips, running.events.airings.totals, glancer, tools)
+    folders = config().folders
+    own = folders.state, folders.runtime, folders.hls
+    library = LibraryDesk(running.loop, running.registry, running.clips, running.events.airings.totals, glancer, tools, without=own)
     library.start()
     parts.callback(library.close)
-    drafts = DraftBook(config().folders.state / "uploads", tools)
+    drafts = DraftBook(folders.state / "uploads", tools)
     uploads = UploadDesk(config, drafts, publish=running.events.publish, heard=library.walker.forget)
     uploads.start()
     parts.callback(uploads.close)

@@ -14,6 +14,7 @@ from station import Station, settings, until
 
 from channeld.api.control import UnknownChannel
 from channeld.control_library import LibraryDesk
+from channeld.media.folder_walk import walk
 from channeld.media.glance import GlanceBook, Glancer
 from channeld.media.tools import find_tools
 
@@ -92,6 +93,13 @@ def test_nothing_outside_of_the_roots_and_nothing_hidden_is_shown(desk_of: Calla
     (media / "other.m3u").write_text("listed.mp4\n")
     os.mkfifo(media / "pipe.mp4")
     assert sorted(files(desk_of())) == ["broken.mp4", "deep/er/Free Film.mp4", "listed.mp4"]
+
+
+def test_the_daemons_own_folders_are_not_among_the_media(media: Path) -> None:
+    (media / "state").mkdir()
+    (media / "state" / "clip.ts").write_bytes(b"x")
+    found = {file.real for file in walk([media], without=[media / "state", media / "nowhere"]).files}
+    assert found == {str(media / name) for name in ("listed.mp4", "broken.mp4", "deep/er/Free Film.mp4")}
 
 
 def test_words_find_files_and_pages_follow_each_other(desk_of: Callable[[], LibraryDesk]) -> None:

@@ -86,7 +86,8 @@ class MoveEntryModel(_Request):
 class ListedModel(BaseModel):
     """An entry of a list. `state`: ready, preparing, waiting, refused (`reason` says why) or unknown; `duration_s`: how long it airs once.
 
-    `airs_at`: when it airs next, null where that stands on a length that is not known yet.
+    `prepared`: how much of its clip is, 0 to 1; null before that is begun. `airs_at`: when it airs next, null where that stands
+    on a length that is not known yet.
     """
 
     entry: str
@@ -101,6 +102,7 @@ class ListedModel(BaseModel):
     fault: str | None
     state: str
     reason: str | None
+    prepared: float | None
     is_playing: bool
     airs_at: str | None
 

@@ -176,9 +176,10 @@ class Clips:
         if state.stage is Stage.REFUSED:
             return Prepared(Readiness.REFUSED, reason=state.reason)
         if state.is_usable:
-            return Prepared(Readiness.READY, state.clip, length_s=length_s)
+            return Prepared(Readiness.READY, state.clip, length_s=length_s, share=state.progress)
         is_known, is_preparing = self._standings.knows(name), state.stage is Stage.PREPARING
-        return Prepared(Readiness.PENDING, None, state.reason or None, length_s, is_looked_up=is_known, is_preparing=is_preparing)
+        reason, share = state.reason or None, state.progress if is_preparing else None
+        return Prepared(Readiness.PENDING, None, reason, length_s, is_looked_up=is_known, is_preparing=is_preparing, share=share)
 
     def want(self, channel: str, profile: Profile, wants: Sequence[Want]) -> None:
         known = self._wanted.get(channel, _Wanted())

@@ -144,16 +144,14 @@ class Pictures(Worker):
     def _decode(self, group: list[tuple[Key, bytes]]) -> None:
         begun_s = time.monotonic()
         try:
-            jpegs = stills([unit for _, unit in group], group[0][0][1], self._ffmpeg, should_stop=self.stopping.is_set)
+            taken = stills([unit for _, unit in group], group[0][0][1], self._ffmpeg, should_stop=self.stopping.is_set)
         except ProcessError as error:
             log.warning("pictures_not_decoded", error=str(error).splitlines()[0], channels=[key[0] for key, _ in group])
             self._fail((key for key, _ in group), "decoding it failed; the log says why")
             return
-        finally:
-            each_s = (time.monotonic() - begun_s) / len(group)
-            with self._lock:
-                self._cost_s += (each_s - self._cost_s) * _FORGET_WEIGHT
-        for (key, _), jpeg in zip(group, jpegs, strict=True):
+        with self._lock:
+            self._cost_s += (taken.cpu_s / len(group) - self._cost_s) * _FORGET_WEIGHT
+        for (key, _), jpeg in zip(group, taken.jpegs, strict=True):
             if jpeg is None:
                 self._fail([key], "the newest picture does not decode")
             else:

@@ -17,7 +17,8 @@ from channeld.playlist.model import Content, Entry, Readiness
 class Prepared:
     """How far an entry is: ready with its clip, pending, or refused for a reason. `length_s` as soon as it is known.
 
-    `is_looked_up`: that is what the cache says, not just that nobody has asked it yet.
+    `share`: how much of the clip is prepared, 0 to 1; None while it is pending. `is_looked_up`: that is what the cache
+    says, not just that nobody has asked it yet.
     """
 
     readiness: Readiness
@@ -26,6 +27,7 @@ class Prepared:
     length_s: float | None = None
     is_looked_up: bool = True
     is_preparing: bool = False
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,13 +38,13 @@ class Walk:
     is_cut: bool = False
 
 
-def walk(roots: Sequence[Path], should_stop: Callable[[], bool] = lambda: False) -> Walk:
-    """All media files below the roots. A folder that cannot be read counts as empty."""
+def walk(roots: Sequence[Path], should_stop: Callable[[], bool] = lambda: False, *, without: Sequence[Path] = ()) -> Walk:
+    """All media files below the roots, but those below `without`. A folder that cannot be read counts as empty."""
     real_roots = tuple(dict.fromkeys(os.path.realpath(root) for root in roots))
     found: dict[str, Found] = {}
     folders = 0
     waiting = [(root, 0) for root in real_roots]
-    seen = set(real_roots)
+    seen = {*real_roots, *(os.path.realpath(folder) for folder in without)}
     while waiting and not should_stop():
         folder, depth = waiting.pop()
         folders += 1

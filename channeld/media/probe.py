@@ -40,7 +40,8 @@ def look(path: Path, *, timeout_s: float, tools: Tools) -> MediaFacts:
     except (ChildKilled, ChildStalled, SpawnError):
         raise  # perhaps the machine's fault, or the disk's: no verdict on the file
     except ChildExited as error:
-        raise ProbeError(_first_reason(error.stderr_tail)) from error
+        # By which path FFmpeg had it is nobody's business: it may be that of a descriptor.
+        raise ProbeError(_first_reason(error.stderr_tail.replace(f"file:{path.absolute()}: ", ""))) from error
     except (ProcessError, ValueError) as error:
         raise ProbeError(f"not readable as media: {error}") from error
     return read_answer(answer)

@@ -7,6 +7,7 @@ picture desk, one child at a time.
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from channeld.base.errors import ChildStalled, ProcessError, SpawnError
 from channeld.media import child
@@ -14,12 +15,21 @@ from channeld.media import child
 DEADLINE_S = 10.0
 MAX_JPEG_BYTES = 512 * 1024
 _END_OF_IMAGE = re.compile(rb"(?<=\xff\xd9)(?=\xff\xd8)")
+_BENCH = re.compile(r"bench: utime=([\d.]+)s stime=([\d.]+)s")
+
+
+@dataclass(frozen=True, slots=True)
+class Stills:
+    """A JPEG of each unit, in order, None for one that does not decode; `cpu_s`: what FFmpeg took for all of them."""
+
+    jpegs: list[bytes | None]
+    cpu_s: float
 
 
 def still_args(ffmpeg: str, width: int) -> list[str]:
     """Decode an H.264 stream from stdin; each picture becomes a JPEG of this width on stdout."""
     return [
-        *(ffmpeg, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "error"),
+        *(ffmpeg, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "info", "-benchmark"),
         *("-protocol_whitelist", "pipe", "-format_whitelist", "h264", "-codec_whitelist", "h264", "-threads", "1"),
         *("-probesize", "32", "-analyzeduration", "0", "-f", "h264", "-i", "pipe:0", "-map", "0:v:0", "-filter_threads", "1"),
         *("-vf", f"scale=w={width}:h=-2:flags=fast_bilinear:out_range=pc,setsar=1", "-vsync", "passthrough"),
@@ -27,28 +37,26 @@ def still_args(ffmpeg: str, width: int) -> list[str]:
     ]
 
 
-def stills(units: Sequence[bytes], width: int, ffmpeg: str, *, should_stop: child.Stop = child.never) -> list[bytes | None]:
-    """A JPEG of each unit, in order; None for one that does not decode. All units are of one picture size.
-
-    Raises SpawnError, ChildStalled, ChildStopped.
-    """
-    found = _decode(units, width, ffmpeg, should_stop)
-    if len(found) == len(units):
-        return list(found)
-    if len(units) == 1:
-        return [None]
-    # One of them is damaged: which one, only a child of its own for each can tell.
-    return [next(iter(_decode([unit], width, ffmpeg, should_stop)), None) for unit in units]
+def stills(units: Sequence[bytes], width: int, ffmpeg: str, *, should_stop: child.Stop = child.never) -> Stills:
+    """Decode units that are all of one picture size. Raises SpawnError, ChildStalled, ChildStopped."""
+    told: list[str] = []
+    found: list[bytes | None] = [*_decode(units, width, ffmpeg, should_stop, told)]
+    if len(found) != len(units):
+        # One of them is damaged: which one, only a child of its own for each can tell.
+        found = [next(iter(_decode([unit], width, ffmpeg, should_stop, told)), None) for unit in units]
+    return Stills(found, sum(float(user) + float(system) for user, system in _BENCH.findall("\n".join(told))))
 
 
-def _decode(units: Sequence[bytes], width: int, ffmpeg: str, should_stop: child.Stop) -> list[bytes]:
+def _decode(units: Sequence[bytes], width: int, ffmpeg: str, should_stop: child.Stop, told: list[str]) -> list[bytes]:
+    """As many pictures as decode; FFmpeg's words are added to `told`."""
+    arguments = still_args(ffmpeg, width)
     fd = os.memfd_create("pictures", os.MFD_CLOEXEC)
     most = MAX_JPEG_BYTES * len(units)
     try:
         with os.fdopen(os.dup(fd), "wb") as file:
             file.writelines(units)
         os.lseek(fd, 0, os.SEEK_SET)
-        output = child.run(still_args(ffmpeg, width), max_bytes=most, deadline_s=DEADLINE_S, should_stop=should_stop, stdin=fd)
+        output = child.run(arguments, max_bytes=most, deadline_s=DEADLINE_S, on_line=told.append, should_stop=should_stop, stdin=fd)
     except (child.ChildStopped, ChildStalled, SpawnError):
         raise
     except ProcessError:

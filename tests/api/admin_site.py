@@ -51,7 +51,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 def listed_entry(index: int, path: str) -> dict[str, Any]:
     """An entry as GET playlist shows it, with an id by its place."""
-    known = {"in_s": None, "out_s": None, "duration_s": 4.0, "repeat": 1, "fault": None, "state": "ready", "reason": None}
+    known = {"prepared": 1.0, "in_s": None, "out_s": None, "duration_s": 4.0, "repeat": 1, "fault": None, "state": "ready", "reason": None}
     told = {"entry": f"e{index:016x}", "index": index, "line": index + 1, "path": path, "title": path, "is_playing": False, "airs_at": AT}
     return {**told, **known}
 

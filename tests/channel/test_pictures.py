@@ -81,7 +81,9 @@ def test_a_damaged_picture_costs_only_itself(pictures_of: Callable[[], Pictures]
     clip = next(prepared_folder.glob("*/*.ts")).read_bytes()
     unit = first_random_access_unit(clip[: len(clip) // 188 * 188])
     assert unit is not None
-    whole, damaged, again = stills([unit, b"\0\0\1\x65" + os.urandom(500), unit], 160, ffmpeg)
+    taken = stills([unit, b"\0\0\1\x65" + os.urandom(500), unit], 160, ffmpeg)
+    whole, damaged, again = taken.jpegs
+    assert taken.cpu_s > 0
     assert whole is not None and whole == again
     assert damaged is None or damaged != whole
 

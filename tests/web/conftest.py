@@ -25,7 +25,7 @@ CLIPS = ("a", "b", "c", "d")
 SECONDS = 6
 HOSTILE = "<img src=x onerror=alert(1)>"
 TITLES = {"a": "Alpha", "b": "Bravo", "c": HOSTILE, "d": "Delta"}
-M3U = ("watch", "drag", "keys", "skip", "two", "phone", "heal", "roles", "look")
+M3U = ("watch", "shelf", "drag", "keys", "skip", "two", "phone", "heal", "roles", "look")
 YAML = ("text",)
 
 

@@ -4,6 +4,7 @@ import { left, position } from "./channels.js";
 import { button, h, icon, say, toggle } from "./dom.js";
 import { length, moment, nameOf, STATES } from "./format.js";
 import { hasPreview, Preview } from "./preview.js";
+import { Still } from "./still.js";
 
 const HOVER_MS = 500;
 
@@ -24,8 +25,9 @@ export class Card {
     this.outputs = h("ul", { class: "card-outputs", "aria-label": "Outputs" });
     this.video = h("video", { muted: true, playsinline: true, tabindex: "-1", hidden: true, "aria-hidden": "true" });
     this.play = button("play", "Preview", () => this.#togglePreview(), { class: "button round" });
-    this.still = h("span", { class: "still", "aria-hidden": "true" });
-    this.screen = h("div", { class: "screen" }, this.still, this.video, this.play);
+    this.letters = h("span", { class: "still", "aria-hidden": "true" });
+    this.still = new Still(this.id);
+    this.screen = h("div", { class: "screen" }, this.letters, this.still.element, this.video, this.play);
     this.preview = new Preview(this.video);
     this.preview.onStop = () => this.#shown(false);
     const head = h("div", { class: "card-head" }, this.name, this.state);
@@ -84,7 +86,8 @@ export class Card {
     this.element.classList.toggle("faulty", Boolean(channel.edit_error));
     say(this.name, channel.name);
     say(this.state, STATES[state] ?? state);
-    say(this.still, channel.name.slice(0, 2));
+    say(this.letters, channel.name.slice(0, 2));
+    this.still.show(this.isVisible && ["on_air", "filler"].includes(state));
     say(this.title, channel.now ? nameOf(channel.now) : state === "filler" ? "Filler" : "Nothing airs");
     const [next] = channel.next;
     say(this.next, next ? `Next ${next.starts_at ? moment(next.starts_at) : ""} ${nameOf(next)}${next.ready ? "" : " · not ready"}` : "");
@@ -110,6 +113,7 @@ export class Card {
   /** A second has passed. */
   tick() {
     if (!this.channel) return;
+    this.still.tick();
     const at = position(this.channel);
     const share = at === null ? 0 : at / Math.max(0.001, this.channel.now.duration_s);
     this.bar.style.transform = `scaleX(${share.toFixed(4)})`;
@@ -118,6 +122,7 @@ export class Card {
 
   close() {
     clearTimeout(this.hovering);
+    this.still.show(false);
     if (this.preview.isWanted) this.preview.stop();
   }
 }

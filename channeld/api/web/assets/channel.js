@@ -11,6 +11,7 @@ import { hasPreview, Preview } from "./preview.js";
 
 const TABS = {
   playlist: ["Playlist", () => import("./playlist.js")],
+  library: ["Library", () => import("./library.js")],
   graphs: ["Graphs", () => import("./graphs.js")],
   "as-run": ["As-run", () => import("./as_run.js")],
   events: ["Events", () => import("./events.js")],

@@ -1,58 +1,73 @@
-/* What became of each clip that the daemon has looked at. */
+/* The library: a channel's files, what is sent to it, and the catalogue of what was prepared. */
 
-import { get } from "./api.js";
-import { h, say } from "./dom.js";
-import { fullMoment, length, plural } from "./format.js";
-import { complain } from "./notices.js";
+import { ask, channelPath, mayEdit } from "./api.js";
+import { h } from "./dom.js";
+import { openClips } from "./clips.js";
+import { Files } from "./files.js";
+import { complain, notice, speak } from "./notices.js";
+import { UploadBox } from "./upload_box.js";
 
-const LIMIT = 1000;
+const CLIPS = "clips";
+const FRESH = new Set(["clip_uploaded", "playlist_applied", "clip_prepared", "clip_refused", "page_resync"]);
+const AGAIN_MS = 700;
 
-export function open(place, page) {
+export function open(place, page, [wanted = ""]) {
   document.title = "Library · channeld";
-  const view = new Library(place);
-  return page.on((event) => event.kind === "page_resync" && view.load());
+  const channels = page.channels.list();
+  const shown = wanted || channels[0]?.id || CLIPS;
+  const options = [...channels.map((one) => h("option", { value: one.id, text: one.name })), h("option", { value: CLIPS, text: "All that was prepared" })];
+  const select = h("select", { "aria-label": "Files of", on: { change: () => page.go(`library/${encodeURIComponent(select.value)}`) } }, ...options);
+  select.value = shown;
+  place.append(h("div", { class: "toolbar" }, h("h1", { text: "Library" }), select));
+  return shown === CLIPS ? openClips(place, page) : openTab(place, page, shown);
+}
+
+/** A channel's library; gives how to end it. */
+export function openTab(place, page, id) {
+  const view = new Library(place, page, id);
+  return () => view.close();
 }
 
 class Library {
-  constructor(place) {
-    this.count = h("p", { class: "wall-count", role: "status" });
-    this.word = h("input", { type: "search", placeholder: "Find a clip", "aria-label": "Find a clip", on: { input: () => this.#show() } });
-    this.body = h("tbody", {});
-    this.none = h("p", { class: "empty" });
-    const heads = ["Clip", "State", "Length", "Prepared", "Notes"].map((text) => h("th", { scope: "col", text }));
-    const frame = h("div", { class: "table-frame", tabindex: "0", role: "region", "aria-label": "Clips" }, h("table", {}, h("thead", {}, h("tr", {}, ...heads)), this.body));
-    place.append(h("div", { class: "toolbar" }, h("h1", { text: "Library" }), this.count, h("span", { class: "gap" }), this.word), frame, this.none);
-    this.clips = [];
-    this.load();
+  constructor(place, page, id) {
+    this.files = new Files(id, { add: (file) => addToList(id, file.path) });
+    this.uploads = new UploadBox(id, { done: (path) => this.#sent(id, path) });
+    this.uploads.takeDrops(place);
+    place.append(this.uploads.element, this.files.element);
+    this.end = page.on((event) => (event.channel === id || event.kind === "page_resync") && FRESH.has(event.kind) && this.#soon());
+    this.files.load();
   }
 
-  async load() {
-    try {
-      this.clips = await get(`/api/v1/clips?limit=${LIMIT}`);
-      this.#show();
-    } catch (error) {
-      complain(error);
-    }
+  #sent(id, path) {
+    this.#soon();
+    notice(`${path} was sent.`, { kind: "ok", action: mayEdit() ? { label: "Add to the list", run: () => addToList(id, path) } : null });
+    speak(`${path} was sent.`);
   }
 
-  #show() {
-    const word = this.word.value.trim().toLowerCase();
-    const fitting = this.clips.filter((clip) => clip.source.toLowerCase().includes(word));
-    this.body.replaceChildren(...fitting.map((clip) => row(clip)));
-    say(this.count, plural(this.clips.length, "clip"));
-    say(this.none, this.clips.length ? (fitting.length ? "" : "No clip fits.") : "No clip has been prepared yet.");
+  #soon() {
+    this.waiting ??= setTimeout(() => {
+      this.waiting = null;
+      this.files.load();
+    }, AGAIN_MS);
+  }
+
+  close() {
+    clearTimeout(this.waiting);
+    this.end();
+    this.files.close();
+    this.uploads.close();
   }
 }
 
-function row(clip) {
-  const isRefused = Boolean(clip.refusal);
-  return h(
-    "tr",
-    {},
-    h("td", { class: "what" }, h("span", { text: clip.source.split("/").at(-1) }), h("span", { class: "row-path", text: clip.source })),
-    h("td", {}, h("span", { class: `chip ${isRefused ? "bad" : "ok"}` }, h("i"), isRefused ? "refused" : "prepared")),
-    h("td", { text: length(clip.duration_s) }),
-    h("td", { text: clip.prepared_at ? fullMoment(clip.prepared_at) : "–" }),
-    h("td", { class: "row-path", text: [clip.refusal, ...(clip.warnings ?? [])].filter(Boolean).join(" · ") }),
-  );
+/** At the end of the channel's list, whatever it is by now. */
+async function addToList(id, path) {
+  try {
+    const list = await ask(channelPath(id, "/playlist"));
+    const match = list.headers.get("ETag");
+    await ask(channelPath(id, "/playlist/entries"), { method: "POST", body: { path }, match });
+    notice(`Added ${path} at the end of the list.`, { kind: "ok" });
+    speak(`Added ${path}.`);
+  } catch (error) {
+    complain(error);
+  }
 }

@@ -6,11 +6,13 @@ import { button, h, say } from "./dom.js";
 import { Edits } from "./edits.js";
 import { moment, nameOf, plural } from "./format.js";
 import { complain, notice, speak } from "./notices.js";
+import { pickFiles } from "./picker.js";
 import { addForm, askEntry } from "./entry_form.js";
 import { Rows } from "./rows.js";
 import { TextEditor } from "./text_editor.js";
 
 const AGAIN_MS = 400;
+const GROWING_MS = 2000;
 const LONG = 1000; // a list longer than this is asked for again only now and then
 const LONG_AGAIN_MS = 20_000;
 const TURNS = new Set(["entry_started", "entry_continued", "playlist_applied", "entry_skipped", "entry_passed_over", "channel_state", "page_resync"]);
@@ -48,8 +50,9 @@ class PlaylistTab {
     this.facts = h("p", { class: "list-facts", role: "status" });
     this.undo = button("undo", "Undo", () => this.edits.undo(), { shown: true, disabled: true });
     this.add = button("plus", "Add", () => this.form.toggleAttribute("hidden") || this.form.querySelector("input").focus(), { shown: true });
+    this.pick = button("plus", "From the library", () => pickFiles(this.id, (path) => this.#add({ path }, "")), { shown: true });
     this.asText = h("button", { type: "button", class: "button", text: "Edit as text", on: { click: () => this.#showText(!this.isText) } });
-    this.tools = h("div", { class: "toolbar" }, this.facts, h("span", { class: "gap" }), this.undo, this.add, this.asText);
+    this.tools = h("div", { class: "toolbar" }, this.facts, h("span", { class: "gap" }), this.undo, this.add, this.pick, this.asText);
     this.form = addForm({ add: (entry, where) => this.#add(entry, where), paths: () => this.#paths() });
     this.form.hidden = true;
     this.body = h("div", { class: "list-body" }, this.rows.element);
@@ -76,9 +79,17 @@ class PlaylistTab {
     say(this.facts, `${plural(entries.length, "entry", "entries")} · revision ${revision}${why}`);
     this.empty.hidden = entries.length > 0 || this.isText;
     this.undo.disabled = !this.edits.canUndo;
-    this.undo.hidden = this.add.hidden = !isEditor;
+    this.undo.hidden = this.add.hidden = this.pick.hidden = !isEditor;
     this.asText.textContent = this.isText ? "Show as list" : isEditor ? "Edit as text" : "Show as text";
+    this.#followPreparing(entries);
     this.text.known({ mayEdit: isEditor, fault: this.page.channels.get(this.id)?.edit_error ?? null });
+  }
+
+  /** No event tells how far a clip is: asked again while some are on their way. */
+  #followPreparing(entries) {
+    clearTimeout(this.growing);
+    const isGrowing = entries.length <= LONG && entries.some((entry) => entry.state === "preparing" || (entry.prepared > 0 && entry.prepared < 1));
+    if (isGrowing) this.growing = setTimeout(() => (document.hidden ? this.#followPreparing(entries) : this.#soon()), GROWING_MS);
   }
 
   #soon() {
@@ -160,6 +171,7 @@ class PlaylistTab {
     this.rows.close();
     this.isClosed = true;
     clearTimeout(this.waiting);
+    clearTimeout(this.growing);
     this.ends.forEach((end) => end());
   }
 }

@@ -60,11 +60,19 @@ export class EntryRow {
 
   #showState(entry) {
     const state = entry.fault ? "refused" : entry.state;
-    if (state === this.stateShown) return;
-    this.stateShown = state;
+    const share = state !== "refused" && entry.prepared > 0 && entry.prepared < 1 ? entry.prepared : null;
+    const key = `${state} ${share}`;
+    if (key === this.stateShown) return;
+    this.stateShown = key;
     this.state.className = `row-state ${state ?? ""}`;
-    this.state.title = READY[state] ?? "";
-    this.state.replaceChildren(h("span", { class: "unseen", text: READY[state] ?? "" }), state === "refused" ? icon("warn") : h("i"));
+    const word = `${READY[state] ?? ""}${share === null ? "" : `, ${Math.floor(share * 100)} %`}`;
+    this.state.title = word;
+    const ring = h("i");
+    if (share !== null) {
+      this.state.classList.add("growing");
+      ring.style.setProperty("--share", `${share * 360}deg`);
+    }
+    this.state.replaceChildren(h("span", { class: "unseen", text: word }), state === "refused" ? icon("warn") : ring);
   }
 
   tick(channel) {
