@@ -40,6 +40,13 @@ _MEANINGS = {
     507: "No room on the disk",
 }
 EVERYWHERE = (400, 421, 431, 500, 503)
+_KINDS = {
+    "text_plain": "text/plain",
+    "text_event_stream": "text/event-stream",
+    "application_json": "application/json",
+    "application_yaml": "application/yaml",
+    "audio_x_mpegurl": "audio/x-mpegurl",
+}
 _PROBLEM: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemModel"}}}}
 
 
@@ -56,9 +63,8 @@ def answers(*statuses: int, model: type[BaseModel] | Any = None, guarded: bool =
 
 
 def plain_answer(described: dict[int | str, dict[str, Any]], **content: Any) -> dict[int | str, dict[str, Any]]:
-    """The same with another body for its 200: examples by media type, `/` and `-` in these written as `_`."""
-    names = {"text_plain": "text/plain", "text_event_stream": "text/event-stream", "application_json": "application/json"}
-    examples = {names[kind]: {"example": example} for kind, example in content.items()}
+    """The same with another body for its 200: examples by media type, as _KINDS names these."""
+    examples = {_KINDS[kind]: {"example": example} for kind, example in content.items()}
     described[200] = {"description": _MEANINGS[200], "content": examples}
     return described
 
@@ -70,8 +76,7 @@ def body_of(*, model: type[BaseModel] | None = None, **examples: Any) -> dict[st
         shapes["application/json"] = model.model_json_schema()
         # It stands within the document, where a reference would have to name its place.
         assert "$defs" not in shapes["application/json"], model
-    kinds = {"text_plain": "text/plain", "application_json": "application/json"}
-    content = {kinds[kind]: {"schema": shapes.get(kinds[kind], {}), "example": example} for kind, example in examples.items()}
+    content = {_KINDS[kind]: {"schema": shapes.get(_KINDS[kind], {}), "example": example} for kind, example in examples.items()}
     return {"requestBody": {"required": True, "content": content}}
 
 

@@ -6,7 +6,7 @@ added to an answer, so nobody may rely on their absence.
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 MAX_PATH_CHARS = 4096
 MAX_ENTRIES = 200_000
@@ -25,9 +25,7 @@ class EntriesModel(BaseModel):
     model_config = ConfigDict(
         extra="ignore", strict=True, json_schema_extra={"example": {"entries": ["a.mp4", {"path": "b.mp4", "title": "B", "repeat": 2}]}}
     )
-    entries: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=MAX_PATH_CHARS)] | dict[str, JsonValue]], Field(max_length=MAX_ENTRIES)
-    ]
+    entries: Annotated[list[Annotated[str, Field(min_length=1, max_length=MAX_PATH_CHARS)] | dict[str, Any]], Field(max_length=MAX_ENTRIES)]
 
 
 class TriggerModel(BaseModel):

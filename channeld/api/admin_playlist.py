@@ -44,7 +44,9 @@ def _add_reading(router: APIRouter, control: Control, calls: Calls) -> None:
     described = answers(200, 304, 404, 409, 422, model=PlaylistModel)
     described = plain_answer(
         described,
-        text_plain="#EXTM3U\na.mp4\nb.mp4\n",
+        text_plain="a.mp4\nb.mp4\n",
+        audio_x_mpegurl="#EXTM3U\na.mp4\nb.mp4\n",
+        application_yaml="- a.mp4\n- b.mp4\n",
         application_json=PlaylistModel.model_config["json_schema_extra"]["example"],  # type: ignore[index]
     )
 
@@ -73,7 +75,7 @@ def _add_writing(router: APIRouter, control: Control, calls: Calls) -> None:
         _LIST,
         response_model=None,
         responses=answers(*_WRITES, model=EditedModel),
-        openapi_extra=body_of(text_plain="a.mp4\nb.mp4\n", application_json={"entries": ["a.mp4", {"path": "b.mp4", "title": "B"}]}),
+        openapi_extra=body_of(model=EntriesModel, text_plain="a.mp4\nb.mp4\n", application_json={"entries": ["a.mp4", {"path": "b.mp4"}]}),
         summary="Replace the playlist",
     )
     async def write_playlist(request: Request, channel: ChannelId, if_match: IfMatch = None, *, dry_run: DryRun = False) -> Response:
@@ -88,7 +90,7 @@ def _add_inserting(router: APIRouter, control: Control, calls: Calls) -> None:
         f"{_LIST}/entries",
         response_model=None,
         responses=answers(*_WRITES, model=EditedModel),
-        openapi_extra=body_of(application_json={"path": "trailers/tonight.mp4", "title": "Tonight"}),
+        openapi_extra=body_of(model=NewEntryModel, application_json={"path": "trailers/tonight.mp4", "title": "Tonight"}),
         summary="Add an entry",
     )
     async def add_entry(request: Request, channel: ChannelId, if_match: IfMatch = None, *, dry_run: DryRun = False) -> Response:
@@ -103,7 +105,7 @@ def _add_editing(router: APIRouter, control: Control, calls: Calls) -> None:
         f"{_LIST}/entries/{{entry}}",
         response_model=None,
         responses=answers(*_WRITES, model=EditedModel),
-        openapi_extra=body_of(application_json={"title": "Tonight"}),
+        openapi_extra=body_of(model=ChangeEntryModel, application_json={"title": "Tonight"}),
         summary="Change an entry",
     )
     async def change_entry(
@@ -123,7 +125,7 @@ def _add_editing(router: APIRouter, control: Control, calls: Calls) -> None:
         f"{_LIST}/entries/{{entry}}/move",
         response_model=None,
         responses=answers(*_WRITES, model=EditedModel),
-        openapi_extra=body_of(application_json={"to_index": 0}),
+        openapi_extra=body_of(model=MoveEntryModel, application_json={"to_index": 0}),
         summary="Move an entry",
     )
     async def move_entry(

@@ -48,13 +48,13 @@ class Studio:
         return httpx.Client(base_url=self.daemon.admin_url, headers=self.headers(role), transport=transport, timeout=30)
 
 
-def start_studio(folder: Path, *, suffix: str = ".txt") -> Studio:
-    """On air with both channels, their lists of this format; whoever calls stops the daemon."""
+def start_studio(folder: Path, *, suffix: str = ".m3u") -> Studio:
+    """On air with both channels, their lists of this format (.m3u or .yaml); whoever calls stops the daemon."""
     media = folder / "media"
     shelf = ClipShelf(media)
     for number, name in enumerate(CLIPS):
         shelf.get(name, numbered_clip, frames=50 + 25 * number, base=1000 * number, size=(320, 180))
-    first_text = "".join(f"- {name}\n" if suffix == ".yaml" else f"{name}\n" for name in CLIPS)
+    first_text = "".join(f"- {name}\n" if suffix == ".yaml" else f"#EXTINF:-1,{name}\n{name}\n" for name in CLIPS)
     lists = {channel: media / f"{channel}{suffix}" for channel in ("live1", "watched")}
     for path in lists.values():
         path.write_text(first_text)
