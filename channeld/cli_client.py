@@ -17,8 +17,8 @@ import httpx
 from channeld.base.errors import ChannelError
 from channeld.base.trust import own_certificate, trusting
 from channeld.channel.as_run_text import PROBLEM_HEADER
-from channeld.config import default_path, load
-from channeld.config_values import Config
+from channeld.config import default_path, load_whereabouts
+from channeld.config_values import AdminSpec
 
 TIMEOUT_S = 10.0
 STREAM_TIMEOUT_S = 40.0
@@ -139,7 +139,9 @@ class AdminClient:
     def _judged(self, answer: httpx.Response, route: str) -> httpx.Response:
         status, problem = answer.status_code, _problem(answer) if answer.status_code >= 400 else {}
         if status == 401:
-            raise NotAllowed(f"{self._url} refused the token. Pass the one of <state_dir>/admin.token with --token")
+            raise NotAllowed(
+                f"{self._url} refused the token. Pass the one of <state_dir>/admin.token, or another, with $CHANNELD_TOKEN or --token"
+            )
         if status in (403, 429):
             raise NotAllowed(f"{self._url} refused: {problem.get('detail', status)}")
         if status == 412:
@@ -166,10 +168,10 @@ def connect(config_path: Path | None, url: str | None, token: str | None, *, tim
     """A client from the options; what they leave out comes from the configuration. Raises ConfigError, DaemonUnreachable, NotAllowed."""
     if url is not None and token is not None:
         return AdminClient(url, token, timeout_s=timeout_s)
-    config = load(config_path or default_path())
-    tls = config.admin.tls if url is None else None
-    secret = token or _read_token(config.folders.state / "admin.token")
-    return AdminClient(url or admin_url(config), secret, tls.cert if tls else None, timeout_s=timeout_s)
+    found = load_whereabouts(config_path or default_path())
+    tls = found.admin.tls if url is None else None
+    secret = token or _read_token(found.state_dir / "admin.token")
+    return AdminClient(url or admin_url(found.admin), secret, tls.cert if tls else None, timeout_s=timeout_s)
 
 
 def _trust(certificate: Path | None) -> ssl.SSLContext:
@@ -181,11 +183,11 @@ def _trust(certificate: Path | None) -> ssl.SSLContext:
         raise NotAllowed(f"{certificate} cannot be used to know the daemon ({error}). Pass --url and --token") from None
 
 
-def admin_url(config: Config) -> str:
+def admin_url(admin: AdminSpec) -> str:
     """Where this machine reaches the admin listener."""
-    listen = config.admin.listen
+    listen = admin.listen
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(listen.host) or (f"[{listen.host}]" if ":" in listen.host else listen.host)
-    return f"{'http' if config.admin.tls is None else 'https'}://{host}:{listen.port}"
+    return f"{'http' if admin.tls is None else 'https'}://{host}:{listen.port}"
 
 
 def _read_token(path: Path) -> str:

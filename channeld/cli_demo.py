@@ -156,7 +156,8 @@ class Announcer(threading.Thread):
         lines += [
             f"  http://127.0.0.1:{ports.media}/ts/demo   (endless stream: mpv, VLC)",
             f"Edit {playlist} and save: the change airs after the playing clip.",
-            f"See what airs:  channeld status --config {self._folder / 'channeld.yaml'}",
+            f"See and operate it in a browser:  http://127.0.0.1:{ports.admin}/   (token: {self._folder / 'state' / 'admin.token'})",
+            f"See what airs:  {Path(sys.executable).with_name('channeld')} status --config {self._folder / 'channeld.yaml'}",
             "Ctrl-C ends everything.",
             "",
         ]

@@ -1,6 +1,6 @@
 """`channeld reload`: have the daemon take its configuration anew, and say what that changed.
 
-Rule: the file is checked here first, so that a faulty one is told even where no daemon answers; nothing is changed then.
+Rule: the daemon judges the file, with the secrets that only it is given; a faulty one changes nothing.
 """
 
 from typing import Any

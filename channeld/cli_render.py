@@ -87,8 +87,10 @@ def clock(seconds: float | None) -> str:
 
 
 def hours(seconds: float | None) -> str:
-    """A stock of programme, in hours."""
-    return "–" if seconds is None else f"{seconds / 3600:.1f} h"
+    """A stock of programme, in hours; below one hour in minutes."""
+    if seconds is None:
+        return "–"
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 
 def show_probe(name: str, facts: "MediaFacts", chosen: "AudioFacts | None") -> None:

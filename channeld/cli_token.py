@@ -39,7 +39,7 @@ def add(
     if as_json:
         write_json(made)
     else:
-        show_note(f"the token {name} is a {role}'s; it is shown this once")
+        show_note(f"the token {name} has the role {role}; it is shown this once")
         sys.stdout.write(f"{made['token']}\n")
     return OK
 

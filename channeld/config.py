@@ -33,6 +33,7 @@ from channeld.config_values import (
     UploadSpec,
     UrlRules,
     WatchSpec,
+    Whereabouts,
 )
 from channeld.config_yaml import MAX_BYTES, KeyPath, PlacedError, key_text, parse
 
@@ -94,13 +95,36 @@ def default_path(environ: Mapping[str, str] = os.environ) -> Path:
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     """Read and check a configuration file. Raises ConfigErrors with every fault in it."""
+    return parse_config(_read(path), path, environ)
+
+
+def load_whereabouts(path: Path) -> Whereabouts:
+    """What a client of the daemon needs of a configuration file. Raises ConfigErrors for faults of these keys only.
+
+    All else is for the daemon to judge: secrets that only it is given, and keys of a file that is just being edited.
+    """
+    tree = parse(_read(path), path)
+    if tree.values is None and tree.errors:
+        raise ConfigErrors(tree.errors)
+    values = tree.values if isinstance(tree.values, dict) else {}
+    # The model wants a channel; this one is looked at by nobody.
+    tree.values = {key: values[key] for key in ("admin", "state_dir") if key in values} | {"channels": {"any": {}}}
+    found = Findings(path, tree, {})
+    model = _validate(found)
+    where = None if model is None else Whereabouts(_make_admin(found, model), found.absolute(model.state_dir))
+    if found.errors or where is None:
+        raise ConfigErrors(found.errors)
+    return where
+
+
+def _read(path: Path) -> bytes:
+    """The file's bytes, one more than it may have. Raises ConfigErrors."""
     try:
         with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         reason = os.strerror(error.errno or 0)
         raise ConfigErrors([PlacedError(f"cannot be read: {reason}. Name another file with --config", path=path)]) from None
-    return parse_config(raw, path, environ)
 
 
 def parse_config(raw: bytes, path: Path, environ: Mapping[str, str] = os.environ) -> Config:
@@ -196,6 +220,11 @@ def _unknown_value(value: Any, valid: list[str]) -> str:
     return f"{shown}Did you mean `{nearest}`?" if nearest else f"{shown}Write one of {', '.join(valid)}"
 
 
+def _make_admin(found: Findings, model: ConfigModel) -> AdminSpec:
+    admin = model.admin
+    return AdminSpec(admin.listen, make_tls(found, admin.tls), tuple(admin.allowed_hosts), admin.event_readers)
+
+
 def _make(found: Findings, model: ConfigModel) -> Config:
     prepare, relay = model.prepare, model.relay
     return Config(
@@ -204,7 +233,7 @@ def _make(found: Findings, model: ConfigModel) -> Config:
             found.absolute(model.state_dir), found.absolute(model.runtime_dir), found.absolute(model.hls_dir), model.hls_max_bytes
         ),
         hosts=model.hosts,
-        admin=AdminSpec(model.admin.listen, make_tls(found, model.admin.tls), tuple(model.admin.allowed_hosts), model.admin.event_readers),
+        admin=_make_admin(found, model),
         media=MediaSpec(model.media.listen, model.media.workers, model.media.access, make_tls(found, model.media.tls)),
         url_rules=UrlRules(tuple(model.url_allow.schemes), model.url_allow.private),
         prepare=PrepareSpec(prepare.jobs, prepare.cache_max_bytes, prepare.tolerance.min_duration, prepare.tolerance.max_errors),
@@ -231,4 +260,4 @@ def _make(found: Findings, model: ConfigModel) -> Config:
     )
 
 
-__all__ = ["Config", "ConfigErrors", "default_path", "load", "parse_config"]
+__all__ = ["Config", "ConfigErrors", "Whereabouts", "default_path", "load", "load_whereabouts", "parse_config"]

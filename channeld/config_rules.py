@@ -54,7 +54,7 @@ class Findings:
     def expand(self, key: KeyPath, text: str) -> str:
         """Put in the environment variables that a text names as `${NAME}`."""
         for name in sorted(set(_VARIABLE.findall(text)) - set(self.environ)):
-            self.fault(key, f"the environment variable {name} is not set. Set it for the daemon, or use key_file")
+            self.fault(key, f"the environment variable {name} is not set. Set it for the daemon, or name a file")
         return _VARIABLE.sub(lambda match: self.environ.get(match[1], ""), text)
 
 

@@ -155,6 +155,14 @@ class MediaSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where a client finds the daemon, and its token."""
+
+    admin: AdminSpec
+    state_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
 class FolderSpec:
     """Where the daemon writes."""
 

@@ -11,7 +11,7 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 # A wheel for this machine must not come from, nor land in, some other project's environment.
 unset PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-say() { printf '%s\n' "$*" >&2; }
+say() { printf '%s\n' "$@" >&2; }
 
 die() {
     say "$@"

@@ -152,6 +152,23 @@ def test_status_takes_address_and_token_from_the_configuration(admin: str, home:
     assert channeld("status", cwd=home).returncode == 0
 
 
+def test_what_only_the_daemon_is_given_or_a_fault_elsewhere_does_not_keep_a_client_from_it(admin: str, home: Path) -> None:
+    """A secret of the daemon's environment, a credential of its unit, a channel that is just being edited: the daemon judges these."""
+    (home / "state").mkdir(exist_ok=True)
+    (home / "state/admin.token").write_text(TOKEN + "\n")
+    (home / "channeld.yaml").write_text(
+        f"state_dir: state\nadmin: {{listen: '{admin.removeprefix('http://')}'}}\n"
+        "webhooks: [{url: 'https://h.example.org/', secret: '${NOT_SET_HERE}'}]\n"
+        "channels:\n  live1:\n    outputs:\n    - rtmp: {url: 'rtmp://h/app', key_file: 'credential:twitch'}\n  live2: {playlits: x}\n"
+    )
+    done = channeld("status", cwd=home)
+    assert (done.returncode, done.stderr) == (0, "")
+    (home / "channeld.yaml").write_text("state_dir: state\nadmin: {lisen: 'x:1'}\nchannels: {live1: {}}\n")
+    done = channeld("status", cwd=home)
+    assert done.returncode == 2
+    assert "Did you mean `listen`" in done.stderr
+
+
 def test_status_with_a_wrong_token_is_not_allowed(admin: str, tmp_path: Path) -> None:
     done = channeld("status", "--url", admin, "--token", "wrong-token", cwd=tmp_path)
     assert done.returncode == 4

@@ -25,6 +25,9 @@ from channeld.store.store import AiringFilter, Store
 
 KEPT_EVENTS = 2_000
 QUEUED_EVENTS = 1_000
+ID_LEAP = 100_000
+"""From the newest id that a database holds to the ids of another process: a killed one may have told events that were never written,
+and who heard of these must find the news behind them. More than happen while a database is away for long."""
 
 Tell = Callable[[dict[str, Any]], None]
 """Is told an event; on the publisher's thread, while the log's lock is held: it neither waits nor publishes."""
@@ -73,7 +76,7 @@ class EventLog:
         self._store = store
         past = _Past.of(store) if store is not None else _Past()
         self._lock = threading.Lock()  # guards all below; never held over anything slow
-        self._count = itertools.count(past.event_id + 1)
+        self._newest_id = past.event_id
         self._events: deque[dict[str, Any]] = deque((record.event for record in past.events), KEPT_EVENTS)
         self._followers: dict[int, Tell] = {}
         self._numbers = itertools.count()
@@ -83,7 +86,8 @@ class EventLog:
         """Tell everybody."""
         now_s = time.time()
         with self._lock:
-            event = {"id": next(self._count), "kind": kind, "at": iso_utc(now_s), **values}
+            self._newest_id += 1
+            event = {"id": self._newest_id, "kind": kind, "at": iso_utc(now_s), **values}
             self._events.append(event)
             if self._store is not None:
                 self._store.add_event(EventRecord(event["id"], now_s, event))
@@ -93,9 +97,9 @@ class EventLog:
 
     @property
     def newest_id(self) -> int:
-        """The id of the event that happened last; 0 when there is none."""
+        """The id of the event that happened last; at first the greatest that earlier processes can have given, 0 when there were none."""
         with self._lock:
-            return int(self._events[-1]["id"]) if self._events else 0
+            return self._newest_id
 
     def remembered(self) -> tuple[list[EventRecord], list[Airing]]:
         """The newest events and lines of as-run, for a database that was made anew."""
@@ -119,7 +123,7 @@ class EventLog:
         """
         with self._lock:
             # An id that was never given is one of a database that was lost: all that is kept may be news.
-            is_known = last_id is not None and bool(self._events) and last_id <= self._events[-1]["id"]
+            is_known = last_id is not None and last_id <= self._newest_id
             for event in self._events if last_id is not None else ():
                 if not is_known or event["id"] > (last_id or 0):
                     tell(event)
@@ -154,7 +158,12 @@ class _Past:
         try:
             event_id, airing_id = store.newest_ids()
             everything = AiringFilter(outcomes=tuple(Outcome))
-            return cls(event_id, airing_id, store.newest_events(KEPT_EVENTS), store.airings(everything, KEPT_AIRINGS)[::-1])
+            return cls(
+                event_id + ID_LEAP if event_id else 0,
+                airing_id,
+                store.newest_events(KEPT_EVENTS),
+                store.airings(everything, KEPT_AIRINGS)[::-1],
+            )
         except StoreError as error:
             # Greater than every id that counts from 1, so that it need not be known which were given.
             first = time.time_ns() // 1_000_000

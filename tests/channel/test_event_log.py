@@ -124,7 +124,18 @@ def test_ids_go_on_over_a_restart_and_a_listener_gets_what_it_missed(reopen: Cal
         before.publish("counted", number=number)
     after = reopen()
     after.publish("counted", number=5)
-    assert ids_after(after, 2) == [3, 4, 5, 6]
+    assert ids_after(after, 2) == [3, 4, 5, 5 + events.ID_LEAP + 1]
+
+
+def test_no_id_is_given_twice_when_a_killed_process_could_not_write_its_last_ones(reopen: Callable[[], EventLog]) -> None:
+    """Who heard of events that no database holds gets what comes after a restart, and nothing again."""
+    reopen().publish("counted")
+    heard_last = 1 + events.KEPT_EVENTS  # these were told, not written, and the process was killed
+    after = reopen()
+    assert after.newest_id >= heard_last
+    assert ids_after(after, heard_last) == []
+    after.publish("counted")
+    assert ids_after(after, heard_last) == [after.newest_id]
 
 
 def test_only_the_newest_events_are_held_in_memory_after_a_restart(reopen: Callable[[], EventLog]) -> None:
