@@ -63,6 +63,8 @@ class Cast:
     outputs: str = "rtmp"
     extra: dict[str, str] = field(default_factory=dict)
     """More channels without outputs: id and the playlist's file name."""
+    profile: str | None = None
+    """Of all, as YAML; None: the default."""
 
 
 class Stage:
@@ -83,7 +85,10 @@ class Stage:
         playlists = self.folder / "playlists"
         clips = [f"clips/{path.name}" for path in self.sources]
         lines = [f"state_dir: {self.folder}/state", f"runtime_dir: {self.folder}/run", f"hls_dir: {self.folder}/hls"]
-        lines += [f"admin: {{listen: '127.0.0.1:{self._admin}'}}", f"media: {{listen: '127.0.0.1:{media}'}}", "channels:"]
+        lines += [f"admin: {{listen: '127.0.0.1:{self._admin}'}}", f"media: {{listen: '127.0.0.1:{media}'}}"]
+        if self.cast.profile is not None:
+            lines += [f"profiles: {{bench: {self.cast.profile}}}", "defaults: {profile: bench}"]
+        lines.append("channels:")
         for number, channel in enumerate(self.cast.channels):
             turned = clips[number % len(clips) :] + clips[: number % len(clips)]
             (playlists / f"{channel}.txt").write_text("\n".join(turned) + "\n")
@@ -168,11 +173,11 @@ class Stage:
 
 
 @contextlib.contextmanager
-def staged(folder: Path, cast: Cast) -> Iterator[Stage]:
+def staged(folder: Path, cast: Cast, timeout_s: float = 180.0) -> Iterator[Stage]:
     """A running Stage."""
     stage = Stage(folder, cast)
     try:
-        stage.start()
+        stage.start(timeout_s)
         yield stage
     finally:
         stage.close()

@@ -90,6 +90,22 @@ def test_every_command_shown_exists(document: Path) -> None:
     assert unknown == []
 
 
+def verbs_of(command: object, before: str = "") -> list[str]:
+    """All verbs of the command line, those of groups as two words."""
+    found = []
+    for name, inner in getattr(command, "commands", {}).items():
+        below = verbs_of(inner, f"{before}{name} ")
+        found += below or [f"{before}{name}"]
+    return found
+
+
+def test_every_verb_stands_in_the_document_of_the_command_line() -> None:
+    verbs = verbs_of(get_command(app))
+    text = (ROOT / "docs" / "cli.md").read_text()
+    assert {"run", "playlist move", "token add"} <= set(verbs)
+    assert [verb for verb in verbs if f"channeld {verb}" not in text and f"`{verb}`" not in text] == []
+
+
 def test_every_file_that_the_installation_copies_is_there() -> None:
     copied = [word for words in commands(ROOT / "docs" / "operations.md") if words[0] == "cp" for word in words[1:-1] if word != "-r"]
     assert copied
