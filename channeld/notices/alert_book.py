@@ -65,7 +65,7 @@ class AlertBook:
     def __init__(self, rules: Iterable[AlertRule] = ()) -> None:
         self._rules = tuple(rules)
         self._standing: dict[Key, Standing] = {}
-        self._happened: dict[Key, float] = {}
+        self._happened: dict[Key, Standing] = {}
 
     @property
     def troubles(self) -> frozenset[Trouble]:
@@ -100,11 +100,11 @@ class AlertBook:
             key = rule.name, fact.subject
             if rule.when is not fact.trouble or not _concerns(rule, fact):
                 continue
-            told_s = self._happened.pop(key, None)
-            if told_s is None or now_s - told_s >= (rule.repeat_s or FORGET_S):
-                told_s = now_s
+            before = self._happened.pop(key, None)
+            if before is None or now_s - before.since_s >= (rule.repeat_s or FORGET_S):
+                before = Standing(rule, fact, now_s, now_s)
                 notices.append(Notice(Phase.FIRING, rule, fact, 0.0))
-            self._happened[key] = told_s
+            self._happened[key] = before
         while len(self._happened) > MAX_HAPPENED:
             del self._happened[next(iter(self._happened))]
         return notices
@@ -113,13 +113,18 @@ class AlertBook:
         """All that were told and are not resolved."""
         return [each for each in self._standing.values() if each.told_s is not None]
 
-    def restore(self, firing: Iterable[Standing]) -> None:
+    def told(self) -> list[Standing]:
+        """What another process must know so as to tell nothing twice: all that fires, and what has happened."""
+        return [*self._happened.values(), *self.firing()]
+
+    def restore(self, told: Iterable[Standing]) -> None:
         """Take over what another process told; what is not so any more is resolved by the next look."""
         known = {rule.name: rule for rule in self._rules}
-        for each in firing:
+        for each in told:
             rule = known.get(each.rule.name)
             if rule is not None and rule.when is each.fact.trouble:
-                self._standing[rule.name, each.fact.subject] = replace(each, rule=rule)
+                kept = self._happened if rule.when in HAPPENINGS else self._standing
+                kept[rule.name, each.fact.subject] = replace(each, rule=rule)
 
     def _resolve(self, key: Key, now_s: float) -> Notice | None:
         each = self._standing.pop(key)

@@ -1,4 +1,4 @@
-"""What fires, in a file, for the process that comes after this one.
+"""What was told, in a file, for the process that comes after this one: what fires, and what has happened.
 
 Rule: replaced whole; one that is lost or damaged means that what is still wrong is told again. Times are of the wall clock there, of the
 monotonic one here. The alerts' thread only.
@@ -25,7 +25,7 @@ class AlertFile:
         self._path = path
 
     def read(self, now_s: float, wall_s: float) -> list[Standing]:
-        """What another process told and did not resolve; empty when there is nothing to be read."""
+        """What another process told, but for what it resolved; empty when there is nothing to be read."""
         try:
             return [_standing(each, now_s - wall_s) for each in json.loads(self._path.read_bytes())]
         except FileNotFoundError:
@@ -34,12 +34,12 @@ class AlertFile:
             log.warning("alerts_not_read", path=str(self._path), error=str(error), consequence="what is still wrong is told again")
             return []
 
-    def write(self, firing: Iterable[Standing], now_s: float, wall_s: float) -> None:
+    def write(self, told: Iterable[Standing], now_s: float, wall_s: float) -> None:
         """Replace it."""
         draft = self._path.with_suffix(".tmp")
         try:
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640), "w") as file:
-                json.dump([_line(each, wall_s - now_s) for each in firing], file)
+                json.dump([_line(each, wall_s - now_s) for each in told], file)
             draft.replace(self._path)
         except OSError as error:
             log.warning("alerts_not_written", error=str(error), consequence="a restart would tell again what is still wrong")

@@ -148,6 +148,7 @@ class Alerts(Worker):
         self._changed: AlertSettings | None = settings
         self._book = AlertBook(settings.rules)
         self._firing: list[dict[str, Any]] = []
+        self._has_told = False  # since the file was written
 
     def change(self, settings: AlertSettings) -> None:
         """Have other rules and targets, from the next look on. Any thread."""
@@ -170,7 +171,9 @@ class Alerts(Worker):
                 next_s = time.monotonic() + LOOK_S
                 self._take_change()
                 self._turn()
+                self._keep()
         self._events.close()
+        self._keep()
         try:
             self._sender.close(FAREWELL_S)
         except RuntimeError:
@@ -196,14 +199,17 @@ class Alerts(Worker):
             facts = list(self._look(troubles)) if troubles else []
         except TimeoutError:
             return  # control is busy: what stood goes on to stand
-        notices = self._book.look(facts, time.monotonic())
-        for notice in notices:
+        for notice in self._book.look(facts, time.monotonic()):
             self._tell(notice)
         self._firing = [_described(each, time.monotonic(), time.time()) for each in self._book.firing()]
-        if notices:
-            self._file.write(self._book.firing(), time.monotonic(), time.time())
+
+    def _keep(self) -> None:
+        if self._has_told:
+            self._file.write(self._book.told(), time.monotonic(), time.time())
+            self._has_told = False
 
     def _tell(self, notice: Notice) -> None:
+        self._has_told = True
         facts: dict[str, Any] = {"rule": notice.rule.name, "subject": notice.fact.subject, "message": notice.fact.text}
         if notice.phase is not Phase.STILL:
             log.info("alert", phase=notice.phase.value, **facts)

@@ -112,6 +112,18 @@ def test_another_process_resolves_what_this_one_told_and_tells_nothing_twice(sce
     assert [each["subject"] for each in opened.describe()["firing"]] == ["one/rtmp"]
 
 
+def test_a_refused_clip_that_a_new_process_refuses_again_is_not_told_again(scene: Scene, receiver: Receiver) -> None:
+    scene.open(target(receiver))
+    scene.log.publish("clip_refused", channel="one", path="a.avi", reason="no frame decodes")
+    until(lambda: len(receiver.got) == 1, "the alert")
+    scene.close()
+    scene.open(target(receiver))
+    for path in ("a.avi", "b.avi"):
+        scene.log.publish("clip_refused", channel="one", path=path, reason="no frame decodes")
+    until(lambda: len(receiver.got) == 2, "the second clip's alert")
+    assert messages(receiver)[1]["message"] == "FIRING clips one: b.avi: no frame decodes"
+
+
 def test_other_rules_and_targets_count_without_a_restart(scene: Scene, receiver: Receiver) -> None:
     opened = scene.open(rules=())
     scene.facts = [DOWN]
