@@ -7,7 +7,7 @@ RFC 6585, 3). Used by the admin event loop.
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.responses import Response
 
 from channeld.api.admin_body import MAX_PLAYLIST_BYTES, decode_text, media_type_of, read_body, read_json
@@ -32,12 +32,25 @@ DryRun = Annotated[bool, Query(description="Only say what would come of it")]
 
 def playlist_routes(control: Control, calls: Calls) -> APIRouter:
     """Everything of /api/v1/channels/{channel}/playlist."""
-    router = APIRouter(tags=["playlists"])
+    router = APIRouter(tags=["playlists"], dependencies=[Depends(_refuse_misspelt_dry_run)])
     _add_reading(router, control, calls)
     _add_writing(router, control, calls)
     _add_inserting(router, control, calls)
     _add_editing(router, control, calls)
     return router
+
+
+async def _refuse_misspelt_dry_run(request: Request) -> None:
+    """An edit that was meant as a dry run must not be done because of a typing error."""
+    if request.method == "GET":
+        return
+    names = [name for name, _ in request.query_params.multi_items()]
+    if unknown := sorted(set(names) - {"dry_run"}):
+        raise Problem(
+            422, f"{', '.join(unknown)}: no such parameter; an edit has `dry_run` only. Nothing was changed.", title="Invalid request"
+        )
+    if len(names) > 1:
+        raise Problem(422, "dry_run: is given more than once. Nothing was changed.", title="Invalid request")
 
 
 def _add_reading(router: APIRouter, control: Control, calls: Calls) -> None:

@@ -169,6 +169,15 @@ def test_if_match_may_be_a_list_or_a_star(site: Site) -> None:
         assert site.ask("PUT", "/api/v1/channels/live1/playlist", json={"entries": []}, headers={"If-Match": tags}).status_code == 202
 
 
+@pytest.mark.parametrize("query", ["dryrun=true", "dry-run=true", "dry_run=true&dry_run=false", "dry_run=true&force=1"])
+def test_a_misspelt_dry_run_changes_nothing(site: Site, query: str) -> None:
+    path, how = "/api/v1/channels/live1/playlist", {"headers": {"If-Match": "*"}}
+    assert site.ask("PUT", f"{path}?{query}", json={"entries": ["x.mp4"]}, **how).status_code == 422
+    assert site.ask("POST", f"{path}/entries?{query}", json={"path": "x.mp4"}, **how).status_code == 422
+    assert site.ask("DELETE", f"{path}/entries/e1?{query}", **how).status_code == 422
+    assert site.control.texts["live1"] == "a.mp4\nb.mp4\n"
+
+
 def test_an_invalid_playlist_is_422_with_its_line(site: Site) -> None:
     headers = {"If-Match": '"7"', "Content-Type": "text/plain"}
     for content in (b"a.mp4\nb\0.mp4\n", b"a.mp4\n\xff\xfe.mp4\n"):
