@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -251,7 +252,12 @@ class Wire:
                 client.close()
                 continue
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
-            target = socket.create_connection(("127.0.0.1", self._target_port))
+            try:
+                target = socket.create_connection(("127.0.0.1", self._target_port))
+            except OSError:  # nobody is there: whoever called is told, as nobody would have answered without us
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.close()
+                continue
             self._sockets += [client, target]
             for source, sink in ((client, target), (target, client)):
                 threading.Thread(target=self._relay, args=(source, sink), name="wire", daemon=True).start()

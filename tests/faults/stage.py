@@ -13,6 +13,7 @@ Rule: a fault is for one channel; `row` proves that the others saw nothing of it
 import contextlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,7 +27,7 @@ from far_network import FarNetwork
 from injection import Wire, processes_with, small_disk
 from judge.hls_recorder import HlsRecorder
 from nginx_origin import NginxOrigin, wait_until
-from running import RunningDaemon
+from running import RunningDaemon, prepare
 from seen import CLIP_FRAMES, CLIPS, Seen, first_number, look
 
 PUSHED = ("calm", "air", "hit")
@@ -117,6 +118,7 @@ class Stage:
         for channel in CHANNELS:
             self.write_list(channel, self.loop)
         self.restore()
+        self._prepare()
         self.origin.start()
         self.daemon.start()
         for channel in CHANNELS:
@@ -126,6 +128,14 @@ class Stage:
         for channel in CHANNELS:
             self.daemon.wait_for(channel, lambda found: is_steady(found), what=f"{channel} to be on air with all clips ready", timeout_s=60)
         self.wait_for_news(tuple(self._viewers), START_SEGMENTS)
+
+    def _prepare(self) -> None:
+        """Have all clips in the cache: what is passed over at the start, as not prepared in time, would air out of turn a lap later."""
+        lists = {
+            name: {"playlist": str(self.playlist(name)), "media_roots": [str(self.folder), str(self.media)]} for name in ("calm", "hit")
+        }
+        cache = prepare(self.folder / "prepared", lists)
+        shutil.copytree(cache, self.daemon.folder / "state" / "cache", ignore=shutil.ignore_patterns("writer.lock"), dirs_exist_ok=True)
 
     def _watch(self, name: str, url: str) -> None:
         self._viewers[name] = HlsRecorder(url, self.folder / "seen" / name, poll_s=POLL_S, recheck=False).start()
