@@ -99,13 +99,14 @@ class Gate:
         raise Problem(401, detail, headers={"WWW-Authenticate": 'Bearer realm="channeld"'})
 
     def _by_token(self, token: str, address: str) -> Identity:
-        self._logins.check(address)
         identity = self._accounts.by_token(token)
         if identity is None:
+            self._logins.check(address)
             if self._logins.failed(address):
                 _log.warning("logins_limited", address=address)
             detail = "This token is unknown, was revoked, or its time is over."
             raise Problem(401, detail, headers={"WWW-Authenticate": 'Bearer realm="channeld", error="invalid_token"'})
+        self._logins.admitted(address, identity.token_digest)
         return identity
 
     def _check_host(self, scope: Scope, headers: Headers) -> None:

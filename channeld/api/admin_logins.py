@@ -1,7 +1,8 @@
 """How often an address may guess a token.
 
-Rule: every address has TRIES wrong tokens, given back one each second; beyond that nothing it says is compared any more, so
-that a guess costs time whether it is right or not. The table is bounded: at most MAX_ADDRESSES, the longest quiet one goes first.
+Rule: every address has TRIES wrong tokens, given back one each second; beyond that no token is taken from there that was not
+taken before, so that a guess costs time whether it is right or not, and nobody is locked out by who guesses beside him.
+The tables are bounded: at most MAX_ADDRESSES, the longest quiet one goes first.
 Sans-I/O; used by the admin event loop.
 """
 
@@ -27,6 +28,7 @@ class Logins:
         self._clock_s = clock_s
         # Address → when its tries will all be given back: each failure moves that by SECONDS_PER_TRY.
         self._whole_at_s: OrderedDict[str, float] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def wait_s(self, address: str) -> int:
         """Whole seconds until this address may try again; 0: now."""
@@ -38,6 +40,16 @@ class Logins:
         if wait_s := self.wait_s(address):
             detail = f"Too many wrong tokens came from your address. Try again in {wait_s} s."
             raise Problem(429, detail, headers={"Retry-After": str(wait_s)})
+
+    def admitted(self, address: str, digest: str) -> None:
+        """A right token, of this digest, came from there. Raises Problem 429 when it is the first time and the address has to wait."""
+        key = _origin(address), digest
+        if key not in self._known:
+            self.check(address)
+        self._known[key] = None
+        self._known.move_to_end(key)
+        while len(self._known) > MAX_ADDRESSES:
+            self._known.popitem(last=False)
 
     def failed(self, address: str) -> bool:
         """A wrong token came from there; True when that was the last try."""

@@ -7,6 +7,7 @@ import pytest
 from admin_site import TOKEN, Site, running_site
 
 from channeld.api.admin_logins import MAX_ADDRESSES, TRIES, Logins
+from channeld.api.problems import Problem
 
 WRONG = {"Authorization": "Bearer wrong"}
 
@@ -66,6 +67,18 @@ def test_a_network_of_ipv6_is_one_address_and_a_mapped_one_is_ipv4(clock: Clock)
     assert logins.wait_s("::ffff:192.0.2.1") > 0
 
 
+def test_a_token_that_was_taken_before_is_not_locked_out_by_who_guesses_beside_it(clock: Clock) -> None:
+    logins = Logins(clock)
+    logins.admitted("192.0.2.1", "known")
+    failures(logins, "192.0.2.1")
+    logins.admitted("192.0.2.1", "known")
+    for address, digest in (("192.0.2.1", "a right guess"), ("192.0.2.1", "a right guess")):
+        with pytest.raises(Problem):
+            logins.admitted(address, digest)
+    clock.now_s += 1.0
+    logins.admitted("192.0.2.1", "a right guess")
+
+
 def test_the_table_stays_bounded_whoever_comes(clock: Clock) -> None:
     logins = Logins(clock)
     for number in range(3 * MAX_ADDRESSES):
@@ -86,6 +99,14 @@ def test_guesses_are_refused_unheard_after_the_last_try_and_health_is_still_told
         assert refused.headers["Content-Type"] == "application/problem+json"
         assert stranger.get(f"{site.client.base_url}/healthz").status_code == 200
         assert stranger.get(url).status_code == 401  # no token is no guess
+
+
+def test_a_program_that_guesses_locks_out_nobody_who_was_let_in_before(site: Site) -> None:
+    assert site.client.get("/api/v1/channels").status_code == 200
+    with httpx.Client(trust_env=False, timeout=30) as stranger:
+        told = [stranger.get(f"{site.client.base_url}/api/v1/channels", headers=WRONG).status_code for _ in range(TRIES + 5)]
+    assert told[-1] == 429
+    assert site.client.get("/api/v1/channels").status_code == 200
 
 
 def test_who_forgets_the_token_is_told_so_as_often_as_it_likes(site: Site) -> None:
