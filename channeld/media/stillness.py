@@ -11,7 +11,8 @@ import itertools
 import re
 
 MAX_SPANS = 400
-LEAST_S = 1.0
+LEAST_S = 0.4
+"""Half of what counts as silence in the shortest segment, of a second: a clip that beeps once a second is silent in most of each."""
 SILENCE_FILTER = f"silencedetect=n=-45dB:d={LEAST_S:g}"
 STILL_FILTER = f"freezedetect=n=0.002:d={LEAST_S:g}"
 _EVENT = re.compile(r"(silence|freezedetect\.freeze)_(start|end): (-?[\d.]+)")

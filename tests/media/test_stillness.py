@@ -1,8 +1,11 @@
 """What FFmpeg tells of silence and still pictures while it prepares becomes few, whole spans."""
 
 import itertools
+import subprocess
 
-from channeld.media.stillness import MAX_SPANS, StillnessLog
+import pytest
+
+from channeld.media.stillness import MAX_SPANS, SILENCE_FILTER, StillnessLog
 
 
 def log_of(*lines: str) -> StillnessLog:
@@ -43,3 +46,14 @@ def test_many_pauses_become_few_spans_that_cover_them_all() -> None:
 
 def test_an_end_without_a_beginning_is_passed_over() -> None:
     assert log_of("silence_end: 3 | silence_duration: 3").facts(10.0) == {"silent": [], "still": []}
+
+
+def test_the_gaps_of_a_clip_that_beeps_once_a_second_are_heard(ffmpeg: str) -> None:
+    beeps = "aevalsrc=0.5*sin(880*2*PI*t)*lt(mod(t\\,1)\\,0.1):d=5"
+    line = [ffmpeg, "-hide_banner", "-f", "lavfi", "-i", beeps, "-af", SILENCE_FILTER, "-f", "null", "-"]
+    done = subprocess.run(line, capture_output=True, check=True, timeout=30)
+    log = StillnessLog()
+    for line in done.stderr.decode().splitlines():
+        log.feed(line)
+    expected = [edge for n in range(5) for edge in (n + 0.1, n + 1.0)]
+    assert [edge for span in log.facts(5.0)["silent"] for edge in span] == pytest.approx(expected, abs=0.02)
