@@ -15,8 +15,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from channeld.base.redact import MASK, redact_url
+from channeld.base.tls import TlsSpec
 from channeld.config_model import BUILT_IN_PROFILE, ChannelModel, ConfigModel, OutputEntry, OutputModel, ProfileModel, RtmpModel, TlsModel
-from channeld.config_values import ChannelSpec, HlsSpec, OutputSpec, RtmpSpec, TlsSpec, TsSpec
+from channeld.config_values import ChannelSpec, HlsSpec, OutputSpec, RtmpSpec, TsSpec
 from channeld.config_yaml import KeyPath, PlacedError, Tree, key_text
 from channeld.media.profile import Profile
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from channeld.base.errors import ConfigError
+from channeld.base.tls import TlsSpec
 from channeld.base.units import parse_size
 from channeld.media.profile import Profile
 from channeld.notices.settings import AlertSettings, WebhookSettings
@@ -121,14 +122,6 @@ def parse_listen(text: Any) -> ListenSpec:
     if match is None or int(match[3]) > 65535:
         raise ValueError(f"{str(text)[:80]!r} is not an address. Write host:port, such as 127.0.0.1:8080 or [::1]:8080")
     return ListenSpec(match[1] or match[2], int(match[3]))
-
-
-@dataclass(frozen=True, slots=True)
-class TlsSpec:
-    """Certificate chain and key, both PEM files."""
-
-    cert: Path
-    key: Path
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ from channeld.telemetry.log import configure
 OFF_AIR_S = 3.5
 START_S = 15.0
 LEAVE_S = 15.0
-MEDIA_PARTS = ("api", "base", "bus", "outputs", "telemetry")
+MEDIA_PARTS = ("access", "api", "base", "bus", "outputs", "telemetry")
 """The code that a media worker runs."""
 LINGER_S = 60.0
 """How long the holder of a `channeld run` that was killed keeps everything on air for its successor."""

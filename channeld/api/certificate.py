@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable
 
 from channeld.base.errors import ConfigError
-from channeld.config_values import TlsSpec
+from channeld.base.tls import TlsSpec
 from channeld.telemetry.log import get
 
 FOLLOW_S = 5.0

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from channeld.config_values import TlsSpec
+from channeld.base.tls import TlsSpec
 from channeld.outputs.hls import Numbering
 from channeld.outputs.hls_manifest import MAX_SEGMENTS
 from channeld.outputs.hls_store import CHANNEL_ID

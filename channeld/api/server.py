@@ -23,8 +23,9 @@ from channeld.api.admin_gate import MAX_HEAD_BYTES
 from channeld.api.certificate import Certificate, Tell
 from channeld.api.quiet_server import QuietServer
 from channeld.base.errors import ConfigError
+from channeld.base.tls import TlsSpec
 from channeld.base.worker import Worker
-from channeld.config_values import ListenSpec, TlsSpec, parse_listen
+from channeld.config_values import ListenSpec, parse_listen
 
 START_TIMEOUT_S = 20.0
 KEEP_ALIVE_S = 15

@@ -30,10 +30,10 @@ from channeld.api.control import (
 )
 from channeld.api.server import AdminServer
 from channeld.api.shelf import Shelf
+from channeld.base.tls import TlsSpec
 from channeld.channel.as_run import Page, described, described_total
 from channeld.channel.pictures import NoPicture, Pictures, Ring
 from channeld.config import parse_config
-from channeld.config_values import TlsSpec
 from channeld.control_uploads import UploadDesk
 from channeld.media.drafts import DraftBook
 from channeld.media.tools import find_tools

@@ -21,7 +21,8 @@ from channeld.api.admin_gate import host_of
 from channeld.api.certificate import Certificate
 from channeld.api.server import AdminServer, take_address
 from channeld.base.errors import ConfigError
-from channeld.config_values import TlsSpec, parse_listen
+from channeld.base.tls import TlsSpec
+from channeld.config_values import parse_listen
 
 AUTH = f"Authorization: Bearer {TOKEN}\r\n"
 PUT = f'PUT /api/v1/channels/live1/playlist HTTP/1.1\r\nHost: localhost\r\n{AUTH}If-Match: "7"\r\nContent-Type: text/plain\r\n'
