@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 PACED = ("on_air", "web", "security")
-"""Folders whose tests hold real daemons against real time: two at a time, a file in each process."""
+"""Folders whose tests hold real daemons against real time: a few at a time, a file in each process."""
 ALONE = ("faults",)
 """Folders whose tests measure who is late, and want the machine for themselves; the others share it, a folder in each process."""
 
