@@ -15,6 +15,7 @@ export class TextEditor {
   #build() {
     this.numbers = h("div", { class: "text-numbers", "aria-hidden": "true" });
     this.area = h("textarea", { class: "text-area", id: "playlist-text", spellcheck: "false", wrap: "off", autocapitalize: "off", "aria-label": "The playlist file", "aria-describedby": "text-problem" });
+    this.area.readOnly = true; // until the text is there: what is typed before it comes would be lost
     this.problem = h("p", { class: "text-problem", id: "text-problem", role: "alert", hidden: true });
     this.check = h("button", { type: "button", class: "button", text: "What would change?", on: { click: () => this.#rehearse() } });
     this.save = h("button", { type: "button", class: "button primary", text: "Save", on: { click: () => this.#save() } });
