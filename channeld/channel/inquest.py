@@ -59,17 +59,17 @@ class Inquest:
         """The host ended without our order, so long after its start; by itself, or killed from outside."""
         ordered = sorted(scenes, key=lambda scene: scene.doubt_s)
         if lived_s > (KILLED_LOOP_S if was_killed else LOOP_S):
-            self._begin(ordered)
+            self._begin(ordered, ends=0 if was_killed else 1)
             return None if was_killed else self._again(ordered, now_s)
         if not scenes:
             return None  # it carried nothing yet
         if not self._suspects:
-            self._begin(ordered)
+            self._begin(ordered, ends=1)
         self._ends += 1
         return self._ask(ordered)
 
-    def _begin(self, ordered: Sequence[Scene]) -> None:
-        self._suspects, self._ends = [scene.channel for scene in ordered], 1
+    def _begin(self, ordered: Sequence[Scene], *, ends: int) -> None:
+        self._suspects, self._ends = [scene.channel for scene in ordered], ends
         self._is_held = self._is_second_round = False
 
     def _ask(self, ordered: Sequence[Scene]) -> Finding | None:
