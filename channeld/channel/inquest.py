@@ -64,7 +64,7 @@ class Inquest:
         if not scenes:
             return None  # it carried nothing yet
         if not self._suspects:
-            self._begin(ordered, ends=1)
+            self._begin(ordered, ends=0)
         self._ends += 1
         return self._ask(ordered)
 

@@ -151,6 +151,11 @@ def test_hosts_that_are_killed_now_and_then_are_put_down_to_nobody() -> None:
         assert inquest.ended(scenes(one=5 + number % 3, two=4, three=9), lived_s=30, now_s=40 * number) is None
 
 
+def test_the_first_end_that_anybody_saw_counts_once() -> None:
+    found = Inquest().ended(scenes(one=1, two=4), lived_s=7, now_s=0)
+    assert found is not None and (found.channel, found.ends) == ("one", 1)
+
+
 def test_hosts_that_are_killed_from_outside_accuse_nobody_unless_they_are_killed_at_once() -> None:
     inquest = Inquest()
     for number in range(50):  # the same clip had just begun each time
