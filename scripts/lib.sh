@@ -45,18 +45,22 @@ TEST_TOOLS=(
     fonts-dejavu-core:/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf postgresql:/usr/lib/postgresql chromium:chromium
 )
 
-# missing_packages EXTRAS: names of Debian packages that are wanted and not there, on one line.
+# Names of Debian packages that channeld wants and that are not there, on one line.
 missing_packages() {
-    local missing=() tool proof
+    local missing=()
     has_ffmpeg || missing+=(ffmpeg)
     has_nginx_rtmp || missing+=(nginx libnginx-mod-rtmp)
     has_venv || [ -x "$VENV/bin/python" ] || missing+=(python3-venv)
-    if [[ ",$1," == *,dev,* ]]; then
-        for tool in "${TEST_TOOLS[@]}"; do
-            proof=${tool#*:}
-            [ -e "$proof" ] || has "$proof" || missing+=("${tool%%:*}")
-        done
-    fi
+    printf '%s' "${missing[*]}"
+}
+
+# The same of what the tests use.
+missing_tools() {
+    local missing=() tool proof
+    for tool in "${TEST_TOOLS[@]}"; do
+        proof=${tool#*:}
+        [ -e "$proof" ] || has "$proof" || missing+=("${tool%%:*}")
+    done
     printf '%s' "${missing[*]}"
 }
 
@@ -105,10 +109,9 @@ install_guarded() {
     fi
 }
 
-# ensure_packages EXTRAS: installs missing Debian packages; without root or apt it tells the command and goes on with what is there.
+# ensure_packages NAMES: installs Debian packages; without root or apt it tells the command and goes on with what is there.
 ensure_packages() {
-    local missing
-    missing=$(missing_packages "$1")
+    local missing=$1
     [ -n "$missing" ] || return 0
     if ! has apt-get || ! may_be_root; then
         say "Not installed: $missing. That needs apt and root:  apt install $missing"
@@ -155,7 +158,9 @@ ensure_python() {
 ensure_all() {
     local extras=$1
     choose_python
-    ensure_packages "$extras"
+    ensure_packages "$(missing_packages)"
+    # By themselves: a tool that cannot be had must not cost what channeld needs.
+    if [[ ",$extras," == *,dev,* ]]; then ensure_packages "$(missing_tools)"; fi
     if ! has_ffmpeg; then
         say "No ffmpeg and ffprobe on this machine: taking the bundled ones."
         extras=${extras:+$extras,}bundled
