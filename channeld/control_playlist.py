@@ -34,7 +34,6 @@ from channeld.playlist.written import Unwritable
 MEDIA_TYPES = {".m3u": "audio/x-mpegurl", ".m3u8": "audio/x-mpegurl", ".yaml": "application/yaml", ".yml": "application/yaml"}
 ENTRIES_A_TURN = 500
 """So many entries are looked up in one go on the control loop."""
-_NO_DIFF = Diff((), (), (), 0)
 FOLDER = "this channel airs a folder: add and remove files there"
 
 
@@ -206,9 +205,10 @@ class PlaylistDesk:
             draft = self._draft(supervisor, seen, *make(seen))
             if dry_run:
                 return self._foresee(supervisor, seen, draft)
-            before = self._loop.call(lambda: _outlook(supervisor))
+            before, copied = self._loop.call(lambda: (_outlook(supervisor), supervisor.rundown.queue.copy()))
+            diff = copied.apply(draft.playlist)
             reading = self._replace(supervisor, draft.content, seen)
-            done = self._loop.call(lambda: self._apply(supervisor, draft, reading, before))
+            done = self._loop.call(lambda: self._apply(supervisor, draft, reading, (copied, diff, before)))
             return replace(done, tag=self._look(supervisor).tag, changed=draft.content != seen.content)
 
     def _draft(self, supervisor: Supervisor, seen: _Seen, content: bytes, edit: Edit | None) -> _Draft:
@@ -237,10 +237,11 @@ class PlaylistDesk:
         self._hear(supervisor.settings.id)  # what overtook the editor may not have been heard of yet
         return Stale(seen.revision, seen.tag)
 
-    def _apply(self, supervisor: Supervisor, draft: _Draft, reading: int, before: dict[str, float]) -> Edited:
-        """Control loop's thread."""
-        diff = supervisor.apply(draft.playlist, reading) or _NO_DIFF  # a newer list still may have come in between
-        return _edited(supervisor, supervisor.rundown.queue, diff, draft, before)
+    def _apply(self, supervisor: Supervisor, draft: _Draft, reading: int, foreseen: tuple[Queue, Diff, dict[str, float]]) -> Edited:
+        """Control loop's thread. What the edit did is told by the copy: the watcher may have been faster, or a newer list have come."""
+        supervisor.apply(draft.playlist, reading)
+        copied, diff, before = foreseen
+        return _edited(supervisor, copied, diff, draft, before)
 
     def _foresee(self, supervisor: Supervisor, seen: _Seen, draft: _Draft) -> Edited:
         """The same on a copy."""
@@ -255,8 +256,7 @@ def _edited(supervisor: Supervisor, queue: Queue, diff: Diff, draft: _Draft, bef
     """What an edit came to, by the queue that it was done to. Control loop's thread, as those below."""
     edit = draft.edit
     place = edit.to if isinstance(edit, Move) else edit.index if isinstance(edit, Insert | Change) else None
-    # Where another list came in between (`_NO_DIFF`), nothing is known of the place.
-    entry = queue.listed(place).id if place is not None and diff is not _NO_DIFF else None
+    entry = queue.listed(place).id if place is not None else None
     changed = (entry,) if isinstance(edit, Change) and entry is not None else ()
     after = _outlook(supervisor, queue, draft.lengths)
     shown, airs, left_out = describe_edit(queue, diff, (entry,) if entry is not None else (), before, after)

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
@@ -177,7 +177,8 @@ def test_restart_goes_on_after_the_entry_that_aired(station_of: OpenStation, she
     seen = len(station.until_aired(2))
     station.order(station.channel().restart)
     aired = station.until_aired(seen + 3)
-    assert "c.mp4" in aired and follows(aired, "abc"), aired
+    # What began while the restart was under way, unheard, begins again.
+    assert "c.mp4" in aired and follows([name for name, _ in groupby(aired)], "abc"), aired
 
 
 def test_a_killed_host_is_started_again_and_its_channels_go_on(station_of: OpenStation, shelf: Path) -> None:
