@@ -30,14 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 PACED = ("on_air", "web", "security")
 """Folders whose tests hold real daemons against real time: a few at a time, a file in each process."""
 ALONE = ("faults",)
-"""Folders whose tests measure who is late, and want the machine for themselves; the others share it, a folder in each process."""
+"""Folders whose tests measure who is late, and want the machine for themselves; the others share it."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         folder = _folder(item)
-        # What a folder makes once a session is made in one process, but for what waits more than it works.
-        item.add_marker(pytest.mark.xdist_group(str(item.path) if folder in PACED else folder))
         for kind, folders in (("paced", PACED), ("alone", ALONE)):
             if folder in folders:
                 item.add_marker(kind)
