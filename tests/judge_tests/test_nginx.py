@@ -24,10 +24,12 @@ def test_a_push_in_real_time_is_clean_in_hls_and_in_flv(nginx_rtmp: NginxOrigin,
     tags = ["-tag:v", "7", "-tag:a", "10", "-bsf:a", "aac_adtstoasc"]
     push = ["ffmpeg", "-nostdin", "-v", "error", "-re", "-i", str(clip), "-c", "copy", *tags, "-f", "flv", address]
     pull = ["ffmpeg", "-nostdin", "-v", "error", "-rw_timeout", "20000000", "-i", address, "-c", "copy", "-t", "5", str(recorded)]
-    with HlsRecorder(nginx_rtmp.hls_url("judged"), tmp_path / "seen", poll_s=0.2) as viewer, subprocess.Popen(push) as publisher:
+    with HlsRecorder(nginx_rtmp.hls_url("judged"), tmp_path / "seen", poll_s=0.2) as viewer:
+        # Both at once: who comes before the publisher waits for it; who comes when it has ended would wait for ever.
+        with subprocess.Popen(pull) as puller, subprocess.Popen(push) as publisher:
+            assert publisher.wait(timeout=60) == 0
+            assert puller.wait(timeout=60) == 0
         assert viewer.wait_for_segments(1, 30)
-        subprocess.run(pull, check=True, timeout=60)
-        assert publisher.wait(timeout=60) == 0
     assert viewer.faults() == []
     assert read_flv(recorded).faults(fps) == []
     joined = viewer.concatenate()
