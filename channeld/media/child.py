@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from typing import TypeVar
 
 from channeld.base.errors import ChildExited, ChildKilled, ChildStalled, ProcessError, SpawnError
@@ -26,6 +27,16 @@ WRITTEN_FILE_BYTES = 64 * 1024
 # A film of 8K decodes in less; nothing but stdout is ever written, so that a file is at most what a library keeps for itself.
 LIMITS = Limits(address_space_bytes=8 << 30, file_size_bytes=WRITTEN_FILE_BYTES, processes=8192, open_files=256, cpu_s=48 * 3600)
 NICE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a child may use, and whom it stands behind; `nice` is added to ours. As here, it prepares a clip."""
+
+    limits: Limits = LIMITS
+    nice: int = NICE
+    yields_disk: bool = True
+
 
 T = TypeVar("T")
 Stop = Callable[[], bool]
@@ -85,16 +96,19 @@ def stream(
     deadline_s: float | None = None,
     should_stop: Stop = never,
     stdin: int | None = None,
+    standing: Standing = Standing(),
+    tick_s: float | None = None,
 ) -> Generator[bytes, None, None]:
     """Run a child and give out its stdout in chunks; close the generator to kill it. `stdin`: a descriptor, else it reads nothing.
 
+    With `tick_s` an empty chunk is given so often while there is no other.
     Raises SpawnError, ChildStalled after `stall_s` without output (or `deadline_s` in all), ChildStopped, and ChildExited
     unless it ends with status 0; of a signal, a negative status, ChildKilled.
     """
-    child = _spawn(argv, stdin)
+    child = _spawn(argv, stdin, standing)
     lines = _Lines(on_line)
     try:
-        yield from _read(child, lines, stall_s, deadline_s, should_stop)
+        yield from _read(child, lines, stall_s, deadline_s, should_stop, tick_s)
         status = child.wait(timeout=stall_s)
         lines.close()
         if status:
@@ -116,8 +130,8 @@ def run(
 ) -> bytes:
     """Whole output of a child that ends soon. Raises like `stream`, and ProcessError beyond `max_bytes`."""
     output = bytearray()
-    limits = {"stall_s": deadline_s, "deadline_s": deadline_s}
-    with contextlib.closing(stream(argv, on_line=on_line, should_stop=should_stop, stdin=stdin, **limits)) as chunks:
+    bounded = stream(argv, on_line=on_line, stall_s=deadline_s, deadline_s=deadline_s, should_stop=should_stop, stdin=stdin)
+    with contextlib.closing(bounded) as chunks:
         for chunk in chunks:
             output += chunk
             if len(output) > max_bytes:
@@ -125,11 +139,11 @@ def run(
     return bytes(output)
 
 
-def _spawn(argv: list[str], stdin: int | None) -> "subprocess.Popen[bytes]":
+def _spawn(argv: list[str], stdin: int | None, standing: Standing) -> "subprocess.Popen[bytes]":
     try:
         # setpriv's death signal follows the thread that spawns: whoever reads the child stays its owner.
         return subprocess.Popen(
-            confined(argv, limits=LIMITS, nice=NICE, yields_disk=True),
+            confined(argv, limits=standing.limits, nice=standing.nice, yields_disk=standing.yields_disk),
             stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -143,7 +157,7 @@ def _spawn(argv: list[str], stdin: int | None) -> "subprocess.Popen[bytes]":
 
 
 def _read(
-    child: "subprocess.Popen[bytes]", lines: _Lines, stall_s: float, deadline_s: float | None, should_stop: Stop
+    child: "subprocess.Popen[bytes]", lines: _Lines, stall_s: float, deadline_s: float | None, should_stop: Stop, tick_s: float | None
 ) -> Generator[bytes, None, None]:
     assert child.stdout is not None and child.stderr is not None
     started = heard = time.monotonic()
@@ -151,12 +165,14 @@ def _read(
         selector.register(child.stdout, selectors.EVENT_READ)
         selector.register(child.stderr, selectors.EVENT_READ)
         while selector.get_map():
-            ready = selector.select(POLL_S)
+            ready = selector.select(tick_s or POLL_S)
             if should_stop():
                 raise ChildStopped("stopped")
             now = time.monotonic()
             if now - heard > stall_s or (deadline_s is not None and now - started > deadline_s):
                 raise ChildStalled(child.args[-1] if isinstance(child.args, list) else "child", now - heard)
+            if not ready and tick_s is not None:
+                yield b""
             for key, _ in ready:
                 chunk = os.read(key.fd, CHUNK_BYTES)
                 if not chunk:

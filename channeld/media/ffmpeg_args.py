@@ -11,6 +11,7 @@ import ffmpeg
 
 from channeld.media import filters
 from channeld.media.facts import AudioFacts, VideoFacts
+from channeld.media.live_input import PATTERN, LiveInput
 from channeld.media.plan import Plan
 from channeld.media.profile import COMPOSITION_DELAY, DECODER_BUFFER_S, PEAK_RATIO, Profile
 from channeld.media.stillness import SILENCE_FILTER, STILL_FILTER
@@ -20,6 +21,7 @@ from channeld.media.whitelist import input_options
 _QUIET = ("-nostdin", "-hide_banner", "-nostats")
 # `repeat`: errors are counted, so none may be folded away. Verbose: counts of decoded frames are told at that level.
 _COUNTED = ("-loglevel", "repeat+level+verbose")
+_TOLD = ("-loglevel", "repeat+level+info")
 _LAVFI = {
     "f": "lavfi",
     "format_whitelist": "lavfi",
@@ -84,6 +86,28 @@ def packets_args(source: Path, indexes: list[int], start_s: float, tools: Tools)
     return [tools.ffmpeg, *_QUIET, "-loglevel", "error", "-copyts", *output.get_args()]
 
 
+def live_args(live: LiveInput, profile: Profile, tools: Tools, *, has_sound: bool) -> list[str]:
+    """Conform a live source to the house format on stdout, for as long as it lasts. `has_sound` False: silence in its place."""
+    media = ffmpeg.input(live.url, **live.options)
+    if live.url == PATTERN:
+        pattern = ffmpeg.input(filters.pattern_source(profile), re=None, **_LAVFI)
+        tone = ffmpeg.input(filters.PATTERN_TONE, re=None, **_LAVFI)
+        streams = [pattern["v:0"], tone["a:0"]]
+    else:
+        streams = [media["v:0"], media["a:0"] if has_sound else ffmpeg.input(SILENCE, **_LAVFI)["0"]]
+    picture = filters.pattern_chain(profile) if live.url == PATTERN else filters.live_picture_chain(profile)
+    chains = {"filter:v": picture, "filter:a": filters.live_sound_chain(is_endless=not has_sound)}
+    options = _house_options(profile) | chains | {"x264-params": _x264_params(profile, is_live=True)}
+    return [tools.ffmpeg, *_QUIET, *_TOLD, *ffmpeg.output(*streams, "pipe:1", **options).get_args()]
+
+
+def live_copy_args(live: LiveInput, tools: Tools) -> list[str]:
+    """The same of a source that is in the house format already: its packets as they are."""
+    media = ffmpeg.input(live.url, **live.options)
+    options = _mux_options() | {"c": "copy", "bsf:v": "h264_mp4toannexb"}
+    return [tools.ffmpeg, *_QUIET, *_TOLD, *ffmpeg.output(media["v:0"], media["a:0"], "pipe:1", **options).get_args()]
+
+
 def ffprobe_args(source: Path, tools: Tools) -> list[str]:
     """Ask ffprobe for container and tracks as JSON."""
     assert tools.ffprobe is not None
@@ -118,19 +142,25 @@ def _house_options(profile: Profile) -> dict[str, Any]:
     return _video_options(profile) | _audio_options(profile) | _mux_options()
 
 
-def _video_options(profile: Profile) -> dict[str, Any]:
+def _x264_params(profile: Profile, *, is_live: bool = False) -> str:
     gop = profile.gop_frames
     x264 = {
         "keyint": gop, "min-keyint": gop, "scenecut": 0, "open-gop": 0, "bframes": 3, "b-pyramid": "none",
         "stitchable": 1, "force-cfr": 1, "nal-hrd": "none", "fps": f"{profile.fps.num}/{profile.fps.den}",
     }  # fmt: skip
+    if is_live:  # neither is told in the parameter sets
+        x264 |= {"rc-lookahead": 6, "sync-lookahead": 0}
     assert COMPOSITION_DELAY == 1  # what b-pyramid=none gives
+    return ":".join(f"{key}={value}" for key, value in x264.items())
+
+
+def _video_options(profile: Profile) -> dict[str, Any]:
     return {
         "c:v": "libx264",
         "preset": profile.preset,
         "profile:v": "high",
         "level": profile.level,
-        "x264-params": ":".join(f"{key}={value}" for key, value in x264.items()),
+        "x264-params": _x264_params(profile),
         "b:v": profile.video_bitrate,
         "maxrate": round(profile.video_bitrate * PEAK_RATIO),
         "bufsize": round(profile.video_bitrate * DECODER_BUFFER_S),

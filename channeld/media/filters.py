@@ -77,6 +77,34 @@ def card_source(profile: Profile) -> str:
     return f"gradients=s={size}:r=1:n=2:seed=1:speed=0.00001:c0={first}:c1={second}:{corner}:d=1"
 
 
+def live_picture_chain(profile: Profile) -> str:
+    """From whatever a live source sends to house frames at a constant rate; a gap in it holds the last picture."""
+    return ",".join(["bwdif=mode=send_frame:deint=interlaced", *_fit_any(profile), *_house_frame(profile), f"fps=fps={profile.fps}"])
+
+
+def live_sound_chain(*, is_endless: bool) -> str:
+    """From a live source's sound (or from endless silence) to stereo 48 kHz without a hole, from the first picture's time on."""
+    fills = "" if is_endless else ":async=1000:first_pts=0"
+    return f"aresample={AUDIO_RATE}{fills},aformat=sample_fmts=fltp:channel_layouts=stereo"
+
+
+PATTERN_TONE = f"sine=frequency=440:beep_factor=2:r={AUDIO_RATE}"
+
+
+def pattern_source(profile: Profile) -> str:
+    """The test pattern's lavfi source: bars that move, with a count of seconds."""
+    return f"testsrc2=size={profile.width}x{profile.height}:rate={profile.fps}"
+
+
+def pattern_chain(profile: Profile) -> str:
+    """The test pattern with a clock, where a font is installed."""
+    font = next((path for path in _FONTS if Path(path).is_file()), None)
+    size = max(10, profile.height // 10)
+    place = "box=1:boxcolor=black:x=(w-text_w)/2:y=h-2*text_h"
+    clock = f"drawtext=fontfile={font}:fontcolor=white:fontsize={size}:{place}:text='%{{localtime\\:%X}}'"
+    return ",".join([*([clock] if font else []), *_house_colour(profile, profile.width, profile.height, "")])
+
+
 def sound_chain(audio: AudioFacts | None, plan: Plan, profile: Profile, *, gain_db: float, is_limited: bool) -> str:
     """From a decoded track (None: from silence) to stereo 48 kHz, 0.3 s longer than the picture, faded at both ends of the clip."""
     end_s = profile.fps.seconds(plan.frames)

@@ -30,8 +30,16 @@ class Reference:
     def load(cls, path: Path) -> "Reference | None":
         """As it was stored; None when it is missing or damaged."""
         try:
-            values = json.loads(path.read_bytes())
+            return cls.from_json(path.read_bytes())
+        except OSError:
+            return None
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> "Reference | None":
+        """Read it; None when it is damaged."""
+        try:
+            values = json.loads(text)
             sets = ParameterSets(bytes.fromhex(values["sps"]), bytes.fromhex(values["pps"]))
             return cls(sets, base64.b64decode(values["silent_frame"], validate=True))
-        except (OSError, ValueError, KeyError, TypeError, binascii.Error):
+        except (ValueError, KeyError, TypeError, binascii.Error):
             return None

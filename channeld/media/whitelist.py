@@ -73,3 +73,22 @@ def input_options(source: Path) -> tuple[str, dict[str, str]]:
     options = {"protocol_whitelist": "file,pipe", "format_whitelist": FILE_FORMATS, "codec_whitelist": DECODERS}
     picture = picture_format(source) if source.is_file() else None
     return f"file:{source.absolute()}", options | ({"f": picture} if picture else {})
+
+
+LIVE_FORMATS = _names("""
+mpegts mpegtsraw flv live_flv rtsp sdp rtp hls aac mp3 mov mp4 m4a 3gp 3g2 mj2 webvtt matroska webm ogg h264 hevc mpegvideo ac3 eac3 mpeg
+mjpeg mpjpeg wav flac
+""")
+# With each scheme the protocols that stand below it. Never `file`: what an upstream names in a manifest is not opened here.
+LIVE_PROTOCOLS = {
+    "rtsp": "rtsp,rtp,udp,tcp",
+    "rtsps": "rtsp,rtp,udp,tcp,tls",
+    "rtmp": "rtmp,tcp",
+    "rtmps": "rtmps,tls,tcp",
+    "http": "http,tcp,httpproxy,https,tls,crypto",
+    "https": "https,tls,tcp,http,httpproxy,crypto",
+    "srt": "srt,udp",
+    "udp": "udp",
+    "rtp": "rtp,udp",
+    "tcp": "tcp",
+}

@@ -21,8 +21,9 @@ from channeld.base.units import AAC_FRAME_TICKS, TICKS_PER_SECOND, Ticks90k
 from channeld.bus.ring import RingWriter
 from channeld.playout.beginning import Beginning, feed_from
 from channeld.playout.lookahead import LOOKAHEAD_S, ClipSource, DiskReaders, Lookahead
+from channeld.playout.on_air import Filler, OnAir, named
+from channeld.playout.pace import LiveStore, Pace
 from channeld.playout.resume import AirState, encode_source, encode_state, last_presented
-from channeld.ts.index import Block
 from channeld.ts.splicer import ClipFeed, Slice, Splicer
 
 SLICE_S = 0.2
@@ -33,43 +34,6 @@ RESUME_WAIT_S = 1.0
 """A channel that is resumed waits so long at most for so much of its clip, before it releases what is late."""
 
 Report = Callable[..., None]
-
-
-@dataclass(frozen=True, slots=True, weakref_slot=True)
-class Filler:
-    """What airs when nothing else can: all of it in memory, and the path by which another host knows it again."""
-
-    path: str
-    blocks: tuple[Block, ...]
-
-
-@dataclass(slots=True)
-class OnAir:
-    """What airs now; `lookahead` None is the filler. Frames are counted from the clip's first.
-
-    `as_json` is what the published state says of it; `reported` the newest serial that control was told of.
-    """
-
-    serial: int
-    source: ClipSource | None
-    feed: ClipFeed
-    lookahead: Lookahead | None
-    as_json: str = "null"
-    started_dts: int = 0
-    reported: int = 0
-    cut_requested: bool = False
-
-
-@dataclass(slots=True)
-class Pace:
-    """When slices are due: the timeline's origin is released at `anchor_ns` of the monotonic clock.
-
-    What is due up to `burst_ticks` of the timeline is released at once; not before `waits_until_ns`, unless the clip is in memory.
-    """
-
-    anchor_ns: int
-    burst_ticks: int
-    waits_until_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -138,7 +102,7 @@ class Air:
     @property
     def due_ns(self) -> int:
         """When the next slice is to be released, on the monotonic clock."""
-        return self._pace.anchor_ns + self._elapsed * NS_PER_SECOND // TICKS_PER_SECOND
+        return self._pace.due_ns(self._elapsed)
 
     @property
     def is_catching_up(self) -> bool:
@@ -166,11 +130,15 @@ class Air:
         self._pace.waits_until_ns = 0
         return False
 
-    def accept_plan(self, after: int, sources: list[ClipSource], *, now_ns: int) -> bool:
-        """Take a new plan at this instant of the monotonic clock; False when it is stale or too late for the coming boundary."""
+    def accept_plan(self, after: int, sources: list[ClipSource], *, now_ns: int, switches: bool = False) -> bool:
+        """Take a new plan at this instant of the monotonic clock; False when it is stale or too late for the coming boundary.
+
+        `switches`: what airs gives way to the first of it, as soon as that is in memory.
+        """
         if after != self.now.serial:
             return False
-        if self._plan.is_for_this_boundary and self._is_near_end(now_ns) and self._ready_source() is not None:
+        self.now.gives_way = switches
+        if not switches and self._plan.is_for_this_boundary and self._is_near_end(now_ns) and self._ready_source() is not None:
             return False
         old = list(self._plan.queue)
         queue: deque[Lookahead] = deque()
@@ -202,7 +170,8 @@ class Air:
         if now.lookahead is not None:
             now.lookahead.drain()
         self._prefetch()
-        wants_cut = now.cut_requested if now.source is not None else self._ready_source() is not None
+        wants_cut = self._wants_cut()
+        self._follow_live()
         changes: list[tuple[str, dict[str, Any]]] = []
         if now.feed.frames_ready == 0 or (wants_cut and now.feed.may_cut):
             changes = self._change()
@@ -215,6 +184,24 @@ class Air:
         for kind, values in changes:  # what control hears of is in the ring by then, whenever this host dies
             self._report(kind, **values)
         return piece
+
+    def _wants_cut(self) -> bool:
+        """What airs is to be left at its next legal cut."""
+        now = self.now
+        if now.source is None:
+            return self._ready_source() is not None
+        if now.gives_way and self._plan.queue:
+            self._plan.queue[0].drain()
+            return now.cut_requested or self._plan.queue[0].is_ready
+        return now.cut_requested
+
+    def _follow_live(self) -> None:
+        """A live source's own clock sets the pace while it airs."""
+        now, fps = self.now, self._splicer.stream.fps
+        if now.source is None or now.source.behind_s is None:
+            return
+        now.store = now.store or LiveStore(now.source.behind_s)
+        self._pace.anchor_ns += now.store.shift_ns(fps.seconds(now.feed.frames_ready), fps.seconds(self._slice_frames))
 
     def _state(self) -> bytes:
         now = self.now
@@ -283,7 +270,7 @@ class Air:
     def _drop_failed(self) -> None:
         for item in [item for item in self._plan.queue if item.failure]:
             self._plan.queue.remove(item)
-            self._report("failed", channel=self.channel, **_named(item.source), error=item.failure)
+            self._report("failed", channel=self.channel, **named(item.source), error=item.failure)
 
     def _end_of(self, ended: OnAir) -> tuple[str, dict[str, Any]]:
         lookahead = ended.lookahead
@@ -296,7 +283,7 @@ class Air:
         return "ended", {
             "channel": self.channel,
             "serial": ended.serial,
-            **_named(ended.source),
+            **named(ended.source),
             "frames": ended.feed.frames_sent,
             "dts": ended.started_dts,
             "end_dts": self._splicer.next_dts,
@@ -308,7 +295,7 @@ class Air:
         return "started", {
             "channel": self.channel,
             "serial": self.now.serial,
-            **_named(self.now.source),
+            **named(self.now.source),
             "from_frame": self.now.feed.frames_sent,
             "dts": dts,
             "due_ns": self._due_ns_of(dts),
@@ -318,7 +305,7 @@ class Air:
         }
 
     def _due_ns_of(self, dts: int) -> int:
-        return self._pace.anchor_ns + (dts - self._splicer.state.origin) * NS_PER_SECOND // TICKS_PER_SECOND
+        return self._pace.due_ns(dts - self._splicer.state.origin)
 
     def present(self) -> dict[str, Any]:
         """Plain values for a control that does not know this channel: what it is, what airs, how far, and what is planned."""
@@ -329,7 +316,7 @@ class Air:
             "description": self.ring.description(),
             "serial": now.serial,
             "reported": now.reported,
-            **_named(now.source),
+            **named(now.source),
             "frames": now.feed.frames_sent,
             "dts": self._splicer.next_dts,
             "due_ns": self._due_ns_of(now.started_dts),
@@ -363,6 +350,7 @@ class Air:
             "ahead": now.feed.frames_ready,
             "ahead_s": float(self._splicer.stream.fps.seconds(now.feed.frames_ready)),
             "bus": self.ring.fill(),
+            "drift_ms": round(now.store.shifted_ns / 1e6, 1) if now.store is not None else None,
         }
 
     def told(self, serial: int) -> None:
@@ -381,10 +369,3 @@ class Air:
         for item in [*self._plan.queue, *([self.now.lookahead] if self.now.lookahead else [])]:
             self._readers.retire(item)
         self._plan = Plan()
-
-
-def _named(source: ClipSource | None) -> dict[str, str | None]:
-    """What every report says of an airing; the filler has no names."""
-    if source is None:
-        return {"airing": None, "entry": None, "tag": None}
-    return {"airing": source.airing, "entry": source.entry, "tag": source.tag}

@@ -10,8 +10,10 @@ from dataclasses import replace
 import numpy as np
 
 from channeld.base.units import AAC_FRAME_TICKS, FrameRate
-from channeld.ts.index import IS_RANDOM_ACCESS, Block, BlockRecord
+from channeld.ts.index import IS_RANDOM_ACCESS, Base, Block, BlockRecord
 from channeld.ts.splicer import ClipFeed
+
+CLIP_START = Base()
 
 
 class Beginning:
@@ -26,6 +28,10 @@ class Beginning:
         self.may_cut = may_cut
         self._audio_offset = audio_offset
         self._left = (frames, audio_units)
+
+    def begin_behind(self, base: Base) -> None:
+        """What is shown begins behind so many pictures and audio units, which are left out already."""
+        self._left = max(0, self.frames - base.frames), max(0, self.audio_units - base.audio_units)
 
     def leaves_out(self, record: BlockRecord | Block) -> bool:
         """Nothing of this record is wanted; it is counted then."""
@@ -49,16 +55,22 @@ class Beginning:
         feed.begin_at(self.frames, self.audio_units, may_cut=self.may_cut)
 
 
-def at_random_access(records: Sequence[BlockRecord], frame: int, fps: FrameRate) -> Beginning:
-    """The random access point at or before a frame (the clip's last one where it has not so many), with the audio that belongs to it."""
-    begin = chosen = 0
-    for record in records:
-        points = np.flatnonzero(record.video["flags"] & IS_RANDOM_ACCESS) + begin
-        chosen = max([chosen, *points[points <= frame].tolist()])
-        begin += len(record.video)
-    elapsed = fps.tick(chosen) - records[0].audio_offset
+def at_random_access(records: Sequence[BlockRecord], frame: int, fps: FrameRate, *, base: Base = CLIP_START) -> Beginning:
+    """The random access point at or before a frame (the clip's last one where it has not so many), with the audio that belongs to it.
+
+    Where the records do not begin with the clip, `base` says behind what, the frame counts from them, and the first of their random access
+    points is taken for a frame that has none before it.
+    """
+    found = [np.flatnonzero(record.video["flags"] & IS_RANDOM_ACCESS) for record in records]
+    begins = np.cumsum([0, *(len(record.video) for record in records)])
+    points = np.concatenate([at + begin for at, begin in zip(found, begins[:-1], strict=True)])
+    before = points[points <= frame]
+    chosen = int(before[-1]) if before.size else int(points[0]) if points.size else 0
+    elapsed = fps.tick(base.frames + chosen) - records[0].audio_offset
     units = max(0, elapsed // AAC_FRAME_TICKS - 1)  # one more than is needed: the join takes the nearest
-    return Beginning(chosen, units, audio_offset=units * AAC_FRAME_TICKS - elapsed)
+    beginning = Beginning(base.frames + chosen, units, audio_offset=units * AAC_FRAME_TICKS - elapsed)
+    beginning.begin_behind(base)
+    return beginning
 
 
 def feed_from(blocks: Iterable[Block], beginning: Beginning) -> ClipFeed:

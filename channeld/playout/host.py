@@ -246,8 +246,11 @@ class Host:
             self._schedule.tell(str(values["channel"]), _raise)
 
     def _plan(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
-        after, sources = int(values["after"]), sources_of(values)
-        self._schedule.tell(str(values["channel"]), lambda air: air.accept_plan(after, sources, now_ns=self._opening.clock.monotonic_ns()))
+        after, sources, switches = int(values["after"]), sources_of(values), bool(values.get("switches", False))
+        clock = self._opening.clock
+        self._schedule.tell(
+            str(values["channel"]), lambda air: air.accept_plan(after, sources, now_ns=clock.monotonic_ns(), switches=switches)
+        )
 
     def _skip(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
         self._schedule.tell(str(values["channel"]), Air.skip)

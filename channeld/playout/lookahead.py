@@ -12,6 +12,7 @@ import queue
 import threading
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
@@ -19,7 +20,7 @@ import structlog
 from channeld.base.errors import StreamError
 from channeld.base.worker import Worker
 from channeld.playout.beginning import Beginning, at_random_access
-from channeld.ts.index import Block, BlockRecord, ClipHeader, IndexParser
+from channeld.ts.index import Base, Block, BlockRecord, ClipHeader, IndexParser
 from channeld.ts.splicer import ClipFeed
 
 LOOKAHEAD_S = 8.0
@@ -27,6 +28,7 @@ MAX_TAG_BYTES = 2048
 MAX_SOURCE_BYTES = 7 * 1024
 """A source as JSON: it stands in the state that is published with each slice, which may have 8 KiB."""
 _INDEX_CHUNK_BYTES = 64 * 1024
+_PAGE_BYTES = 4096
 
 log = structlog.get_logger()
 
@@ -35,7 +37,8 @@ log = structlog.get_logger()
 class ClipSource:
     """A prepared clip as control names it. `airing` tells one planned airing from another of the same entry.
 
-    `tag` is control's own, given back with all that is told of this airing. It begins at the random access point at or before `from_frame`.
+    `tag` is control's own, given back with all that is told of this airing. It begins at the random access point at or before `from_frame`;
+    where `behind_s` is given, the clip is a live one, which never ends, and begins so many seconds behind its newest picture.
     """
 
     airing: str
@@ -44,6 +47,12 @@ class ClipSource:
     idx_path: str
     tag: str = ""
     from_frame: int = 0
+    behind_s: float | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """It never ends by itself, and of its beginning nothing is there any more."""
+        return self.behind_s is not None
 
     @classmethod
     def from_message(cls, values: dict[str, Any]) -> "ClipSource":
@@ -51,7 +60,8 @@ class ClipSource:
         names = (str(values["airing"]), str(values["entry"]), str(values["ts"]), str(values["idx"]), str(values.get("tag", "")))
         if len(names[-1].encode()) > MAX_TAG_BYTES or len(json.dumps(names)) > MAX_SOURCE_BYTES:
             raise ValueError(f"source {names[0][:80]} is too long: its tag may have {MAX_TAG_BYTES} bytes, all of it {MAX_SOURCE_BYTES}")
-        return cls(*names, from_frame=max(0, int(values.get("from_frame", 0))))
+        behind_s = values.get("behind_s")
+        return cls(*names, from_frame=max(0, int(values.get("from_frame", 0))), behind_s=None if behind_s is None else float(behind_s))
 
 
 class _Files(NamedTuple):
@@ -67,7 +77,8 @@ class Lookahead:
 
     def __init__(self, source: ClipSource, beginning: Beginning | None = None) -> None:
         self.source = source
-        self._beginning = Beginning() if beginning is None and not source.from_frame else beginning
+        begins_at_once = beginning is None and not source.from_frame and not source.is_live
+        self._beginning = Beginning() if begins_at_once else beginning
         self.feed = ClipFeed()
         if self._beginning is not None:
             self._beginning.tell(self.feed)
@@ -79,6 +90,7 @@ class Lookahead:
         self._files: _Files | None = None
         self._parser = IndexParser()
         self._records: deque[BlockRecord] = deque()
+        self._base = Base()
         self._closed = False
 
     def drain(self) -> None:
@@ -107,7 +119,8 @@ class Lookahead:
     def serves(self, source: ClipSource) -> bool:
         """What was read so far is what another plan asks for, too."""
         mine = self.source
-        return mine.ts_path == source.ts_path and mine.from_frame == source.from_frame and not self.failure
+        same_begin = mine.from_frame == source.from_frame and mine.behind_s == source.behind_s
+        return mine.ts_path == source.ts_path and same_begin and not self.failure
 
     def wants_more(self, frames: int) -> bool:
         """Fewer than `frames` are in memory and the file may have more."""
@@ -126,6 +139,8 @@ class Lookahead:
     def _read_block(self) -> None:
         if self._files is None:
             self._files = self._open()
+            if self.source.is_live:
+                self._go_to_base(self._files)
         files = self._files
         beginning = self._beginning or self._seek(files)
         if beginning is None:
@@ -154,8 +169,34 @@ class Lookahead:
         self.header = self._parser.header
         return bool(payload)
 
+    def _go_to_base(self, files: _Files) -> None:
+        """Read on where the index of a live clip begins by now, behind its header."""
+        try:
+            self._base = Base.parse(Path(f"{self.source.ts_path.removesuffix('.ts')}.base").read_bytes())
+        except FileNotFoundError:
+            return  # it is younger than what is kept
+        # No more than its first page: what follows may be a hole by now.
+        self._parser.read_header(os.read(files.idx_fd, _PAGE_BYTES))
+        self.header = self._parser.header
+        os.lseek(files.idx_fd, self._base.index_at, os.SEEK_SET)
+        if self._beginning is not None:
+            self._beginning.begin_behind(self._base)
+
+    def _seek_live(self, files: _Files, behind_s: float) -> Beginning | None:
+        """The newest random access point that is so far behind; the oldest one where there is none."""
+        while self._read_records(files):
+            continue
+        if self.header is None or not self._records:
+            return None
+        newest = sum(len(record.video) for record in self._records)
+        wanted = max(0, newest - self.header.fps.frames_in(behind_s))
+        self._beginning = at_random_access(self._records, wanted, self.header.fps, base=self._base)
+        return self._beginning
+
     def _seek(self, files: _Files) -> Beginning | None:
         """Find the random access point that the source asks for; None while a growing clip does not reach that far."""
+        if self.source.behind_s is not None:
+            return self._seek_live(files, self.source.behind_s)
         frame = self.source.from_frame
         while sum(len(record.video) for record in self._records) <= frame:
             if not self._read_records(files):

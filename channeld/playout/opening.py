@@ -17,8 +17,9 @@ from channeld.base.clock import NS_PER_SECOND, Clock
 from channeld.base.units import FrameRate, Ticks90k
 from channeld.base.worker import Worker
 from channeld.bus.ring import RingWriter
-from channeld.playout.air import Air, Filler, Report
+from channeld.playout.air import Air, Report
 from channeld.playout.lookahead import ClipSource, DiskReaders, load_whole
+from channeld.playout.on_air import Filler
 from channeld.playout.resume import AirState, decode_state
 from channeld.ts.splicer import DEFAULT_PCR_LEAD, Splicer, SplicerState, StreamFormat
 

@@ -60,7 +60,8 @@ def encode_source(source: ClipSource | None, filler_path: str) -> str:
     """The part of the state that stays the same while a clip airs."""
     if source is None:
         return _AS_JSON({"airing": "", "entry": "", "ts": filler_path, "idx": ""})
-    return _AS_JSON({"airing": source.airing, "entry": source.entry, "ts": source.ts_path, "idx": source.idx_path, "tag": source.tag})
+    values = {"airing": source.airing, "entry": source.entry, "ts": source.ts_path, "idx": source.idx_path, "tag": source.tag}
+    return _AS_JSON(values if source.behind_s is None else values | {"behind_s": source.behind_s})
 
 
 def encode_state(

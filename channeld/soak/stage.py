@@ -8,7 +8,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from channeld.outputs.hls_store import SegmentStore
-from channeld.playout.air import Filler
+from channeld.playout.on_air import Filler
 from channeld.playout.schedule import Schedule
 from channeld.soak.clock import Agenda, SoakClock
 from channeld.soak.readers import ReadersInStep

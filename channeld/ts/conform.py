@@ -54,7 +54,7 @@ class StreamRules:
 
 
 @dataclass(frozen=True, slots=True)
-class _Units:
+class FoundUnits:
     """Access units found in a run of packets: first row, number of rows, PTS column and PTS (33 bits)."""
 
     rows: Ints
@@ -79,23 +79,27 @@ class Conformer:
         self.parameter_sets = rules.parameter_sets
         self.video_frames = 0
         self.audio_frames = 0
+        self.audio_slack = 0
+        """How far audio units may be from their grid, in ticks."""
 
     def feed(self, payload: bytes) -> list[Block]:
         """Take bytes of any length; give the blocks that are complete."""
+        self._take(payload)
+        blocks = []
+        while self._pending_frames > self._rules.block_frames + self._settle_frames:
+            blocks.append(self._cut_block(self._rules.block_frames))
+        return blocks
+
+    def _take(self, payload: bytes) -> None:
         payload = self._partial + payload
         whole = len(payload) // PACKET_BYTES * PACKET_BYTES
         self._partial = payload[whole:]
         packets = tsp.as_packets(payload[:whole])
         pids = tsp.pids(packets)
         packets = packets[(pids == VIDEO_PID) | (pids == AUDIO_PID)]
-        if not len(packets):
-            return []
-        self._pending.append(packets)
-        self._pending_frames += int(np.count_nonzero(tsp.starts_unit(packets) & (tsp.pids(packets) == VIDEO_PID)))
-        blocks = []
-        while self._pending_frames > self._rules.block_frames + self._settle_frames:
-            blocks.append(self._cut_block())
-        return blocks
+        if len(packets):
+            self._pending.append(packets)
+            self._pending_frames += int(np.count_nonzero(tsp.starts_unit(packets) & (tsp.pids(packets) == VIDEO_PID)))
 
     def finish(self) -> list[Block]:
         """The last, shorter block. Audio that ends early is continued with silence."""
@@ -103,30 +107,37 @@ class Conformer:
             raise StreamError("the stream ends within a packet")
         blocks = []
         while self._pending_frames > self._rules.block_frames:
-            blocks.append(self._cut_block())
+            blocks.append(self._cut_block(self._rules.block_frames))
         if self._pending_frames:
             blocks.append(self._close(np.concatenate(self._pending), last=True))
         return blocks
 
-    def _cut_block(self) -> Block:
+    def _cut_block(self, frames: int) -> Block:
         """One block off the pending packets, with all the audio its pictures need: some of it comes behind the next key frame."""
         packets = np.concatenate(self._pending)
         rows = np.flatnonzero(tsp.starts_unit(packets))
         is_video = tsp.pids(packets[rows]) == VIDEO_PID
-        belongs = np.where(is_video, np.cumsum(is_video) <= self._rules.block_frames, False)
-        first_pts = int(self._first_pts if self._first_pts is not None else _find_units(packets)[0].pts[0])
+        belongs = np.where(is_video, np.cumsum(is_video) <= frames, False)
+        if self._first_pts is None:
+            self._first_pts = int(find_units(packets)[0].pts[0])
         audio_rows = rows[~is_video]
         pts = read_timestamps(packets, audio_rows, tsp.payload_offsets(packets[audio_rows]) + 9)
-        end = self._rules.fps.tick(self.video_frames + self._rules.block_frames + self._rules.composition_delay) + 2 * AAC_FRAME_TICKS
-        half = WRAP_TICKS // 2
-        belongs[~is_video] = (pts - first_pts - end + half) % WRAP_TICKS - half < 0
+        belongs[~is_video] = self._behind_sound_of(pts, frames) < 0
         mask = np.repeat(belongs, np.diff(np.append(rows, len(packets))))
         self._pending = [packets[~mask]]
-        self._pending_frames -= self._rules.block_frames
+        self._pending_frames -= frames
         return self._close(packets[mask], last=False)
 
+    def _behind_sound_of(self, pts: Ints, frames: int) -> Ints:
+        """How far audio units lie behind all that a block of the next `frames` pictures takes, in ticks."""
+        assert self._first_pts is not None
+        end = self._rules.fps.tick(self.video_frames + frames + self._rules.composition_delay) + 2 * AAC_FRAME_TICKS
+        half = WRAP_TICKS // 2
+        behind: Ints = (pts - self._first_pts - end + half) % WRAP_TICKS - half
+        return behind
+
     def _close(self, packets: Packets, *, last: bool) -> Block:
-        video, audio = _find_units(packets)
+        video, audio = find_units(packets)
         if not len(video.rows):
             raise StreamError("no picture", pid=VIDEO_PID)
         if self._first_pts is None:
@@ -145,7 +156,7 @@ class Conformer:
         self._blocks += 1
         return block
 
-    def _video_table(self, packets: Packets, units: _Units) -> Units:
+    def _video_table(self, packets: Packets, units: FoundUnits) -> Units:
         rules = self._rules
         count = len(units.rows)
         decode = np.arange(count)
@@ -157,8 +168,7 @@ class Conformer:
             raise StreamError("pictures are reordered further than the profile allows", pid=VIDEO_PID)
         first = packets[units.rows]
         key = tsp.is_random_access(first)
-        if not np.array_equal(key, (decode + self.video_frames) % rules.gop_frames == 0):
-            raise StreamError("key frames are not on the GOP grid", pid=VIDEO_PID)
+        self._check_key_frames(key)
         has_dts = (packets[units.rows, units.pts_at] & 0xF0) == 0x30
         if not np.array_equal(has_dts, composition + rules.composition_delay != 0):
             raise StreamError("DTS is not decode order", pid=VIDEO_PID)
@@ -171,6 +181,11 @@ class Conformer:
         may_cut = np.maximum.accumulate(rank) == decode
         table["flags"] = key * IS_RANDOM_ACCESS | may_cut * MAY_CUT_AFTER | tsp.carries_pcr(first) * HAS_PCR | has_dts * HAS_DTS
         return table
+
+    def _check_key_frames(self, key: npt.NDArray[np.bool_]) -> None:
+        numbers = np.arange(len(key)) + self.video_frames
+        if not np.array_equal(key, numbers % self._rules.gop_frames == 0):
+            raise StreamError("key frames are not on the GOP grid", pid=VIDEO_PID)
 
     def _check_pcr_slots(self, has_pcr: npt.NDArray[np.bool_]) -> None:
         """The splicer writes PCRs where FFmpeg left room: often enough for steps of 40 ms, or in every picture that is longer."""
@@ -191,7 +206,7 @@ class Conformer:
         ranks: Ints = (elapsed * fps.num + frame_ticks // 2) // frame_ticks
         return ranks
 
-    def _audio_table(self, units: _Units) -> Units:
+    def _audio_table(self, units: FoundUnits) -> Units:
         assert self._first_pts is not None
         if self._audio_offset is None and len(units.rows):
             half = WRAP_TICKS // 2
@@ -201,7 +216,8 @@ class Conformer:
         if len(units.rows):
             grid = np.arange(len(units.rows)) + self.audio_frames
             expected = (self._first_pts + (self._audio_offset or 0) + grid * AAC_FRAME_TICKS) % WRAP_TICKS
-            wrong = np.flatnonzero(units.pts != expected)
+            off = np.abs((units.pts - expected + WRAP_TICKS // 2) % WRAP_TICKS - WRAP_TICKS // 2)
+            wrong = np.flatnonzero(off > self.audio_slack)
             if wrong.size:
                 raise StreamError(f"audio unit {int(grid[wrong[0]])} is off the 1920-tick grid", pid=AUDIO_PID)
         table = np.zeros(len(units.rows), dtype=AUDIO_AU)
@@ -217,7 +233,7 @@ class Conformer:
         if self._rules.silent_frame is None:
             raise StreamError("audio ends before the picture", pid=AUDIO_PID)
         silent = tsp.as_packets(self._rules.silent_frame)
-        unit = _find_units(silent)[1]
+        unit = find_units(silent)[1]
         more = np.zeros(missing, dtype=AUDIO_AU)
         more["packet"] = len(packets) + 2 + np.arange(missing) * len(silent)
         more["packets"], more["pts_at"] = len(silent), unit.pts_at[0]
@@ -239,7 +255,7 @@ def audio_unit_packets(block: Block, number: int) -> bytes:
     return block.packets[first : first + int(unit["packets"])].tobytes()
 
 
-def _find_units(packets: Packets) -> tuple[_Units, _Units]:
+def find_units(packets: Packets) -> tuple[FoundUnits, FoundUnits]:
     """Video and audio access units: each a run of packets from a unit start to the next, of one PID."""
     pids = tsp.pids(packets)
     rows = np.flatnonzero(tsp.starts_unit(packets))
@@ -259,7 +275,7 @@ def _find_units(packets: Packets) -> tuple[_Units, _Units]:
     pts_at = pes + 9
     pts = read_timestamps(packets, rows, pts_at)
     is_video = pids[rows] == VIDEO_PID
-    video, audio = (_Units(rows[mask], counts[mask], pts_at[mask], pts[mask]) for mask in (is_video, ~is_video))
+    video, audio = (FoundUnits(rows[mask], counts[mask], pts_at[mask], pts[mask]) for mask in (is_video, ~is_video))
     return video, audio
 
 

@@ -11,7 +11,7 @@ Sans-I/O: bytes in, bytes out. Layout, little endian:
 import json
 import struct
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,28 @@ class Totals:
     video_frames: int
     audio_frames: int
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Where the index of a clip that never ends begins by now: its byte, and how many pictures and audio units came before it."""
+
+    index_at: int = 0
+    frames: int = 0
+    audio_units: int = 0
+
+    def encode(self) -> bytes:
+        """As it stands beside the index."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def parse(cls, text: bytes) -> "Base":
+        """Read it. Raises StreamError."""
+        try:
+            values = json.loads(text)
+            return cls(**{name: max(0, int(values[name])) for name in ("index_at", "frames", "audio_units")})
+        except (ValueError, KeyError, TypeError) as error:
+            raise StreamError(f"not the base of a live clip ({error})") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +197,11 @@ class IndexParser:
         except (struct.error, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise StreamError(f"not a clip index ({error})", position=self._position) from error
         return records
+
+    def read_header(self, payload: bytes) -> None:
+        """Take a beginning for the sake of its header alone: what comes next is read from another place. Raises StreamError."""
+        self.feed(payload)
+        self._pending.clear()
 
     def _next(self) -> BlockRecord | None:
         while not self._pending.startswith(_BLOCK_MAGIC):

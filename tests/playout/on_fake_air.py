@@ -13,8 +13,9 @@ from prepared import PreparedShelf, blocks_of, stream_format
 from channeld.base.clock import FakeClock
 from channeld.bus.ring import RingWriter
 from channeld.media.clip import PreparedClip
-from channeld.playout.air import Air, Filler
+from channeld.playout.air import Air
 from channeld.playout.lookahead import ClipSource, DiskReaders, Lookahead
+from channeld.playout.on_air import Filler
 from channeld.playout.schedule import Schedule
 from channeld.ts.splicer import Slice, Splicer
 

@@ -1,0 +1,178 @@
+"""One connection to a source: FFmpeg, conformer and live clip, from the first byte to the end, and what it tells meanwhile.
+
+Rule: what is told is what a viewer would see: live with the first block, lost after the grace without one, live again with the next. The
+child is never left behind; the clip is finished, so that a reader ends with what there was. Blocking; one thread.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from channeld.base.errors import ChildExited, ChildStalled, StreamError
+from channeld.media import child
+from channeld.media.ffmpeg_args import live_args, live_copy_args
+from channeld.media.live_input import LiveInput
+from channeld.media.profile import COMPOSITION_DELAY
+from channeld.media.reference import Reference
+from channeld.media.tools import Tools
+from channeld.process.confine import Limits
+from channeld.sources.live_clip import LiveClip
+from channeld.sources.reasons import Diary
+from channeld.sources.spec import Reason, SourceSpec, SourceState
+from channeld.sources.suits import why_not_copied
+from channeld.ts.conform import StreamRules
+from channeld.ts.index import Block, ClipHeader
+from channeld.ts.live_conform import LiveConformer
+
+TICK_S = 0.05
+STANDING = child.Standing(Limits(address_space_bytes=4 << 30, file_size_bytes=child.WRITTEN_FILE_BYTES, processes=8192, open_files=256), 3)
+"""No limit on CPU time: it may run for years. Before preparing, behind hosts and pushes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every attempt at a source works with. `tell(state, reason, detail, clip key)`."""
+
+    spec: SourceSpec
+    live: LiveInput
+    reference: Reference
+    tools: Tools
+    tell: Callable[[SourceState, Reason | None, str, str | None], None]
+    should_stop: child.Stop
+
+
+@dataclass(slots=True)
+class Figures:
+    """What came of a source so far; written by the attempt, read by whoever reports."""
+
+    attempts: int = 0
+    bytes: int = 0
+    frames: int = 0
+    mode: str = ""
+    why: str = ""
+    streams: list[str] = field(default_factory=list)
+    last_block_s: float | None = None
+
+
+@dataclass(slots=True)
+class Choice:
+    """Whether to copy, and whether there is sound: learned by trying. `refused`: why copying is not tried again."""
+
+    copies: bool
+    has_sound: bool = True
+    refused: str = ""
+
+
+class BetterWay(Exception):
+    """The attempt is begun again at once, as something was learned."""
+
+
+class Attempt:
+    """`run` returns why it ended."""
+
+    def __init__(self, means: Means, choice: Choice, figures: Figures, key: str) -> None:
+        self._means, self._choice, self._figures, self._key = means, choice, figures, key
+        self._diary = Diary()
+        self._clip: LiveClip | None = None
+        spec, sets = means.spec, means.reference
+        profile = spec.profile
+        rules = StreamRules(
+            profile.fps, profile.gop_frames, COMPOSITION_DELAY, parameter_sets=sets.parameter_sets, silent_frame=sets.silent_frame
+        )
+        self._conformer = LiveConformer(rules, has_free_gops=choice.copies)
+        self._is_quiet = False
+
+    @property
+    def clip(self) -> LiveClip | None:
+        """What it wrote, if anything came."""
+        return self._clip
+
+    def run(self) -> tuple[Reason, str]:
+        """Take the source in until it ends. Raises BetterWay, ChildStopped, SpawnError, OSError."""
+        choice = self._choice
+        self._figures.attempts += 1
+        self._figures.mode = "copy" if choice.copies else "transcode"
+        self._figures.why = "" if choice.copies else choice.refused or self._figures.why
+        error: Exception | None = None
+        try:
+            self._take_in(self._arguments())
+        except (StreamError, ChildExited, ChildStalled) as caught:
+            error = caught
+        finally:
+            self._finish()
+        if choice.copies and isinstance(error, StreamError):
+            choice.copies, choice.refused = False, str(error)
+            raise BetterWay from error
+        if choice.has_sound and self._diary.lacks_sound and self._clip is None:
+            choice.has_sound = False
+            raise BetterWay from error
+        return self._diary.explain(error, was_live=self._clip is not None)
+
+    def _arguments(self) -> list[str]:
+        means, choice = self._means, self._choice
+        if choice.copies:
+            return live_copy_args(means.live, means.tools)
+        return live_args(means.live, means.spec.profile, means.tools, has_sound=choice.has_sound)
+
+    def _take_in(self, argv: list[str]) -> None:
+        means, spec = self._means, self._means.spec
+        heard_s = time.monotonic()
+        chunks = child.stream(
+            argv,
+            on_line=self._diary.feed,
+            stall_s=spec.timeout_s,
+            should_stop=means.should_stop,
+            standing=STANDING,
+            tick_s=TICK_S,
+        )
+        with contextlib.closing(chunks):
+            for chunk in chunks:
+                now_s = time.monotonic()
+                if chunk:
+                    heard_s = now_s
+                    self._figures.bytes += len(chunk)
+                    self._consider_copying()
+                    for block in self._conformer.feed(chunk):
+                        self._keep(block)
+                elif self._clip is not None and not self._is_quiet and now_s - heard_s > spec.loss_grace_s:
+                    self._is_quiet = True
+                    means.tell(SourceState.LOST, Reason.TIMED_OUT, f"nothing came for {spec.loss_grace_s:g} s", None)
+
+    def _consider_copying(self) -> None:
+        """Once its streams are known: a source in the house format is copied, if that was not tried."""
+        figures, choice, spec = self._figures, self._choice, self._means.spec
+        if figures.streams or not self._diary.streams:
+            return
+        figures.streams = list(self._diary.streams)
+        if choice.copies or spec.mode != "auto" or choice.refused:
+            return
+        why = why_not_copied(figures.streams, spec.profile)
+        if why is None:
+            choice.copies = True
+            raise BetterWay
+        figures.why = why
+
+    def _keep(self, block: Block) -> None:
+        clip, figures = self._clip, self._figures
+        if clip is None:
+            profile = self._means.spec.profile
+            header = ClipHeader("", profile.fps, profile.gop_frames, COMPOSITION_DELAY)
+            clip = self._clip = LiveClip(Path(self._means.spec.folder), self._key, header)
+        is_first = clip.frames == 0
+        clip.append(block)
+        figures.frames += len(block.video)
+        figures.last_block_s = time.monotonic()
+        if is_first or self._is_quiet:
+            self._is_quiet = False
+            self._means.tell(SourceState.LIVE, None, "", clip.key)
+
+    def _finish(self) -> None:
+        """A reader of the clip ends with what came."""
+        if self._clip is None:
+            return
+        with contextlib.suppress(StreamError):  # what cannot be cut off cleanly is left out
+            for block in self._conformer.finish():
+                self._clip.append(block)
+        self._clip.finish(self._conformer.audio_frames)

@@ -1,0 +1,220 @@
+"""The process that takes one live source in: `python -m channeld.sources.ingest --wire-fd N`.
+
+Rule: control says what to take in and when to end; the rest is decided here, and goes on while control is away: a lost source is tried
+again, for ever, with back-off. It belongs to the holder, and its FFmpeg dies with it. Nothing of the stream crosses the wire.
+
+From control: `open` (spec and reference), `sync`, `quit`. To control: `source` whenever the state changes and after `sync`; `progress`.
+
+owner of | made by | closed by
+--- | --- | ---
+thread `taking` | `open` | the end of the process
+FFmpeg, live clip | an attempt | the attempt
+clips of earlier attempts | attempts | the next attempt but one, and the end
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from channeld.base.errors import ProcessError
+from channeld.base.redact import redact_text
+from channeld.base.wire import Message, Wire
+from channeld.base.worker import Worker
+from channeld.media.child import ChildStopped
+from channeld.media.live_input import live_input
+from channeld.media.reference import Reference
+from channeld.media.tools import find_tools
+from channeld.process.backoff import Backoff
+from channeld.sources.attempt import Attempt, BetterWay, Choice, Figures, Means
+from channeld.sources.live_clip import LiveClip
+from channeld.sources.spec import Reason, SourceSpec, SourceState
+from channeld.telemetry.log import configure
+
+PROGRESS_S = 1.0
+KEPT_CLIPS = 2
+"""The clip of the last attempt may still be on air while the next one begins."""
+HEALTHY_S = 10.0
+
+log = structlog.get_logger()
+
+
+class Intake(Worker):
+    """Takes the source in, again and again. `tell` sends what changed."""
+
+    def __init__(self, spec: SourceSpec, reference: Reference, send: Any) -> None:
+        super().__init__("taking")
+        self._spec, self._send = spec, send
+        self._lock = threading.Lock()  # guards what is told, so that a `sync` gets one whole state
+        self._told: dict[str, Any] = {}
+        self.figures = Figures()
+        live = live_input(spec.url, transport=spec.transport, timeout_s=spec.timeout_s)
+        self._means = Means(spec, live, reference, find_tools(), self.tell, self.stopping.is_set)
+        self._clips: list[LiveClip] = []
+        self._count = 0
+        self.tell(SourceState.CONNECTING, None, "", None)
+
+    def tell(self, state: SourceState, reason: Reason | None, detail: str, clip: str | None) -> None:
+        """The source stands otherwise now."""
+        figures = self.figures
+        values = {
+            "name": self._spec.name,
+            "state": state.value,
+            "reason": reason.value if reason else None,
+            "detail": redact_text(detail),
+            "clip": clip,
+            "folder": self._spec.folder,
+            "since": time.time(),
+            "since_ns": time.monotonic_ns(),
+            "mode": figures.mode,
+            "why": redact_text(figures.why),
+            "attempts": figures.attempts,
+        }
+        with self._lock:
+            is_news = [self._told.get(name) for name in ("state", "reason", "clip")] != [
+                values[name] for name in ("state", "reason", "clip")
+            ]
+            if not is_news:
+                return
+            self._told = values
+        log.info("source_changed", source=self._spec.name, state=state.value, reason=values["reason"], detail=values["detail"])
+        self._send("source", **values)
+
+    def repeat(self) -> None:
+        """Tell it again, to a control that does not know."""
+        with self._lock:
+            values = dict(self._told)
+        self._send("source", **values)
+
+    def run(self) -> None:
+        backoff = Backoff(first_s=0.5, healthy_s=HEALTHY_S)
+        choice = Choice(copies=self._spec.mode == "copy")
+        while not self.stopping.is_set():
+            began_s = time.monotonic()
+            try:
+                reason, detail = self._attempt(choice)
+            except BetterWay:
+                continue
+            except ChildStopped:
+                break
+            except (ProcessError, OSError) as error:
+                reason, detail = Reason.OTHER, str(error)
+            self.tell(SourceState.LOST, reason, detail, None)
+            self.stopping.wait(backoff.next_s(healthy_for_s=time.monotonic() - began_s))
+        for clip in self._clips:
+            clip.remove()
+
+    def _attempt(self, choice: Choice) -> tuple[Reason, str]:
+        self._count += 1
+        attempt = Attempt(self._means, choice, self.figures, f"{self._spec.name}-{os.getpid()}-{self._count}")
+        try:
+            return attempt.run()
+        finally:
+            if attempt.clip is not None:
+                self._clips.append(attempt.clip)
+                while len(self._clips) > KEPT_CLIPS:
+                    self._clips.pop(0).remove()
+
+    def progress(self) -> dict[str, Any]:
+        """Figures for control."""
+        figures = self.figures
+        idle_s = None if figures.last_block_s is None else round(time.monotonic() - figures.last_block_s, 2)
+        plain = {name: getattr(figures, name) for name in ("attempts", "bytes", "frames", "mode")}
+        return {"name": self._spec.name, **plain, "why": redact_text(figures.why), "idle_s": idle_s, "streams": figures.streams}
+
+
+class Ingest:
+    """The main thread: reads the wire, reports once a second."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._intake: Intake | None = None
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """End `run` soon; from a signal handler."""
+        self._is_stopping = True
+
+    def run(self) -> None:
+        """Serve until control says quit, nobody is left who could, or SIGTERM comes."""
+        next_s = time.monotonic() + PROGRESS_S
+        while not self._is_stopping:
+            wait_s = next_s - time.monotonic()
+            if wait_s <= 0:
+                next_s += PROGRESS_S
+                if self._intake is not None:
+                    self._send("progress", **self._intake.progress())
+                    if not self._intake.alive:
+                        raise RuntimeError("the thread that takes the source in is gone: its traceback stands above")
+                continue
+            try:
+                message = self._wire.receive(min(wait_s, 0.5))
+            except TimeoutError:
+                continue
+            except ValueError as error:
+                log.warning("message_malformed", error=str(error))
+                continue
+            if message is None or message.kind == "quit":
+                break
+            self._take(message)
+        self._close()
+
+    def _take(self, message: Message) -> None:
+        for fd in message.fds:
+            os.close(fd)
+        if message.kind == "sync" and self._intake is not None:
+            self._intake.repeat()
+        elif message.kind == "open" and self._intake is None:
+            try:
+                self._intake = _intake_of(message.values, self._send)
+            except (ValueError, KeyError, TypeError, OSError, ProcessError) as error:
+                log.error("source_not_opened", error=f"{type(error).__name__}: {error}")
+                self._is_stopping = True
+                return
+            self._intake.start()
+
+    def _send(self, kind: str, **values: Any) -> None:
+        with contextlib.suppress(OSError):  # the main thread reads the same and ends
+            self._wire.send(kind, **values)
+
+    def _close(self) -> None:
+        if self._intake is not None:
+            self._intake.close()
+
+
+def _intake_of(values: dict[str, Any], send: Any) -> Intake:
+    reference = Reference.from_json(values["reference"])
+    if reference is None:
+        raise ValueError("no reference of the profile")
+    spec = SourceSpec.from_message(values)
+    folder = Path(spec.folder)
+    shutil.rmtree(folder, ignore_errors=True)  # of a process of this source that was killed
+    folder.mkdir(parents=True, mode=0o750)
+    return Intake(spec, reference, send)
+
+
+def main() -> int:
+    """Entry point of the process."""
+    parser = argparse.ArgumentParser(prog="channeld-ingest")
+    parser.add_argument("--wire-fd", type=int, required=True)
+    parser.add_argument("--log-level", default="info")
+    parser.add_argument("--log-format", default="auto")
+    arguments = parser.parse_args()
+    configure(arguments.log_level, arguments.log_format)
+    ingest = Ingest(Wire(socket.socket(fileno=arguments.wire_fd)))
+    signal.signal(signal.SIGTERM, lambda *_: ingest.stop())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is control's to handle; it then says quit
+    ingest.run()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

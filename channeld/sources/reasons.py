@@ -1,0 +1,81 @@
+"""Why an attempt at a source ended, from what FFmpeg said and how it ended: the slate that is shown, and a line for people.
+
+Rule: the first line that names a cause counts, not the general one at the end. One table; pure.
+"""
+
+import re
+
+from channeld.base.errors import ChildExited, ChildStalled, StreamError
+from channeld.process.ffmpeg_log import FFmpegLine, LineKind, parse_line
+from channeld.sources.spec import Reason
+
+MAX_DETAIL = 200
+_KEPT_LINES = 20
+
+_BY_KIND = {
+    LineKind.AUTH_FAILED: Reason.AUTHENTICATION_FAILED,
+    LineKind.CONNECTION_REFUSED: Reason.CANNOT_CONNECT,
+    LineKind.UNREACHABLE: Reason.CANNOT_CONNECT,
+    LineKind.NAME_UNKNOWN: Reason.CANNOT_CONNECT,
+    LineKind.CERTIFICATE_REFUSED: Reason.CANNOT_CONNECT,
+    LineKind.TIMED_OUT: Reason.TIMED_OUT,
+}
+_BY_TEXT = tuple(
+    (re.compile(pattern, re.IGNORECASE), reason)
+    for pattern, reason in (
+        (r"Server returned 4(04|10)|404 Not Found|Stream not found|NetStream\.Play\.(StreamNotFound|Failed)", Reason.CANNOT_CONNECT),
+        (r"Connection .*failed|Connection setup failure|Connection does not exist|Failed to connect", Reason.CANNOT_CONNECT),
+        (
+            r"matches no streams|not in allowed|not on whitelist|Codec .* not found|Decoder .* not found|Unsupported codec"
+            r"|could not find codec parameters|unknown codec|does not contain any stream",
+            Reason.UNSUPPORTED_FORMAT,
+        ),
+        (r"Invalid data found when processing input", Reason.UNSUPPORTED_FORMAT),
+    )
+)
+
+
+class Diary:
+    """What FFmpeg said of one attempt, as far as it explains its end."""
+
+    def __init__(self) -> None:
+        self._causes: list[tuple[Reason, str]] = []
+        self.lacks_sound = False
+        self.streams: list[str] = []
+
+    def feed(self, line: str) -> None:
+        """Take one line of its stderr."""
+        told = parse_line(line)
+        if "Stream #0:" in told.text and len(self.streams) < _KEPT_LINES and told.level == "info":
+            self.streams.append(told.text[:MAX_DETAIL])
+        # Without sound nothing else is wrong: it is tried again with silence.
+        if "matches no streams" in told.text and ("':a'" in told.text or "a:0" in told.text):
+            self.lacks_sound = True
+        reason = _reason_of(told)
+        if reason is not None and len(self._causes) < _KEPT_LINES:
+            self._causes.append((reason, told.text[:MAX_DETAIL]))
+
+    def explain(self, error: Exception | None, *, was_live: bool) -> tuple[Reason, str]:
+        """Why it ended, and the line that says so."""
+        if isinstance(error, ChildStalled):
+            return Reason.TIMED_OUT, f"nothing came for {error.idle_s:.0f} s"
+        if isinstance(error, StreamError):
+            return Reason.UNSUPPORTED_FORMAT, str(error)[:MAX_DETAIL]
+        # While it was live, lines about damaged pictures came and went: they end nothing.
+        causes = [each for each in self._causes if not (was_live and each[0] is Reason.UNSUPPORTED_FORMAT)]
+        if causes:
+            return causes[-1] if was_live else causes[0]
+        if error is None:
+            return Reason.ENDED, "the source ended"
+        if isinstance(error, ChildExited):
+            last = error.stderr_tail.splitlines()[-1:] or ["no reason given"]
+            return (Reason.ENDED if was_live else Reason.OTHER), parse_line(last[0]).text[:MAX_DETAIL]
+        return Reason.OTHER, str(error)[:MAX_DETAIL]
+
+
+def _reason_of(told: FFmpegLine) -> Reason | None:
+    if told.level not in ("error", "fatal", "warning"):
+        return None
+    if told.kind in _BY_KIND:
+        return _BY_KIND[told.kind]
+    return next((reason for pattern, reason in _BY_TEXT if pattern.search(told.text)), None)

@@ -1,0 +1,66 @@
+"""A live source as control tells it to the process that takes it in, and what that process tells of it.
+
+Rule: plain values on the wire; a URL may hold a password and is in no repr. Immutable.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from channeld.base.units import FrameRate
+from channeld.media.profile import Profile
+from channeld.media.reference import Reference
+
+
+class SourceState(StrEnum):
+    """How a source stands."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    LOST = "lost"
+
+
+class Reason(StrEnum):
+    """Why a source is lost; each has a slate of its own."""
+
+    CANNOT_CONNECT = "cannot_connect"
+    TIMED_OUT = "timed_out"
+    AUTHENTICATION_FAILED = "authentication_failed"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    ENDED = "ended"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """One source. Seconds: `timeout_s` until an upstream that says nothing is given up, `loss_grace_s` until its silence is told.
+
+    `mode`: `transcode`, `copy`, or `auto`, which copies what is in the house format already. `folder`: where its newest minute is kept.
+    """
+
+    name: str
+    url: str = field(repr=False)
+    folder: str
+    profile: Profile
+    transport: str = "auto"
+    mode: str = "auto"
+    timeout_s: float = 10.0
+    loss_grace_s: float = 2.0
+
+    def message(self, reference: Reference) -> dict[str, Any]:
+        """As values of an `open` message."""
+        profile = self.profile
+        shape = {name: getattr(profile, name) for name in _PROFILE_FIELDS} | {"fps": [profile.fps.num, profile.fps.den]}
+        plain = {name: getattr(self, name) for name in _PLAIN_FIELDS}
+        return {**plain, "profile": shape, "reference": reference.to_json().decode()}
+
+    @classmethod
+    def from_message(cls, values: dict[str, Any]) -> "SourceSpec":
+        """Read it again. Raises ValueError, KeyError or TypeError for what is none."""
+        shape = dict(values["profile"])
+        profile = Profile(fps=FrameRate(*shape.pop("fps")), **shape)
+        return cls(profile=profile, **{name: values[name] for name in _PLAIN_FIELDS})
+
+
+_PROFILE_FIELDS = ("name", "width", "height", "video_bitrate", "audio_bitrate", "gop_seconds", "loudness", "preset")
+_PLAIN_FIELDS = ("name", "url", "folder", "transport", "mode", "timeout_s", "loss_grace_s")
