@@ -147,6 +147,9 @@ def _check_channel(report: CheckReport, config: Config, channel: ChannelSpec, me
         report.input_errors.append(Finding(message, config.path, key=f"{key}.filler"))
     if not channel.outputs:
         report.warnings.append(Finding("the channel has no output. Add one, such as `- hls: {}`", config.path, key=f"{key}.outputs"))
+    if not channel.has_list:
+        report.notes.append(f"{key}: {len(channel.sources)} live sources, and no playlist behind them")
+        return
     try:
         rules = PathRules(channel.media_roots, config.url_rules.schemes, config.url_rules.private)
         playlist = load_playlist(channel.playlist, rules)

@@ -80,8 +80,9 @@ def _needs(config: Config) -> Iterator[_Need]:
 def _needs_of_channel(config: Config, channel: ChannelSpec) -> Iterator[_Need]:
     key = f"channels.{channel.id}"
     is_folder = channel.playlist.is_dir()
-    yield _Need(Wish(channel.playlist, "list" if is_folder else "read"), str(channel.playlist), f"{key}.playlist", "error")
-    if not is_folder:
+    if channel.has_list:
+        yield _Need(Wish(channel.playlist, "list" if is_folder else "read"), str(channel.playlist), f"{key}.playlist", "error")
+    if channel.has_list and not is_folder:
         # Watched for lists that are renamed into place; written beside when the admin API edits.
         yield _Need(Wish(channel.playlist.parent, "list"), f"{channel.playlist.parent} (watched)", f"{key}.playlist", "warning")
         what = f"{channel.playlist} (edits over HTTP)"

@@ -71,7 +71,7 @@ class Outcome:
 def wanted_clips(config: Config, channels: Iterable[ChannelSpec]) -> list[Wanted]:
     """Every file that the channels' lists would air, each once per profile and trim. Raises PlaylistError."""
     found: dict[tuple[Any, ...], Wanted] = {}
-    for channel in channels:
+    for channel in (each for each in channels if each.has_list):
         rules = PathRules(channel.media_roots, config.url_rules.schemes, config.url_rules.private)
         playlist = load_playlist(channel.playlist, rules)
         profile = config.profile(channel.profile)

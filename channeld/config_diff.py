@@ -46,7 +46,7 @@ FIXED: tuple[tuple[str, Read], ...] = (
 _TOLD_ELSEWHERE = {"path", "told", "folders", "admin", "media", "channels", "profiles", "default_profile"}
 _CHANNEL_KEYS = (
     *("name", "number", "logo", "group", "enabled", "playlist", "order", "shuffle_seed", "filler", "resume", "on_outage"),
-    *("media_roots", "uploads", "timeline_start"),
+    *("media_roots", "uploads", "timeline_start", "sources", "failover"),
 )
 
 
@@ -103,6 +103,8 @@ def _fixed() -> tuple[tuple[str, Read], ...]:
 def _channel_keys(running: Config, wanted: Config, channel: str) -> tuple[str, ...]:
     before, after = running.channels[channel], wanted.channels[channel]
     keys = [key for key in _CHANNEL_KEYS if getattr(before, key) != getattr(after, key)]
+    if before.has_list != after.has_list and "playlist" not in keys:
+        keys.append("playlist")
     if running.profile(before.profile) != wanted.profile(after.profile):
         keys.append("profile")
     return (*keys, *_output_keys(before, after))

@@ -4,125 +4,36 @@ Rule: exactly these keys exist; what concerns one key is checked here, what span
 Used by `config` only: below it plain values travel, not these models.
 """
 
-import difflib
-import re
-from collections.abc import Callable, Iterator
-from enum import StrEnum
+from collections.abc import Iterator
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from channeld.base.event_kinds import EVENT_KINDS
-from channeld.base.units import FrameRate, parse_bitrate, parse_frame_rate
-from channeld.config_values import (
-    Access,
-    ByteLimit,
-    ListenSpec,
-    LogFormat,
-    LogLevel,
-    OnOutage,
-    Order,
-    Resume,
-    parse_byte_limit,
-    parse_listen,
+from channeld.base.units import FrameRate, parse_bitrate
+from channeld.config_types import (
+    BUILT_IN_PROFILE,
+    Address,
+    Bytes,
+    ChannelId,
+    EventKind,
+    GroupName,
+    Height,
+    HostName,
+    Jobs,
+    Language,
+    OutputName,
+    PathText,
+    Preset,
+    ProfileName,
+    Rate,
+    Scheme,
+    Section,
+    WebAddress,
+    Width,
 )
+from channeld.config_values import Access, ByteLimit, ListenSpec, LogFormat, LogLevel, OnOutage, Order, Resume
 from channeld.notices.settings import Trouble
-
-BUILT_IN_PROFILE = "720p30"
-
-
-class Preset(StrEnum):
-    """x264's presets."""
-
-    ULTRAFAST = "ultrafast"
-    SUPERFAST = "superfast"
-    VERYFAST = "veryfast"
-    FASTER = "faster"
-    FAST = "fast"
-    MEDIUM = "medium"
-    SLOW = "slow"
-    SLOWER = "slower"
-    VERYSLOW = "veryslow"
-
-
-def _matching(pattern: str, meaning: str) -> Callable[[str], str]:
-    def validate(text: str) -> str:
-        if re.fullmatch(pattern, text) is None:
-            raise ValueError(f"{text[:80]!r} is not {meaning}")
-        return text
-
-    return validate
-
-
-def _path_text(text: str) -> str:
-    if not text.strip() or "\0" in text:
-        raise ValueError("the path is empty. Write one, or remove the key")
-    return text
-
-
-def _event_kind(text: str) -> str:
-    if text not in EVENT_KINDS:
-        close = difflib.get_close_matches(text, sorted(EVENT_KINDS), n=1)
-        raise ValueError(f"{text[:40]!r} is no kind of event. " + (f"Did you mean `{close[0]}`?" if close else "docs/api.md lists all"))
-    return text
-
-
-def _even(size: int) -> int:
-    if size % 2:
-        raise ValueError(f"{size} is odd, and H.264 with 4:2:0 colour needs even sizes. Write {size + 1} or {size - 1}")
-    return size
-
-
-def _jobs(text: Any) -> int | None:
-    if text in (None, "auto"):
-        return None
-    if not re.fullmatch(r"[1-9]\d?", str(text)):
-        raise ValueError(f"{str(text)[:40]!r} is not a number of jobs. Write auto, or 1 to 99")
-    return int(text)
-
-
-def _one_line(text: str) -> str:
-    if not text.strip() or len(text) > 100 or not text.isprintable():
-        raise ValueError(f"{text[:40]!r} is not a name. Write one line of at most 100 characters")
-    return text.strip()
-
-
-_NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
-_NAME_RULE = "lower-case letters, digits, - and _, at most 64, the first a letter or digit"
-ChannelId = Annotated[str, AfterValidator(_matching(_NAME, f"a channel id. Use {_NAME_RULE}"))]
-OutputName = Annotated[str, AfterValidator(_matching(_NAME, f"an output name. Use {_NAME_RULE}"))]
-ProfileName = Annotated[
-    str, AfterValidator(_matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a profile name. Use letters, digits, -, _ and ."))
-]
-Language = Annotated[str, AfterValidator(_matching(r"[a-z]{2,3}", "a language. Write its ISO 639 code, such as eng or de"))]
-HostName = Annotated[
-    str, AfterValidator(_matching(r"[A-Za-z0-9_.-]{1,253}|[0-9A-Fa-f:.]{2,45}", "a host name or address. Write it without scheme and port"))
-]
-Scheme = Annotated[str, AfterValidator(_matching(r"[a-z][a-z0-9+.-]{0,15}", "a URL scheme. Write it in lower case, without ://"))]
-WebAddress = Annotated[
-    str, AfterValidator(_matching(r"https?://[^\s\"'<>\\^`{}|]{1,2000}", "a web address. Write one that begins with http:// or https://"))
-]
-GroupName = Annotated[str, AfterValidator(_one_line)]
-EventKind = Annotated[str, AfterValidator(_event_kind)]
-PathText = Annotated[str, AfterValidator(_path_text)]
-Width = Annotated[int, Field(ge=16, le=4096), AfterValidator(_even)]
-Height = Annotated[int, Field(ge=16, le=2304), AfterValidator(_even)]
-Rate = Annotated[FrameRate, PlainValidator(parse_frame_rate)]
-Bytes = Annotated[ByteLimit, PlainValidator(parse_byte_limit)]
-Address = Annotated[ListenSpec, PlainValidator(parse_listen)]
-Jobs = Annotated[int | None, PlainValidator(_jobs)]
-
-
-class Section(BaseModel):
-    """A mapping of the file. Written without a value it means its defaults."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_means_defaults(cls, value: Any) -> Any:
-        return {} if value is None else value
 
 
 class TlsModel(Section):
@@ -263,10 +174,44 @@ class OutputEntry(Section):
         return self
 
 
+class SourceModel(Section):
+    """`- URL` means `- url: URL`, `- pattern` the built-in test pattern."""
+
+    name: OutputName | None = None
+    title: GroupName | None = None
+    url: Annotated[str | None, Field(repr=False)] = None
+    pattern: bool = False
+    transport: Literal["auto", "tcp", "udp"] = "auto"
+    mode: Literal["auto", "copy", "transcode"] = "auto"
+    timeout_seconds: Annotated[float, Field(ge=1, le=300)] = 10
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if value == "pattern":
+            return {"pattern": True}
+        return {"url": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "SourceModel":
+        if (self.url is None) == (not self.pattern):
+            raise ValueError("a source is a url or the test pattern. Write `- rtsp://…`, `- {url: …, name: …}` or `- pattern`")
+        return self
+
+
+class FailoverModel(Section):
+    loss_grace_seconds: Annotated[float, Field(ge=0.2, le=60)] = 2
+    recovery_grace_seconds: Annotated[float, Field(ge=0, le=600)] = 3
+    buffer_seconds: Annotated[float, Field(ge=0.2, le=30)] = 1
+    standby: Literal["cold", "hot"] = "cold"
+
+
 class ChannelModel(Section):
     name: str | None = None
     enabled: bool = True
     playlist: PathText | None = None
+    sources: Annotated[list[SourceModel], Field(max_length=16)] = []
+    failover: FailoverModel = FailoverModel()
     profile: ProfileName | None = None
     order: Order = Order.SEQUENTIAL
     shuffle_seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None

@@ -16,8 +16,10 @@ from urllib.parse import urlsplit
 
 from channeld.base.redact import MASK, redact_url
 from channeld.base.tls import TlsSpec
-from channeld.config_model import BUILT_IN_PROFILE, ChannelModel, ConfigModel, OutputEntry, OutputModel, ProfileModel, RtmpModel, TlsModel
-from channeld.config_values import ChannelSpec, HlsSpec, OutputSpec, RtmpSpec, TsSpec
+from channeld.config_model import ChannelModel, ConfigModel, OutputEntry, OutputModel, ProfileModel, RtmpModel, TlsModel
+from channeld.config_sources import make_sources
+from channeld.config_types import BUILT_IN_PROFILE
+from channeld.config_values import ChannelSpec, FailoverSpec, HlsSpec, OutputSpec, RtmpSpec, TsSpec
 from channeld.config_yaml import KeyPath, PlacedError, Tree, key_text
 from channeld.media.profile import Profile
 
@@ -126,6 +128,7 @@ def _channel(found: Findings, channel_id: str, channel: ChannelModel, model: Con
     outputs = _outputs(found, here, channel.outputs)
     if profile in model.profiles or profile == BUILT_IN_PROFILE:
         _check_segments(found, here, outputs, model.profiles.get(profile, ProfileModel()), profile)
+    failover = channel.failover
     return ChannelSpec(
         id=channel_id,
         name=channel.name or channel_id,
@@ -144,6 +147,9 @@ def _channel(found: Findings, channel_id: str, channel: ChannelModel, model: Con
         number=channel.number,
         logo=channel.logo,
         group=channel.group,
+        sources=make_sources(found, here, channel),
+        failover=FailoverSpec(failover.loss_grace_seconds, failover.recovery_grace_seconds, failover.buffer_seconds, failover.standby),
+        has_list=channel.playlist is not None or not channel.sources,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from channeld.base.errors import ConfigError
 from channeld.base.tls import TlsSpec
@@ -274,8 +274,34 @@ OutputSpec = RtmpSpec | HlsSpec | TsSpec
 
 
 @dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """A live source. `url` may hold a password and is left out of the repr; `shown_url` is fit for people."""
+
+    name: str
+    title: str
+    url: str = field(repr=False)
+    shown_url: str
+    transport: str = "auto"
+    mode: str = "auto"
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverSpec:
+    """When one source gives way to another, in seconds; see channel.failover."""
+
+    loss_grace_s: float = 2.0
+    recovery_grace_s: float = 3.0
+    buffer_s: float = 1.0
+    standby: Literal["cold", "hot"] = "cold"
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelSpec:
-    """One channel; `media_roots` holds every folder whose files may air, the playlist's own first. `uploads`: where sent files go."""
+    """One channel; `media_roots` holds every folder whose files may air, the playlist's own first. `uploads`: where sent files go.
+
+    `has_list`: the playlist airs, where no source is live; a channel of sources alone has none.
+    """
 
     id: str
     name: str
@@ -294,6 +320,9 @@ class ChannelSpec:
     number: int | None = None
     logo: str | None = None
     group: str | None = None
+    sources: tuple[SourceSpec, ...] = ()
+    failover: FailoverSpec = FailoverSpec()
+    has_list: bool = True
 
 
 @dataclass(frozen=True, slots=True)

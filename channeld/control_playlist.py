@@ -19,6 +19,7 @@ from channeld.base.errors import PlaylistError
 from channeld.channel.foreseen import foreseen_length_s
 from channeld.channel.loop import ControlLoop
 from channeld.channel.preparation import Prepared
+from channeld.channel.settings import ChannelSettings
 from channeld.channel.supervisor import Supervisor
 from channeld.control_files import Overtaken, read_file, replace_file
 from channeld.control_shown import describe_edit, describe_entry
@@ -35,6 +36,7 @@ MEDIA_TYPES = {".m3u": "audio/x-mpegurl", ".m3u8": "audio/x-mpegurl", ".yaml": "
 ENTRIES_A_TURN = 500
 """So many entries are looked up in one go on the control loop."""
 FOLDER = "this channel airs a folder: add and remove files there"
+NO_LIST = "this channel airs live sources and has no list: name one as its `playlist`, which then airs while no source is live"
 
 
 _Row = tuple[Entry, Prepared, float | None]
@@ -92,6 +94,19 @@ class _Page:
     playing: str | None
 
 
+def _why_fixed(settings: ChannelSettings) -> str | None:
+    """Why a channel's list cannot be edited; None where it can."""
+    if not settings.has_list:
+        return NO_LIST
+    return FOLDER if settings.playlist.is_dir() else None
+
+
+def _refuse_fixed(settings: ChannelSettings) -> None:
+    fixed = _why_fixed(settings)
+    if fixed is not None:
+        raise Refused(409, "No list" if fixed is NO_LIST else "A folder", fixed)
+
+
 class PlaylistDesk:
     """Reads and edits the lists of all channels. Any thread but the control loop's. `hear`: read a channel's list again, soon."""
 
@@ -103,9 +118,8 @@ class PlaylistDesk:
 
     def read(self, supervisor: Supervisor, after: str | None = None, limit: int | None = None) -> PlaylistDocument:
         """The list; `limit` entries behind one. Raises Refused."""
-        path = supervisor.settings.playlist
-        is_folder = path.is_dir()
-        content = None if is_folder else read_file(path)
+        path, fixed = supervisor.settings.playlist, _why_fixed(supervisor.settings)
+        content = None if fixed else read_file(path)
         page = self._page(supervisor, after, limit)
         seen = page.moment.with_file(content)
         entries = [
@@ -118,7 +132,7 @@ class PlaylistDesk:
         total = _count(page.moment.playlist)
         following = str(entries[-1]["entry"]) if entries and page.start + len(entries) < total else None
         kind = MEDIA_TYPES.get(path.suffix.lower(), "text/plain")
-        return PlaylistDocument(text, kind, seen.revision, entries, seen.tag, total, following, FOLDER if is_folder else None)
+        return PlaylistDocument(text, kind, seen.revision, entries, seen.tag, total, following, fixed)
 
     def _page(self, supervisor: Supervisor, after: str | None, limit: int | None) -> _Page:
         """So many entries of one list, in several turns of the loop where there are many."""
@@ -137,8 +151,8 @@ class PlaylistDesk:
         return page
 
     def _look(self, supervisor: Supervisor) -> _Seen:
-        path = supervisor.settings.playlist
-        content = None if path.is_dir() else read_file(path)
+        settings = supervisor.settings
+        content = None if _why_fixed(settings) else read_file(settings.playlist)
         return self._loop.call(lambda: _moment(supervisor)).with_file(content)
 
     # -- editing ------------------------------------------------------------------------------------------------
@@ -148,16 +162,14 @@ class PlaylistDesk:
     ) -> Edited:
         """Replace the list. Raises Stale, Invalid, Refused."""
         path = supervisor.settings.playlist
-        if path.is_dir():
-            raise Refused(409, "A folder", FOLDER)
+        _refuse_fixed(supervisor.settings)
         content = (_written(entries or [], path) if text is None else text).encode()
         return self._put(supervisor, lambda _: (content, None), if_match=if_match, dry_run=dry_run)
 
     def edit(self, supervisor: Supervisor, order: Order, *, if_match: Tags, dry_run: bool) -> Edited:
         """Edit one entry. Raises Stale, Invalid, Refused."""
         settings = supervisor.settings
-        if settings.playlist.is_dir():
-            raise Refused(409, "A folder", FOLDER)
+        _refuse_fixed(settings)
         if isinstance(order, AddEntry):
             self._check_media(supervisor, order.fields.get("path") or "")
 

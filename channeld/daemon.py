@@ -49,6 +49,7 @@ from channeld.channel.means import Means, Publish
 from channeld.channel.media_alarms import tell_certificate
 from channeld.channel.recent import Recent
 from channeld.channel.registry import Registry
+from channeld.channel.source_hub import SourceHub
 from channeld.channel.switchboard import Switchboard
 from channeld.channel.watching import Watching
 from channeld.config import load
@@ -84,6 +85,8 @@ from channeld.telemetry.log import configure
 OFF_AIR_S = 3.5
 START_S = 15.0
 LEAVE_S = 15.0
+SOURCE_PARTS = ("base", "media", "process", "sources", "telemetry", "ts")
+"""The code that takes a live source in."""
 MEDIA_PARTS = ("access", "api", "base", "bus", "outputs", "telemetry")
 """The code that a media worker runs."""
 LINGER_S = 60.0
@@ -200,6 +203,13 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
         alarms=alarms,
         numbers=store,
     )
+    sources = SourceHub(
+        loop=loop,
+        holder=holder,
+        arguments=host_arguments(config),
+        version=edition(SOURCE_PARTS),
+        limit=config.relay.max_concurrent_processes,
+    )
     means = Means(
         loop=loop,
         host=hosts,
@@ -212,16 +222,20 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
         ffmpeg=tools.ffmpeg,
         clock=SystemClock(),
         publish=events.publish,
+        sources=sources,
     )
     registry = Registry([channel_settings(config, spec) for spec in config.channels.values()], means)
     watching = Watching(registry, media, means, alarms, watch_settings(config))
     switchboard.connect(hosts, media, registry, watching.host_told)
+    sources.told = registry.source_told
     clips.start()
     parts.callback(clips.close)
     loop.call(hosts.start, START_S)
     parts.callback(lambda: hosts.leave() if will.leaves else hosts.close())
     loop.call(media.start, START_S)
     parts.callback(lambda: media.leave() if will.leaves else media.close())
+    loop.call(sources.start)
+    parts.callback(lambda: sources.leave() if will.leaves else sources.close())
     loop.call(lambda: _clean_orphans(config, media))
     registry.start()
     parts.callback(lambda: _leave_channels(loop, registry) if will.leaves else _end_channels(loop, registry))

@@ -118,7 +118,7 @@ def _faults(running: Config, wanted: Config) -> Iterable[PlacedError]:
         if (before is None or before.filler != spec.filler) and spec.filler is not None and (problem := _unreadable(spec.filler)):
             message = f"the filler {spec.filler} {problem}. Name a readable file, or remove the key for the built-in slate"
             yield PlacedError(message, path=wanted.path, key=f"{key}.filler")
-        if before is None or before.playlist != spec.playlist:
+        if spec.has_list and (before is None or before.playlist != spec.playlist):
             yield from _playlist_faults(wanted, spec)
     if wanted.log.file is not None and wanted.log.file != running.log.file:
         yield from _log_faults(wanted, wanted.log.file)

@@ -19,7 +19,8 @@ from channeld.channel.hub import MediaHub, MediaListener
 from channeld.channel.loop import ControlLoop
 from channeld.channel.means import Means
 from channeld.channel.registry import Registry
-from channeld.channel.settings import ChannelSettings, Target
+from channeld.channel.settings import ChannelSettings, LiveSettings, Target
+from channeld.channel.source_hub import SourceHub
 from channeld.channel.supervisor import Supervisor
 from channeld.channel.switchboard import Switchboard
 from channeld.media.cache import ClipCache
@@ -48,6 +49,13 @@ def settings(playlist: Path, name: str = "one", *, targets: tuple[Target, ...] =
     """A channel of the small profile whose media lie beside its list."""
     rules = PathRules((playlist.parent,), ("http",), True)
     return ChannelSettings(name, name, playlist, SMALL, rules, targets=targets, filler=filler)
+
+
+def relay(folder: Path, live: LiveSettings, *, playlist: Path | None = None, targets: tuple[Target, ...] = ()) -> ChannelSettings:
+    """A channel of live sources, with a list behind them or without."""
+    rules = PathRules((folder,), ("http",), True)
+    path = playlist or folder / "no-list.m3u"
+    return ChannelSettings("one", "one", path, SMALL, rules, targets=targets, live=live, has_list=playlist is not None)
 
 
 class Station:
@@ -96,6 +104,7 @@ class Station:
         )
         listener = MediaListener("127.0.0.1:0", workers, str(folder / "hls"), None, "open", None, None)
         self.media = MediaHub(listener, loop=self.loop, holder=self.holder, hosts=self.hosts, level="error")
+        self.sources = SourceHub(loop=self.loop, holder=self.holder, arguments=("--log-level", "error"), version="", limit=10)
         self.means = Means(
             loop=self.loop,
             host=self.hosts,
@@ -110,8 +119,10 @@ class Station:
             publish=self.events.publish,
             push_timing=push_timing or PushTiming(),
             budget=budget or BudgetRules(),
+            sources=self.sources,
         )
         self.registry = Registry(channels, self.means)
+        self.sources.told = self.registry.source_told
         self._switchboard.connect(self.hosts, self.media, self.registry)
 
     def told(self, host: int, message: Any) -> None:
@@ -137,6 +148,8 @@ class Station:
         parts.callback(self.hosts.close)
         self.loop.call(self.media.start)
         parts.callback(self.media.close)
+        self.loop.call(self.sources.start)
+        parts.callback(self.sources.close)
         self.registry.start()
         parts.callback(self._off_air)
         return self

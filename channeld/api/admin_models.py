@@ -38,13 +38,13 @@ class TriggerModel(BaseModel):
 
 
 class NowModel(BaseModel):
-    """What airs."""
+    """What airs. A live source has no `duration_s`."""
 
     entry: str
     title: str
     path: str
     position_s: float
-    duration_s: float
+    duration_s: float | None
     started_at: str
 
 
@@ -130,6 +130,25 @@ class DegradedModel(BaseModel):
     reason: str
 
 
+class SourceModel(BaseModel):
+    """A live source. `state`: standby, connecting, live or lost; `reason` why it is lost.
+
+    `mode`: copy or transcode, and `why` it is not copied.
+    """
+
+    name: str
+    url: str
+    state: str
+    since: str | None
+    reason: str | None
+    detail: str | None
+    on_air: bool
+    mode: str | None
+    why: str | None
+    attempts: int
+    bytes: int
+
+
 class ChannelModel(BaseModel):
     """A channel. `state`: starting, on_air, filler, stopping, stopped or failed."""
 
@@ -145,6 +164,7 @@ class ChannelModel(BaseModel):
     outputs: list[OutputModel]
     timeline: dict[str, int]
     prepared: PreparedModel
+    sources: list[SourceModel] = []
 
 
 class EventModel(BaseModel):

@@ -22,6 +22,7 @@ from channeld.channel.loop import ControlLoop
 from channeld.channel.means import Publish
 from channeld.channel.preparation import Prepared, Stock, Want
 from channeld.media.cache import ClipCache
+from channeld.media.card import ensure_card, ensure_reference
 from channeld.media.clip import PreparedClip
 from channeld.media.clip_state import ClipState, Stage
 from channeld.media.fetch import Fetcher
@@ -29,6 +30,7 @@ from channeld.media.library import ClipLibrary, downloads_of
 from channeld.media.pinned import FetchRules
 from channeld.media.prepare import PrepareRequest
 from channeld.media.profile import Profile
+from channeld.media.reference import Reference
 from channeld.media.slate import ensure_filler
 from channeld.media.tally import PrepareFigures
 from channeld.media.tools import Tools
@@ -115,6 +117,7 @@ class Clips:
         self._library = ClipLibrary(cache, self._changed, jobs=jobs, tolerance=tolerance, tools=tools, fetcher=fetcher)
         self._files = _Errands("clips:files")
         self._fillers = _Errands("clips:fillers")  # a disk that hangs must not keep other channels from starting
+        self._slates = _Errands("clips:slates")
         self._wanted: dict[str, _Wanted] = {}
         self._identities: dict[str, Identity] = {}
         self._held: dict[str, set[str]] = {}
@@ -130,6 +133,7 @@ class Clips:
         self._library.start()
         self._files.start()
         self._fillers.start()
+        self._slates.start()
 
     def change(self, *, jobs: int | None, tolerance: Tolerance, urls: FetchRules, max_bytes: int) -> None:
         """Prepare by other rules from the next clip on. Any thread but the loop's: surplus jobs are waited for."""
@@ -152,6 +156,7 @@ class Clips:
             self._library.close()
         except OSError as error:
             log.warning("books_not_written", error=error.strerror)  # what was learned of files is learned again
+        self._slates.close()
         self._fillers.close()
 
     # -- Preparer -----------------------------------------------------------------------------------------------
@@ -161,6 +166,28 @@ class Clips:
             result: PreparedClip | str
             try:
                 result = ensure_filler(self._cache, profile, file, tools=self._tools, should_stop=self._fillers.stopping.is_set)
+            except (ChannelError, OSError) as error:
+                result = str(error)
+            self._loop.post(lambda: done(result))
+
+        self._fillers.jobs.put(make)
+
+    def ensure_slate(self, profile: Profile, title: str, done: Callable[[PreparedClip | str], None]) -> None:
+        def make() -> None:
+            result: PreparedClip | str
+            try:
+                result = ensure_card(self._cache, profile, title, self._tools)
+            except (ChannelError, OSError) as error:
+                result = str(error)
+            self._loop.post(lambda: done(result))
+
+        self._slates.jobs.put(make)
+
+    def ensure_reference(self, profile: Profile, done: Callable[[Reference | str], None]) -> None:
+        def make() -> None:
+            result: Reference | str
+            try:
+                result = ensure_reference(self._cache, profile, self._tools)
             except (ChannelError, OSError) as error:
                 result = str(error)
             self._loop.post(lambda: done(result))

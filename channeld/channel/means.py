@@ -7,7 +7,7 @@ from pathlib import Path
 from channeld.base.clock import Clock
 from channeld.channel.budget import BudgetRules
 from channeld.channel.loop import ControlLoop
-from channeld.channel.ports import HostPort, MediaPort, PositionPort
+from channeld.channel.ports import HostPort, MediaPort, NoSources, PositionPort, SourcePort
 from channeld.channel.preparation import Preparer
 from channeld.outputs.push_plan import PushTiming
 from channeld.process.holding import Holding
@@ -32,3 +32,4 @@ class Means:
     publish: Publish
     push_timing: PushTiming = field(default_factory=PushTiming)
     budget: BudgetRules = field(default_factory=BudgetRules)
+    sources: SourcePort = field(default_factory=NoSources)

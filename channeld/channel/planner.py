@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from channeld.channel.director import Director
+from channeld.channel.insert import is_insert
 from channeld.channel.means import Means
 from channeld.channel.preparation import Prepared
 from channeld.channel.rundown import Planned, Rundown
@@ -35,6 +37,7 @@ class Planner:
     def __init__(self, settings: ChannelSettings, means: Means, judge: Judge) -> None:
         self._settings = settings
         self._means = means
+        self.director = Director(settings, means, on_change=self.plan_soon)
         self.rundown = Rundown(
             Queue(settings.order, settings.shuffle_seed),
             lambda entry: judge(entry, means.preparer.look_up(settings.id, self._settings.profile, entry)),
@@ -44,32 +47,40 @@ class Planner:
         self._has_air = False
         self._place: tuple[str, int] | None = None
         self._patient_until = 0.0, 0
-        self._sent: tuple[int, list[dict[str, Any]]] | None = None
+        self._sent: tuple[int, list[dict[str, Any]], bool] | None = None
         self._due: set[Callable[[], None]] = set()
 
     def change(self, settings: ChannelSettings) -> None:
         """The channel has other settings; a new order counts from the next boundary on."""
         before, self._settings = self._settings, settings
+        self.director.change(settings)
         if (before.order, before.shuffle_seed) != (settings.order, settings.shuffle_seed):
             self.rundown.queue.reorder(settings.order, settings.shuffle_seed)
             self.tell_all()
 
     def begin(self) -> None:
-        """The channel is on its way: its clips are wanted."""
+        """The channel is on its way: its clips and sources are wanted."""
         self._is_wanting = True
+        self.director.begin()
         self.tell_wants()
 
     def open(self, place: tuple[str, int] | None) -> list[dict[str, Any]]:
         """The host gets an air; gives the plan to begin with. `place`: an entry that begins at a frame of its own, when its turn comes."""
         self._has_air, self._place = True, place
-        sources = self._sources()
-        self._sent = self.rundown.now.serial, sources
+        sources, _ = self._sources()
+        self._sent = self.rundown.now.serial, sources, False
         return sources
 
     def began(self, entry_id: str | None) -> None:
         """An airing began: what was to begin in the middle did, or lost its turn."""
         if entry_id is not None:
             self._place = None
+        self.took_up()
+
+    def took_up(self) -> None:
+        """The rundown knows what airs now."""
+        planned = self.rundown.now.planned
+        self.director.started(planned.entry if planned else None, planned.clip if planned else None)
 
     def pause(self) -> None:
         """The host is away: nothing is told until it goes on."""
@@ -77,7 +88,7 @@ class Planner:
 
     def again(self) -> tuple[int, list[dict[str, Any]]]:
         """The plan for a host that goes on for another: behind which airing, and what."""
-        return self.rundown.now.serial, self._sources() if self.rundown.playlist is not None else []
+        return self.rundown.now.serial, self._sources()[0] if self.rundown.playlist is not None else []
 
     def resume(self) -> None:
         """The host goes on with what aired, and has no plan; or it has one that we do not know."""
@@ -95,6 +106,7 @@ class Planner:
         """Nothing is wanted any more."""
         self.close()
         self._is_wanting = False
+        self.director.end()
         self._means.preparer.want(self._settings.id, self._settings.profile, [])
         self._means.preparer.hold(self._settings.id, [])
 
@@ -131,21 +143,30 @@ class Planner:
         if is_patient and not self.rundown.is_looked_up():
             self.plan_soon()  # after a restart: what is prepared is not known yet, and the host may have a good plan
             return
-        plan = self.rundown.now.serial, self._sources()
+        plan = self.rundown.now.serial, *self._sources()
         if plan == self._sent:
             return
         self._sent = plan
-        self._means.host.send("plan", channel=self._settings.id, after=plan[0], sources=plan[1])
+        after, sources, switches = plan
+        self._means.host.send("plan", channel=self._settings.id, after=after, sources=sources, switches=switches)
 
-    def _sources(self) -> list[dict[str, Any]]:
-        planned = self.rundown.plan()
+    def _sources(self) -> tuple[list[dict[str, Any]], bool]:
+        """What airs next, and whether it does at once: what the director says, else the list."""
         now = self.rundown.now.planned
-        clips = [*([self.filler] if self.filler else []), *([now.clip] if now else []), *(item.clip for item in planned)]
+        coming = self.director.coming(now.entry if now else None)
+        if coming is None:
+            planned = self.rundown.plan()
+            # What aired in the list's place gives way to it.
+            switches = now is not None and is_insert(now.entry.id) and bool(planned)
+        else:
+            planned, switches = self.rundown.promise(coming.inserts), coming.switches
+        kept = [item.clip for item in ([now] if now else []) + planned if not item.is_live]
+        clips = [*([self.filler] if self.filler else []), *kept]
         self._means.preparer.hold(self._settings.id, clips)
         sources: list[dict[str, Any]] = [_source(item) for item in planned]
         if self._place is not None and sources and sources[0]["entry"] == self._place[0]:
             sources[0]["from_frame"] = self._place[1]
-        return sources
+        return sources, switches
 
     def tell_wants(self) -> None:
         """Tell the preparer what will air, and when."""
@@ -162,4 +183,5 @@ class Planner:
 def _source(item: Planned) -> dict[str, Any]:
     # A growing clip is named as it will be when it is whole: the look-ahead tries both names.
     ts, idx = (str(path).removesuffix(".part") for path in (item.clip.ts_path, item.clip.idx_path))
-    return {"airing": item.airing, "entry": item.entry.id, "ts": ts, "idx": idx, "tag": item.tag}
+    source = {"airing": item.airing, "entry": item.entry.id, "ts": ts, "idx": idx, "tag": item.tag}
+    return source if item.behind_s is None else source | {"behind_s": item.behind_s}

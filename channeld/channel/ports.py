@@ -19,6 +19,21 @@ class HostPort(Protocol):
         ...
 
 
+class SourcePort(Protocol):
+    """The processes that take live sources in. Control loop's thread."""
+
+    def want(self, channel: str, orders: Sequence[dict[str, Any]]) -> None:
+        """Have just these sources of a channel taken in; each order is the message of a SourceSpec."""
+        ...
+
+
+class NoSources:
+    """Where nobody takes sources in."""
+
+    def want(self, channel: str, orders: Sequence[dict[str, Any]]) -> None:
+        """Nothing can be had."""
+
+
 class PositionPort(Protocol):
     """Where channels write down where they are. Saving never waits."""
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from channeld.media.clip import PreparedClip
 from channeld.media.profile import Profile
+from channeld.media.reference import Reference
 from channeld.playlist.model import Content, Entry, Readiness
 
 
@@ -56,6 +57,14 @@ class Preparer(Protocol):
 
     def ensure_filler(self, profile: Profile, file: Path | None, done: Callable[[PreparedClip | str], None]) -> None:
         """Have a filler prepared; `done` gets the clip, or why there is none, on the control loop."""
+        ...
+
+    def ensure_slate(self, profile: Profile, title: str, done: Callable[[PreparedClip | str], None]) -> None:
+        """Have a card with these words prepared; `done` as with a filler."""
+        ...
+
+    def ensure_reference(self, profile: Profile, done: Callable[[Reference | str], None]) -> None:
+        """What all streams of a profile share to the byte; `done` as with a filler."""
         ...
 
     def look_up(self, channel: str, profile: Profile, entry: Entry) -> Prepared:

@@ -96,6 +96,10 @@ class Registry:
 
     def _watch(self, settings: ChannelSettings) -> None:
         """Watch a channel's list, in place of the one before, and read it. Any thread but the loop's."""
+        if not settings.has_list:
+            self._unwatch(settings.id)
+            self._loader.ask(settings.id)
+            return
         before = self._watches.get(settings.id)
         if before is None or before.path != settings.playlist:
             self._unwatch(settings.id)
@@ -216,6 +220,8 @@ class Registry:
     def _read(self, settings: ChannelSettings, *, is_first: bool) -> Playlist | None:
         """The list as it stands; None while it is being written and there is another. Raises PlaylistError."""
         path, rules = settings.playlist, settings.rules
+        if not settings.has_list:
+            return Playlist((), path)
         if path.is_dir():
             return load(path, rules)
         content = read_settled(path)
@@ -241,7 +247,7 @@ class Registry:
     def _look_again(self) -> None:
         """Files come late, or are replaced: a list whose entries have faults is read again, files that air soon are looked at."""
         for supervisor in self.channels.values():
-            supervisor.look_again()
+            supervisor.planner.look_again()
             playlist = supervisor.rundown.playlist
             if playlist is not None and len(playlist.entries) <= MAX_REREAD and any(entry.fault for entry in playlist.entries):
                 self._loader.ask(supervisor.settings.id)
@@ -250,7 +256,7 @@ class Registry:
     def clips_changed(self, channel: str) -> None:
         """The clips of a channel stand otherwise: it plans again."""
         if channel in self.channels:
-            self.channels[channel].clips_changed()
+            self.channels[channel].planner.plan_soon()
 
     def host_told(self, host: int, message: Message) -> None:
         """One message of a playout host."""
@@ -294,6 +300,11 @@ class Registry:
             inquest.held(found.channel)
         elif answer is Answer.CLEARED:
             inquest.clear(found.channel)
+
+    def source_told(self, channel: str, source: str, kind: str, values: dict[str, Any]) -> None:
+        """Something of a channel's live source."""
+        if channel in self.channels:
+            self.channels[channel].director.told(source, kind, values)
 
     def readiness(self) -> tuple[bool, dict[str, str], dict[str, dict[str, str]]]:
         """Whether viewers of at least one enabled channel see something, each channel's state and its outputs' verdicts."""

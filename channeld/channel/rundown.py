@@ -6,7 +6,7 @@ Control loop's thread only.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from types import MappingProxyType
@@ -17,6 +17,7 @@ import structlog
 from channeld.base.clock import NS_PER_SECOND, iso_utc
 from channeld.base.redact import redact_source, redact_text
 from channeld.channel.inquest import Scene
+from channeld.channel.insert import LIVE, Insert, is_insert
 from channeld.channel.preparation import Prepared, Want
 from channeld.channel.tag import Tag
 from channeld.media.clip import PreparedClip
@@ -40,7 +41,7 @@ log = structlog.get_logger()
 class Planned:
     """An airing promised to the host while its airing number `after` was on air. `length_s` is that of the whole clip.
 
-    `tag` is what the host gives back, to this control or a later one.
+    `tag` is what the host gives back, to this control or a later one. `behind_s`: of a live clip, which has no length.
     """
 
     airing: str
@@ -49,6 +50,12 @@ class Planned:
     length_s: float
     after: int
     tag: str
+    behind_s: float | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """It airs until something else does."""
+        return self.behind_s is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +111,24 @@ class Rundown:
                 planned.append(self._promise(entry, prepared.clip, prepared.length_s, turns[turn]))
         return planned
 
+    def promise(self, inserts: Sequence[Insert]) -> list[Planned]:
+        """Have these air at the coming boundaries, in the list's place."""
+        return [
+            self._promise(each.entry, each.clip, None, turn, behind_s=each.behind_s, is_insert=True) for turn, each in enumerate(inserts)
+        ]
+
     def _readiness(self, entry: Entry) -> Readiness:
         # Of what is far away nothing is known; a list of 100,000 entries is not asked for one by one.
         return self._look_up(entry).readiness if entry.id in self._wanted_ids else Readiness.PENDING
 
-    def _promise(self, entry: Entry, clip: PreparedClip, length_s: float | None, turn: int) -> Planned:
+    def _promise(
+        self, entry: Entry, clip: PreparedClip, length_s: float | None, turn: int, *, behind_s: float | None = None, is_insert: bool = False
+    ) -> Planned:
         # Named for what it is: plans made again in a storm of edits promise the same airings, and the host may air one of any of them.
-        name = f"{self.now.serial}.{entry.id}.{turn}.{clip.key[:8]}"
+        name = f"{self.now.serial}.{entry.id}.{turn}.{clip.key if is_insert else clip.key[:8]}"
         length_s = length_s or clip.duration_s
         tag = Tag.of(entry, clip, length_s).text()
-        planned = Planned(name, entry, clip, length_s, self.now.serial, tag)
+        planned = Planned(name, entry, clip, length_s, self.now.serial, tag, behind_s)
         self._promised.pop(name, None)
         self._promised[name] = planned
         while len(self._promised) > MAX_PROMISES:
@@ -127,7 +142,8 @@ class Rundown:
     def learn(self, airing: str, tag: Tag, serial: int) -> Planned:
         """An airing that an earlier control promised, under our entry where the list still has it."""
         entry = self.queue.find(tag.entry) or tag.as_entry()
-        planned = self._promised[airing] = Planned(airing, entry, tag.as_clip(), tag.length_s, serial - 1, tag.text())
+        behind_s = 0.0 if entry.id.startswith(LIVE) else None  # how far behind is the host's to know
+        planned = self._promised[airing] = Planned(airing, entry, tag.as_clip(), tag.length_s, serial - 1, tag.text(), behind_s)
         return planned
 
     def take_up(self, serial: int, planned: Planned | None, *, started_ns: int, started_wall_s: float) -> None:
@@ -151,6 +167,8 @@ class Rundown:
 
     def place(self, entry_id: str, late: Collection[str] = ()) -> list[Entry]:
         """Have the queue know that an entry began; gives those passed over."""
+        if is_insert(entry_id):
+            return []
         try:
             return self.queue.started(entry_id, late)
         except ValueError as error:
@@ -166,9 +184,9 @@ class Rundown:
     # -- when ---------------------------------------------------------------------------------------------------
 
     def ends_in_s(self, now_ns: int) -> float | None:
-        """How soon the playing clip ends, 0 when it should have; None while the filler airs."""
+        """How soon the playing clip ends, 0 when it should have; None while the filler or a live source airs."""
         planned = self.now.planned
-        return None if planned is None else max(0.0, self._airing_length_s(planned) - self._elapsed_s(now_ns))
+        return None if planned is None or planned.is_live else max(0.0, self._airing_length_s(planned) - self._elapsed_s(now_ns))
 
     def scene(self, channel: str, now_ns: int) -> Scene:
         """What airs, for an inquest."""
@@ -177,8 +195,9 @@ class Rundown:
         return Scene(channel, planned.entry.content if planned else None, age_s if ends_in_s is None else min(age_s, ends_in_s))
 
     def due_wall_s(self) -> float | None:
-        """When the playing clip ends, by the wall clock as it began; None while the filler airs."""
-        return None if self.now.planned is None else self.now.started_wall_s + self._airing_length_s(self.now.planned)
+        """When the playing clip ends, by the wall clock as it began; None while the filler or a live source airs."""
+        planned = self.now.planned
+        return None if planned is None or planned.is_live else self.now.started_wall_s + self._airing_length_s(planned)
 
     def why_pending(self, entry: Entry) -> str | None:
         """What keeps an entry from being ready, where that is known."""
@@ -269,11 +288,11 @@ class Rundown:
         planned = self.now.planned
         if planned is None:
             return None
-        length_s = self._airing_length_s(planned)
+        length_s, elapsed_s = None if planned.is_live else self._airing_length_s(planned), self._elapsed_s(now_ns)
         return {
             **_named(planned.entry),
-            "position_s": round(min(self._elapsed_s(now_ns), length_s), 3),
-            "duration_s": round(length_s, 3),
+            "position_s": round(elapsed_s if length_s is None else min(elapsed_s, length_s), 3),
+            "duration_s": None if length_s is None else round(length_s, 3),
             "started_at": iso_utc(self.now.started_wall_s),
         }
 
@@ -300,7 +319,12 @@ class Rundown:
         queue = queue or self.queue
         if starts_in_s is None:
             first = next(iter(queue.turns(1, self.is_refused)), None)
-            if self.now is NOTHING or first is None or self._look_up(first[0]).readiness is not Readiness.READY:
+            if (
+                self.now is NOTHING
+                or self.now.planned is not None
+                or first is None
+                or self._look_up(first[0]).readiness is not Readiness.READY
+            ):
                 return {}
             starts_in_s = 0.0  # the filler airs, and gives way to the first that is ready
         bounds = {"starts_s": wall_s + starts_in_s, "until_s": wall_s + FORESEEN_S}

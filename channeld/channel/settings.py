@@ -52,8 +52,35 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """A live source. `url` may hold a password and stays out of the repr; see sources.spec."""
+
+    name: str
+    title: str
+    url: str = field(repr=False)
+    shown_url: str
+    transport: str = "auto"
+    mode: str = "auto"
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSettings:
+    """The live sources of a channel, best first, and when one gives way to another; see channel.failover.
+
+    `buffer_s`: how far the air is behind a source at least.
+    """
+
+    sources: tuple[SourceSettings, ...]
+    loss_grace_s: float = 2.0
+    recovery_grace_s: float = 3.0
+    buffer_s: float = 1.0
+    standby: Literal["cold", "hot"] = "cold"
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelSettings:
-    """One channel's own values; `filler` None is the built-in slate."""
+    """One channel's own values; `filler` None is the built-in slate. `has_list`: its playlist airs, where no source is live."""
 
     id: str
     name: str
@@ -69,6 +96,8 @@ class ChannelSettings:
     resume: Resume = "exact"
     on_outage: OnOutage = "continue"
     listing: Listing = Listing()
+    live: LiveSettings | None = None
+    has_list: bool = True
 
 
 def needs_restart(before: ChannelSettings, after: ChannelSettings) -> bool:

@@ -6,6 +6,8 @@ Rule: every pair that can happen stands in TABLE; a pair that does not is ignore
 from dataclasses import dataclass
 from enum import StrEnum
 
+from channeld.channel.insert import is_slate
+
 
 class State(StrEnum):
     """CONTRACT's channel states."""
@@ -83,3 +85,8 @@ TABLE: dict[tuple[State, Event], Step] = {
 def step(state: State, event: Event) -> Step | None:
     """The table's answer, or None where the event means nothing in this state."""
     return TABLE.get((state, event))
+
+
+def what_began(airing: str | None, entry: str | None) -> Event:
+    """A slate is a filler that says why."""
+    return Event.FILLER_STARTED if airing is None or is_slate(entry) else Event.CLIP_STARTED

@@ -21,6 +21,7 @@ from channeld.channel.air_desk import AirDesk
 from channeld.channel.airings import Airings
 from channeld.channel.budget import Answer
 from channeld.channel.continuity import Continuity
+from channeld.channel.director import Director
 from channeld.channel.inquest import Scene
 from channeld.channel.life import Life
 from channeld.channel.listing import Listing
@@ -31,7 +32,7 @@ from channeld.channel.readings import Readings
 from channeld.channel.restraint import Restraint
 from channeld.channel.rundown import Rundown
 from channeld.channel.settings import ChannelSettings, needs_restart
-from channeld.channel.state import Action, Event, State, step
+from channeld.channel.state import Action, Event, State, step, what_began
 from channeld.channel.view import View
 from channeld.media.clip import PreparedClip
 from channeld.outputs.push_health import PushState
@@ -52,18 +53,23 @@ class Supervisor:
         self.progress: dict[str, Any] = {}
         self._life = Life(means.clock)
         self.outputs = OutputSet(settings, means, on_change=lambda state: means.loop.post(lambda: self._output_changed(state)))
-        self.restraint = Restraint(settings.id, means, rest=self.outputs.rest, on_change=lambda: self._planner.tell_all())
-        self._planner = Planner(settings, means, self.restraint.judge)
-        self._airings = Airings(settings, means, self._planner.rundown)
+        self.restraint = Restraint(settings.id, means, rest=self.outputs.rest, on_change=lambda: self.planner.tell_all())
+        self.planner = Planner(settings, means, self.restraint.judge)
+        self._airings = Airings(settings, means, self.planner.rundown)
         self._continuity = Continuity(settings, means, self.rundown)
-        self._listing = Listing(settings.id, means.publish, self._planner, self._continuity)
-        self._air = AirDesk(settings, means, self._planner, self._life, self._continuity, self._listing, leaves=self._leave_refused)
-        self._view = View(settings, means, self._planner.rundown, self.restraint)
+        self._listing = Listing(settings.id, means.publish, self.planner, self._continuity)
+        self._air = AirDesk(settings, means, self.planner, self._life, self._continuity, self._listing, leaves=self._leave_refused)
+        self._view = View(settings, means, self.planner.rundown, self.restraint)
 
     @property
     def rundown(self) -> Rundown:
         """The queue, and what airs."""
-        return self._planner.rundown
+        return self.planner.rundown
+
+    @property
+    def director(self) -> Director:
+        """What airs in the list's place."""
+        return self.planner.director
 
     @property
     def airings(self) -> Airings:
@@ -123,7 +129,7 @@ class Supervisor:
 
     def _take(self, settings: ChannelSettings) -> None:
         self.settings = settings
-        self._planner.change(settings)
+        self.planner.change(settings)
         self._air.change(settings)
         self._airings.change(settings)
         self._continuity.change(settings)
@@ -169,7 +175,7 @@ class Supervisor:
             if attempt == self._life.attempt and self.state in (State.STARTING, State.ON_AIR, State.FILLER):
                 self._filler_done(result)
 
-        self._planner.begin()
+        self.planner.begin()
         self._means.preparer.ensure_filler(self.settings.profile, self.settings.filler, done)
 
     def _filler_done(self, result: PreparedClip | str) -> None:
@@ -178,17 +184,17 @@ class Supervisor:
             log.error("filler_failed", channel=self.settings.id, error=result)
             self._happen(Event.FILLER_FAILED)
             return
-        self._planner.filler = result
+        self.planner.filler = result
         self._happen(Event.FILLER_READY)
 
     def _close_air(self) -> None:
         self._air.cancel()
-        self._planner.close()
+        self.planner.close()
         if not self._life.has_air or not self._means.host.send("stop", channel=self.settings.id):
             self._means.loop.post(self._air_closed)
 
     def _end(self) -> None:
-        self._planner.end()
+        self.planner.end()
         self._air.forget()
         self.progress = {}
         if self._life.successor is not None:
@@ -217,14 +223,6 @@ class Supervisor:
         """Air an entry once, before anything else. Raises ValueError when it is faulty."""
         self._listing.play_next(entry)
 
-    def clips_changed(self) -> None:
-        """Some clip became ready or was refused."""
-        self._planner.plan_soon()
-
-    def look_again(self) -> None:
-        """See whether files came or changed."""
-        self._planner.look_again()
-
     # -- what the host and the outputs tell ---------------------------------------------------------------------
 
     def host_told(self, kind: str, values: dict[str, Any]) -> None:
@@ -249,7 +247,7 @@ class Supervisor:
             self._crashed({"error": f"playout host ended: {reason}"})
             return
         self.last_error = redact_text(f"playout host ended: {reason}".splitlines()[-1])
-        self._planner.pause()
+        self.planner.pause()
         self._happen(Event.HOST_LOST)
 
     def _leave_refused(self) -> bool:
@@ -275,7 +273,7 @@ class Supervisor:
 
     def leave(self) -> None:
         """Let go of the channel and leave it on air, for another control to adopt."""
-        self._planner.pause()
+        self.planner.pause()
         self._air.leave()
         self.outputs.leave()
 
@@ -320,30 +318,32 @@ class Supervisor:
                 self._airings.continued(values)
                 if self._leave_refused():
                     self._means.host.send("skip", channel=self.settings.id)
-            self._happen(Event.FILLER_STARTED if values["airing"] is None else Event.CLIP_STARTED)
+            self.planner.took_up()
+            self._happen(what_began(values["airing"], values["entry"]))
         log.info("air_adopted", channel=self.settings.id, serial=values["serial"], frames=values["frames"])
-        self._planner.resume()
+        self.planner.resume()
 
     def _started(self, values: dict[str, Any]) -> None:
         self._continuity.learn(values)
         if self.state is State.STOPPED:
             self._continuity.unheard.append(values)  # told to an earlier control, which did not hear it
             return
-        if not self._happen(Event.FILLER_STARTED if values["airing"] is None else Event.CLIP_STARTED):
+        if not self._happen(what_began(values["airing"], values["entry"])):
             return  # told just before it was taken off
         self._life.aired()
-        self._planner.began(values["entry"])
         self._airings.started(values)
+        self.planner.began(values["entry"])
         self._continuity.note()
         self.outputs.recycle()
-        self._planner.plan()
-        self._planner.tell_wants_soon()
+        self.planner.plan()
+        self.planner.tell_wants_soon()
 
     def _ended(self, values: dict[str, Any]) -> None:
         if self.state is State.STOPPED:
             self._continuity.unheard.append(values)
             return
         planned = self._airings.ended(values)
+        self.director.ended(values)
         if values["reason"] == "damaged" and planned is not None:
             self._means.preparer.discard(self.settings.id, self.settings.profile, planned.entry)
 
@@ -352,7 +352,7 @@ class Supervisor:
         log.warning("clip_damaged", channel=self.settings.id, entry=values["entry"], error=values["error"])
         if planned is not None:
             self._means.preparer.discard(self.settings.id, self.settings.profile, planned.entry)
-        self.clips_changed()
+        self.planner.plan_soon()
 
     def _start_failed(self, values: dict[str, Any]) -> None:
         self._life.has_air = False
@@ -397,4 +397,4 @@ class Supervisor:
         """CONTRACT's channel object."""
         ticks = int(self.progress.get("dts", 0))
         described = self._view.describe(self.state, fault=self._listing.fault, last_error=self.last_error, ticks=ticks)
-        return {**described, "outputs": self.outputs.describe()}
+        return {**described, "outputs": self.outputs.describe(), "sources": self.director.describe()}

@@ -35,10 +35,11 @@ class _Place:
 
 
 class LiveClip:
-    """Writes one. `seconds` counts what was written; raises OSError when the disk refuses."""
+    """Writes one; of it `kept_s` seconds stay, looked at every `turn_s`. Raises OSError when the disk refuses."""
 
-    def __init__(self, folder: Path, key: str, header: ClipHeader) -> None:
+    def __init__(self, folder: Path, key: str, header: ClipHeader, *, kept_s: float = KEPT_S, turn_s: float = TURN_S) -> None:
         self.key = key
+        self._kept_s, self._turn_s = kept_s, turn_s
         self.ts_path, self.idx_path = folder / f"{key}.ts", folder / f"{key}.idx"
         self._ts = (folder / f"{key}.ts.part").open("xb", buffering=0)
         self._idx = (folder / f"{key}.idx.part").open("xb", buffering=0)
@@ -70,14 +71,14 @@ class LiveClip:
         _write_all(self._idx.fileno(), record)
         base = Base(base.index_at + len(record), base.frames + len(block.video), base.audio_units + len(block.audio))
         self._at = _Place(base, at.ts_at + len(block.ts))
-        if now_s - self._turned_s >= TURN_S:
+        if now_s - self._turned_s >= self._turn_s:
             self._turned_s = now_s
             self._turn(now_s)
 
     def _turn(self, now_s: float) -> None:
         """Punch out what was told to be old at the last turn, and tell what is by now."""
         self._punch(self._told)
-        while self._marks and self._marks[0][0] < now_s - KEPT_S:
+        while self._marks and self._marks[0][0] < now_s - self._kept_s:
             self._told = self._marks.popleft()[1]
         draft = self._base_path.with_suffix(".base.part")
         draft.write_bytes(self._told.base.encode())

@@ -42,11 +42,15 @@ class Diary:
         self._causes: list[tuple[Reason, str]] = []
         self.lacks_sound = False
         self.streams: list[str] = []
+        """What the source has, once all of it is told."""
+        self._are_told = False
 
     def feed(self, line: str) -> None:
         """Take one line of its stderr."""
         told = parse_line(line)
-        if "Stream #0:" in told.text and len(self.streams) < _KEPT_LINES and told.level == "info":
+        if told.text.startswith("Stream mapping"):
+            self._are_told = True
+        if told.text.startswith("Stream #0:") and not self._are_told and len(self.streams) < _KEPT_LINES:
             self.streams.append(told.text[:MAX_DETAIL])
         # Without sound nothing else is wrong: it is tried again with silence.
         if "matches no streams" in told.text and ("':a'" in told.text or "a:0" in told.text):

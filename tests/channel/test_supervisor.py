@@ -203,7 +203,7 @@ def test_a_channel_whose_host_is_away_goes_on_air_when_it_is_back(station_of: Op
     place = station.hosts._hosts[0]
     station.order(lambda: setattr(place, "is_ready", False))
     station.order(station.channel().start)
-    until(lambda: station.order(lambda: station.channel()._planner.filler), "the filler")
+    until(lambda: station.order(lambda: station.channel().planner.filler), "the filler")
     assert station.shown()["state"] == "starting"
     seen = len(station.until_aired(1))
     station.order(lambda: setattr(place, "is_ready", True))

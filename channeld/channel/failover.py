@@ -1,0 +1,119 @@
+"""Which of a channel's sources is to be on air: the rules of loss and return, without I/O.
+
+Rule: the first source in order that is live; one that was lost only after it was live again for the recovery grace, so that a source that
+flaps does not flap the air. What is on air and live stays until a better one has proved itself. Seconds are of the monotonic clock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from channeld.sources.spec import Reason, SourceState
+
+Standby = Literal["cold", "hot"]
+STORE_SPARE_S = 0.5
+"""What comes late at first: blocks of a source are not evenly long."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverRules:
+    """`loss_grace_s`: how long a source may be silent on air; `recovery_grace_s`: how long one that was lost has to be back.
+
+    `buffer_s`: how much of any source has to be in store before it airs. `standby` cold: connected to when all before it are lost.
+    """
+
+    loss_grace_s: float = 2.0
+    recovery_grace_s: float = 3.0
+    buffer_s: float = 1.0
+    standby: Standby = "cold"
+
+
+@dataclass(slots=True)
+class Standing:
+    """How one source stands. `clip`: the live clip it writes. `since_s`: of the state; `since_wall_s` labels it."""
+
+    state: SourceState = SourceState.CONNECTING
+    reason: Reason | None = None
+    detail: str = ""
+    clip: str | None = None
+    folder: str = ""
+    since_s: float = 0.0
+    since_wall_s: float = 0.0
+    was_lost: bool = False
+    mode: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OnAir:
+    """The live clip on air."""
+
+    name: str
+    clip: str
+
+
+class Failover:
+    """The sources of one channel, in order of preference."""
+
+    def __init__(self, names: Sequence[str], rules: FailoverRules) -> None:
+        self.names, self._rules = tuple(names), rules
+        self.standings = {name: Standing() for name in names}
+
+    def told(self, name: str, standing: Standing) -> None:
+        """A source stands otherwise; one that goes on being live with the same clip keeps its time."""
+        before = self.standings.get(name)
+        if before is None:
+            return
+        standing.was_lost = before.was_lost or standing.state is SourceState.LOST
+        self.standings[name] = standing
+
+    def underran(self, name: str, now_s: float) -> None:
+        """The air ran out of a source that is called live: it has to prove itself again."""
+        standing = self.standings[name]
+        standing.was_lost, standing.since_s = True, now_s
+
+    def best(self, now_s: float, on_air: OnAir | None) -> str | None:
+        """Which source is to be on air; None for none."""
+        return next((name for name in self.names if self._may_air(name, now_s, on_air)), None)
+
+    def _may_air(self, name: str, now_s: float, on_air: OnAir | None) -> bool:
+        standing = self.standings[name]
+        if standing.state is not SourceState.LIVE or standing.clip is None:
+            return False
+        return self._is_on_air(name, on_air) or self._proved_in_s(standing, now_s) <= 0
+
+    def _is_on_air(self, name: str, on_air: OnAir | None) -> bool:
+        return on_air is not None and on_air == OnAir(name, self.standings[name].clip or "")
+
+    def _proved_in_s(self, standing: Standing, now_s: float) -> float:
+        rules = self._rules
+        store_s = rules.buffer_s + STORE_SPARE_S
+        return standing.since_s + (max(store_s, rules.recovery_grace_s) if standing.was_lost else store_s) - now_s
+
+    def must_leave_in_s(self, name: str, now_s: float) -> float:
+        """How long a lost source that is still on air may go on with what of it is in store; one that was silent has had its grace."""
+        standing = self.standings[name]
+        if standing.reason is Reason.TIMED_OUT:
+            return 0.0
+        return max(0.0, standing.since_s + self._rules.loss_grace_s - now_s)
+
+    def look_again_in_s(self, now_s: float) -> float | None:
+        """When `best` may change though nothing is told: a source proves itself."""
+        waits = [self._proved_in_s(standing, now_s) for standing in self.standings.values() if standing.state is SourceState.LIVE]
+        coming = [wait for wait in waits if wait > 0]
+        return min(coming) if coming else None
+
+    def wanted(self, now_s: float, on_air: OnAir | None) -> tuple[str, ...]:
+        """Which sources are to be connected to: those before the first that may air, and it; with hot standby all."""
+        if self._rules.standby == "hot":
+            return self.names
+        best = self.best(now_s, on_air)
+        if best is None:
+            lost = [self.standings[name].state is SourceState.LOST for name in self.names]
+            first_hopeful = next((number for number, is_lost in enumerate(lost) if not is_lost), len(self.names) - 1)
+            return self.names[: first_hopeful + 1]
+        return self.names[: self.names.index(best) + 1]
+
+    def fault(self) -> Standing:
+        """What to tell viewers when no source is on air: the first source's trouble."""
+        return self.standings[self.names[0]]

@@ -1,0 +1,185 @@
+"""The processes that take live sources in, one for each source that a channel wants.
+
+Rule: they belong to the holder and outlive control; one whose order is another now is replaced, one that nobody wants is ended, one that
+died is started again after a back-off and told as lost meanwhile. Control loop's thread.
+"""
+
+import hashlib
+import json
+import shutil
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from channeld.base.errors import SpawnError
+from channeld.base.wire import Message
+from channeld.channel.link import Link
+from channeld.channel.loop import ControlLoop
+from channeld.channel.patience import Patience
+from channeld.process.holding import Holding
+from channeld.sources.spec import Reason, SourceState
+
+PREFIX = "source:"
+CLOSE_S = 2.0
+SETTLE_S = 30.0
+"""How long channels may take after a start to want the sources that an earlier control left."""
+
+log = structlog.get_logger()
+Told = Callable[[str, str, str, dict[str, Any]], None]
+
+
+@dataclass(slots=True)
+class _Place:
+    """One source of one channel: what is wanted of it, and who does it."""
+
+    order: dict[str, Any] = field(repr=False)
+    name: str
+    link: Link | None = None
+    patience: Patience = field(default_factory=Patience)
+
+
+class SourceHub:
+    """All of them. `told(channel, source, kind, values)` is connected before anything is wanted. At most `limit` processes."""
+
+    def __init__(self, *, loop: ControlLoop, holder: Holding, arguments: tuple[str, ...], version: str, limit: int) -> None:
+        self._loop, self._holder = loop, holder
+        self._arguments, self._version = arguments, version
+        self.limit = limit
+        self.told: Told = lambda channel, source, kind, values: None
+        self._places: dict[tuple[str, str], _Place] = {}
+        self._left: set[str] = set()
+        self._is_closing = False
+
+    def start(self) -> None:
+        """Know what an earlier control left; what nobody wants soon is ended."""
+        self._left = {child.name for child in self._holder.held().children if child.name.startswith(PREFIX)}
+        self._loop.later(SETTLE_S, self._end_left)
+
+    def _end_left(self) -> None:
+        for name in self._left:
+            log.info("source_process_unwanted", process=name)
+            self._holder.adopt(name).terminate(CLOSE_S)
+        self._left.clear()
+
+    def change(self, *, arguments: tuple[str, ...], limit: int) -> None:
+        """Processes that start later have other arguments, and there may be more or fewer of them."""
+        self._arguments, self.limit = arguments, limit
+
+    def want(self, channel: str, orders: Sequence[dict[str, Any]]) -> None:
+        """Have just these sources of a channel taken in; an order is a SourceSpec's message."""
+        wanted = {(channel, str(order["name"])): order for order in orders}
+        for key in [key for key in self._places if key[0] == channel and key not in wanted]:
+            self._end(key)
+        for key, order in wanted.items():
+            name = self._name(key, order)
+            place = self._places.get(key)
+            if place is not None and place.name == name:
+                continue
+            if place is not None:
+                self._end(key)
+            self._places[key] = _Place(order, name)
+            self._start(key)
+
+    def _name(self, key: tuple[str, str], order: dict[str, Any]) -> str:
+        text = json.dumps([order, self._version], sort_keys=True)
+        return f"{PREFIX}{key[0]}/{key[1]}:{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+
+    def _start(self, key: tuple[str, str]) -> None:
+        place = self._places.get(key)
+        if place is None or place.link is not None or self._is_closing:
+            return
+        adopts = place.name in self._left
+        if not adopts and sum(each.link is not None for each in self._places.values()) >= self.limit:
+            self._lost(key, f"all {self.limit} source processes are in use (relay.max_concurrent_processes)")
+            self._loop.later(place.patience.wait_s(), lambda: self._start(key))
+            return
+        try:
+            link = place.link = self._make_link(key, place, adopts=adopts)
+        except SpawnError as error:
+            self._left.discard(place.name)
+            self._lost(key, str(error))
+            self._loop.later(place.patience.wait_s(), lambda: self._start(key))
+            return
+        self._left.discard(place.name)
+        place.patience.started()
+        link.start()
+        if adopts:
+            link.send("sync")
+        else:
+            link.send("open", **place.order)
+
+    def _make_link(self, key: tuple[str, str], place: _Place, *, adopts: bool) -> Link:
+        made: list[Link] = []
+        link = Link(
+            place.name,
+            "channeld.sources.ingest",
+            holder=self._holder,
+            on_message=lambda message: self._loop.post(lambda: self._heard(key, made[0], message)),
+            on_gone=lambda reason: self._loop.post(lambda: self._gone(key, made[0], reason)),
+            arguments=self._arguments,
+            adopt=adopts,
+        )
+        made.append(link)
+        return link
+
+    def _heard(self, key: tuple[str, str], link: Link, message: Message) -> None:
+        place = self._places.get(key)
+        if place is not None and place.link is link:
+            self.told(*key, message.kind, message.values)
+
+    def _gone(self, key: tuple[str, str], link: Link, reason: str) -> None:
+        link.close()
+        place = self._places.get(key)
+        if place is None or place.link is not link:
+            return
+        place.link = None
+        log.error("source_process_ended", channel=key[0], source=key[1], reason=reason)
+        self._lost(key, "the process that takes it in ended")
+        self._loop.later(place.patience.wait_s(), lambda: self._start(key))
+
+    def _lost(self, key: tuple[str, str], detail: str) -> None:
+        facts = {"since": time.time(), "since_ns": time.monotonic_ns(), "clip": None}
+        self.told(*key, "source", {"state": SourceState.LOST.value, "reason": Reason.OTHER.value, "detail": detail, **facts})
+
+    def _end(self, key: tuple[str, str]) -> None:
+        place = self._places.pop(key)
+        if place.link is not None:
+            self._part(place.link)
+        folder = Path(str(place.order["folder"]))
+        # Not at once: what of it is on air is read by open descriptors, but what is planned is opened by its name.
+        self._loop.later(CLOSE_S, lambda: None if key in self._places else shutil.rmtree(folder, ignore_errors=True))
+
+    def _part(self, link: Link) -> None:
+        """Ask it to end, and see to it without waiting."""
+        link.send("quit")
+
+        def close() -> None:
+            link.child.signal(signal.SIGKILL)  # nothing happens where it is gone, as it should be
+            link.close(0.5)
+
+        self._loop.later(CLOSE_S, close)
+
+    def pids(self) -> dict[tuple[str, str], int]:
+        """Of each process, by channel and source."""
+        return {key: place.link.child.pid for key, place in self._places.items() if place.link is not None}
+
+    def leave(self) -> None:
+        """Let all live on without us."""
+        self._is_closing = True
+        for place in self._places.values():
+            if place.link is not None:
+                place.link.leave()
+
+    def close(self) -> None:
+        """End all."""
+        self._is_closing = True
+        links = [place.link for place in self._places.values() if place.link is not None]
+        for link in links:
+            link.send("quit")
+        for link in links:
+            link.close(CLOSE_S)

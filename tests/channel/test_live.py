@@ -1,0 +1,135 @@
+"""Channels of live sources: a real host, real source processes, real FFmpeg; sources begin, are killed, fall silent and come back."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from station import Station, relay, until
+
+from channeld.channel.settings import LiveSettings, SourceSettings
+from channeld.media.live_input import PATTERN
+
+OpenStation = Callable[..., Station]
+QUICK = {"loss_grace_s": 1.0, "recovery_grace_s": 1.5, "buffer_s": 0.6}
+
+
+@pytest.fixture
+def port(free_port: Callable[[], int]) -> int:
+    return free_port()
+
+
+def pattern(name: str) -> SourceSettings:
+    return SourceSettings(name, name, PATTERN, PATTERN)
+
+
+def upstream(name: str, port: int, **options: object) -> SourceSettings:
+    url = f"udp://127.0.0.1:{port}"
+    return SourceSettings(name, name, url, url, **{"timeout_s": 4.0, **options})  # type: ignore[arg-type]
+
+
+@contextmanager
+def sending(port: int, *, size: str = "160x90", audio: bool = True) -> Iterator[subprocess.Popen[bytes]]:
+    """An encoder that sends a transport stream to this port."""
+    sound = ("-f", "lavfi", "-i", "sine=440:r=44100") if audio else ()
+    video = ("-f", "lavfi", "-i", f"testsrc2=size={size}:rate=25", *sound, "-c:v", "libx264", "-preset", "ultrafast", "-g", "25")
+    to = ("-c:a", "aac", "-f", "mpegts", f"udp://127.0.0.1:{port}?pkt_size=1316")
+    with subprocess.Popen(["ffmpeg", "-nostdin", "-v", "error", "-re", *video, *to], stdin=subprocess.DEVNULL) as sender:
+        try:
+            yield sender
+        finally:
+            sender.kill()
+
+
+def until_on_air(station: Station, title: str) -> None:
+    until(lambda: (station.shown()["now"] or {}).get("title") == title, f"{title} on air, not {station.shown()['now']}")
+
+
+def test_a_live_source_airs_and_is_told(station_of: OpenStation, tmp_path: Path) -> None:
+    station = station_of(relay(tmp_path, LiveSettings((pattern("bars"),), **QUICK)))
+    until_on_air(station, "bars")
+    shown = station.shown()
+    assert shown["state"] == "on_air" and shown["now"]["duration_s"] is None and shown["next"] == []
+    (source,) = shown["sources"]
+    assert (source["state"], source["on_air"], source["mode"]) == ("live", True, "transcode")
+    frames = station.order(lambda: station.channel().progress["frames"])
+    until(lambda: station.order(lambda: station.channel().progress["frames"]) > frames + 50, "the source going on")
+    assert [each["entry"] for each in station.events.as_run("one", 100) if (each["entry"] or "").startswith("@live")] == ["@live/bars"]
+
+
+def test_a_source_that_dies_gives_way_to_the_backup_and_comes_back(station_of: OpenStation, tmp_path: Path, port: int) -> None:
+    station = station_of(relay(tmp_path, LiveSettings((upstream("main", port), pattern("bars")), **QUICK)))
+    with sending(port):
+        until_on_air(station, "main")
+    until_on_air(station, "bars")
+    lost = station.shown()["sources"][0]
+    assert (lost["state"], lost["reason"]) == ("lost", "timed_out")
+    with sending(port):
+        until_on_air(station, "main")
+        until(lambda: station.shown()["sources"][1]["state"] == "standby", "the backup at rest")
+
+
+def test_a_slate_says_why_no_source_is_live(station_of: OpenStation, tmp_path: Path, port: int) -> None:
+    refused = SourceSettings("cam", "cam", f"http://127.0.0.1:{port}/nothing.ts", "shown")
+    station = station_of(relay(tmp_path, LiveSettings((refused,), **QUICK)))
+    slate = "@slate/cannot-connect"
+    until(lambda: any(each["entry"] == slate for each in station.events.as_run("one", 100)), "the slate")
+    assert station.shown()["state"] == "filler"
+    assert station.shown()["sources"][0]["reason"] == "cannot_connect"
+
+
+def test_a_list_airs_while_no_source_is_live(station_of: OpenStation, tmp_path: Path, shelf: Path, port: int) -> None:
+    playlist = shelf / "list.txt"
+    playlist.write_text("a.mp4\nb.mp4\n")
+    station = station_of(relay(shelf, LiveSettings((upstream("main", port),), **QUICK), playlist=playlist))
+    station.until_aired(3)
+    with sending(port):
+        until_on_air(station, "main")
+    until(lambda: (station.shown()["now"] or {}).get("title") in ("a", "b"), "the list again")
+
+
+def test_a_source_without_sound_airs_with_silence(station_of: OpenStation, tmp_path: Path, port: int) -> None:
+    station = station_of(relay(tmp_path, LiveSettings((upstream("main", port),), **QUICK)))
+    with sending(port, audio=False):
+        until_on_air(station, "main")
+
+
+def test_a_killed_source_process_is_followed_by_another_and_leaves_nothing(station_of: OpenStation, tmp_path: Path) -> None:
+    station = station_of(relay(tmp_path, LiveSettings((pattern("bars"),), **QUICK)))
+    until_on_air(station, "bars")
+    before = station.order(station.sources.pids)["one", "bars"]
+    os.kill(before, signal.SIGKILL)
+    until(lambda: station.shown()["state"] == "filler", "the slate")
+    until_on_air(station, "bars")
+    assert station.order(station.sources.pids)["one", "bars"] != before
+    folder = tmp_path / "run" / "live" / "one" / "bars"
+    assert len(list(folder.glob("*.ts.part"))) == 1
+    station.order(station.channel().stop)
+    until(lambda: not folder.exists(), "the folder gone")
+    assert station.order(station.sources.pids) == {}
+
+
+def test_a_killed_host_is_followed_by_one_that_goes_on_with_the_live_source(station_of: OpenStation, tmp_path: Path) -> None:
+    station = station_of(relay(tmp_path, LiveSettings((pattern("bars"),), **QUICK)))
+    until_on_air(station, "bars")
+    serial = station.order(lambda: station.channel().rundown.now.serial)
+    os.kill(next(iter(station.hosts.pids().values())), signal.SIGKILL)
+    until(lambda: station.losses, "the host lost")
+    frames = station.order(lambda: station.channel().progress["frames"])
+    until(lambda: station.order(lambda: station.channel().progress["frames"]) > frames + 50, "the source going on")
+    assert station.order(lambda: station.channel().rundown.now.serial) == serial
+
+
+def test_other_sources_of_a_channel_are_connected_to_without_leaving_the_air(station_of: OpenStation, tmp_path: Path, port: int) -> None:
+    one = LiveSettings((pattern("bars"),), **QUICK)
+    station = station_of(relay(tmp_path, one))
+    until_on_air(station, "bars")
+    two = LiveSettings((upstream("main", port), pattern("bars")), **QUICK)
+    station.registry.renew([relay(tmp_path, two)])
+    with sending(port):
+        until_on_air(station, "main")
+    until_on_air(station, "bars")
+    assert {entry["entry"] for entry in station.events.as_run("one", 100) if entry["entry"]} >= {"@live/main", "@live/bars"}

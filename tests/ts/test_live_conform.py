@@ -1,0 +1,124 @@
+"""The gate of live sources: what comes is cut into blocks as it comes, and whatever is cut off leaves only whole pictures behind."""
+
+import random
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import numbered_clip, read_numbers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from judge.ts import SPLICED, read_ts
+from prepared import TINY, stream_format
+from test_conform import FRAMES, GOP, encode
+
+from channeld.base.errors import StreamError
+from channeld.media.profile import COMPOSITION_DELAY
+from channeld.ts.conform import Conformer, StreamRules, audio_unit_packets
+from channeld.ts.index import IS_RANDOM_ACCESS, Block
+from channeld.ts.live_conform import LiveConformer
+from channeld.ts.splicer import ClipFeed, Splicer
+
+FPS = Fraction(TINY.fps.num, TINY.fps.den)
+RULES = StreamRules(TINY.fps, GOP, COMPOSITION_DELAY)
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return encode(numbered_clip(tmp_path_factory.mktemp("live") / "source.mkv", frames=FRAMES, size=(320, 180)), TINY)
+
+
+@pytest.fixture(scope="module")
+def rules(raw: bytes) -> StreamRules:
+    """As of a profile whose silent frame and parameter sets are known."""
+    conformer = Conformer(RULES)
+    blocks = [*conformer.feed(raw), *conformer.finish()]
+    return StreamRules(TINY.fps, GOP, COMPOSITION_DELAY, conformer.parameter_sets, audio_unit_packets(blocks[0], 10))
+
+
+def fed(stream: bytes, rules: StreamRules, *, seed: int = 1, has_free_gops: bool = False) -> list[Block]:
+    """The blocks of a stream that comes in pieces of any length."""
+    conformer, dice, blocks, at = LiveConformer(rules, has_free_gops=has_free_gops), random.Random(seed), list[Block](), 0
+    while at < len(stream):
+        step = dice.randint(1, 9000)
+        blocks += conformer.feed(stream[at : at + step])
+        at += step
+    return blocks + conformer.finish()
+
+
+def aired(blocks: list[Block]) -> bytes:
+    """All of it through a splicer."""
+    splicer, feed = Splicer(stream_format()), ClipFeed()
+    for block in blocks:
+        feed.append(block)
+    splicer.join(feed)
+    sent = b""
+    while (piece := splicer.next_slice(feed, 5)) is not None:
+        sent += piece.packets.tobytes()
+    return sent
+
+
+def test_a_live_stream_comes_out_whole_in_short_blocks(raw: bytes, rules: StreamRules, tmp_path: Path) -> None:
+    blocks = fed(raw, rules)
+    assert sum(len(block.video) for block in blocks) >= FRAMES - 4  # the last pictures cannot be told from cut off ones
+    assert len(blocks) > 4 and [block.number for block in blocks] == list(range(len(blocks)))
+    sent = aired(blocks)
+    assert read_ts(sent, fps=FPS, allowances=SPLICED).faults() == []
+    came, went = tmp_path / "came.ts", tmp_path / "went.ts"
+    came.write_bytes(raw)
+    went.write_bytes(sent)
+    numbers = read_numbers(went)
+    assert numbers == read_numbers(came)[: len(numbers)] and len(numbers) >= FRAMES - 4
+
+
+@settings(max_examples=15, deadline=None)
+@given(share=st.floats(0.0, 1.0), seed=st.integers(0, 1000))
+def test_a_stream_that_breaks_off_anywhere_leaves_whole_pictures(raw: bytes, rules: StreamRules, share: float, seed: int) -> None:
+    blocks = fed(raw[: int(len(raw) * share)], rules, seed=seed)
+    if blocks:
+        sent = aired(blocks)
+        faults = read_ts(sent, fps=FPS, allowances=SPLICED).faults()
+        assert faults == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_garbage_is_refused_by_its_error_and_nothing_else(raw: bytes, rules: StreamRules, data: st.DataObject) -> None:
+    damaged = bytearray(raw)
+    for _ in range(data.draw(st.integers(1, 20))):
+        damaged[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        fed(bytes(damaged), rules)
+    except StreamError:
+        return
+
+
+def test_a_source_that_is_copied_may_have_its_key_frames_anywhere(tmp_path: Path, rules: StreamRules) -> None:
+    source = numbered_clip(tmp_path / "source.mkv", frames=FRAMES, size=(320, 180))
+    stream = encode(source, TINY, "-force_key_frames", "0,0.52,1.4")
+    with pytest.raises(StreamError, match="GOP grid"):
+        fed(stream, rules)
+    blocks = fed(stream, rules, has_free_gops=True)
+    keys = np.concatenate([block.video["flags"] & IS_RANDOM_ACCESS for block in blocks])
+    assert np.flatnonzero(keys).tolist() == [0, 13, 35]
+    assert read_ts(aired(blocks), fps=FPS, allowances=SPLICED).faults() == []
+
+
+def test_pictures_before_the_first_sound_are_left_out(raw: bytes, rules: StreamRules) -> None:
+    packets = [raw[at : at + 188] for at in range(0, len(raw), 188)]
+    # Half a second of sound is missing: what begins is the key frame behind it.
+    sounds = [number for number, packet in enumerate(packets) if (packet[1] & 0x1F, packet[2]) == (1, 1)]
+    without = set(sounds[: len(sounds) // 4])
+    blocks = fed(b"".join(packet for number, packet in enumerate(packets) if number not in without), rules, has_free_gops=True)
+    assert 0 < sum(len(block.video) for block in blocks) < FRAMES - GOP + 2
+    assert read_ts(aired(blocks), fps=FPS, allowances=SPLICED).faults() == []
+
+
+def test_pictures_without_sound_are_refused_in_the_end(raw: bytes, rules: StreamRules) -> None:
+    packets = [raw[at : at + 188] for at in range(0, len(raw), 188)]
+    silent = b"".join(packet for packet in packets if (packet[1] & 0x1F, packet[2]) != (1, 1))
+    conformer = LiveConformer(rules)
+    with pytest.raises(StreamError, match="alone"):
+        for _ in range(200):
+            conformer.feed(silent)
