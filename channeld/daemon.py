@@ -70,6 +70,7 @@ from channeld.daemon_settings import (
     media_url,
     media_url_for_browsers,
     pushes_of,
+    source_limit,
     tolerance,
     watch_settings,
 )
@@ -203,13 +204,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
         alarms=alarms,
         numbers=store,
     )
-    sources = SourceHub(
-        loop=loop,
-        holder=holder,
-        arguments=host_arguments(config),
-        version=edition(SOURCE_PARTS),
-        limit=config.relay.max_concurrent_processes,
-    )
+    sources = _sources(config, loop, holder)
     means = Means(
         loop=loop,
         host=hosts,
@@ -241,7 +236,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     parts.callback(lambda: _leave_channels(loop, registry) if will.leaves else _end_channels(loop, registry))
     watching.start()
     parts.callback(watching.close)
-    running = Running(loop, hosts, media, clips, registry, watching, alarms, events)
+    running = Running(loop, hosts, media, clips, registry, watching, alarms, events, sources)
     return _open_to_people(config, parts, running, token, holder, will, listener)
 
 
@@ -318,6 +313,12 @@ def _end_orphans(holder: HolderClient, config: Config) -> None:
 def _clean_orphans(config: Config, media: MediaHub) -> None:
     for channel in orphaned_hls(config):
         media.clean(channel, keep_s=ORPHAN_S)
+
+
+def _sources(config: Config, loop: ControlLoop, holder: HolderClient) -> SourceHub:
+    folder = config.relay.temp_directory or config.folders.runtime / "live"
+    version, limit = edition(SOURCE_PARTS), source_limit(config)
+    return SourceHub(loop=loop, holder=holder, arguments=host_arguments(config), version=version, limit=limit, folder=folder)
 
 
 def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[[str], None], keep: Keep, publish: Publish) -> Clips:

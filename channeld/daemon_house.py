@@ -15,6 +15,7 @@ from channeld.channel.host_hub import HostHub
 from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.registry import Registry
+from channeld.channel.source_hub import SourceHub
 from channeld.channel.watching import Watching
 from channeld.config_values import Config
 from channeld.daemon_notices import Notices
@@ -36,6 +37,7 @@ class Running:
     watching: Watching
     alarms: Alarms
     events: EventLog
+    sources: SourceHub
 
 
 class House:
@@ -52,7 +54,7 @@ class House:
         disks = DiskWatch(disk_folders(config), disk_marks(config), running.alarms, mind)
         of_channels = running.loop, running.registry, running.alarms
         self.notices = Notices(config, running.events, *of_channels, rooms=rooms, config_error=lambda: self.reloader.error)
-        parts = running.loop, running.hosts, running.media, running.clips, running.watching
+        parts = running.loop, running.hosts, running.media, running.clips, running.watching, running.sources
         taker = Taker(*parts, disks=disks, notices=self.notices, token=token)
         publish = running.events.publish
         self.reloader = Reloader(config, channels=running.registry, taker=taker, publish=publish)

@@ -31,6 +31,11 @@ def fetch_rules(config: Config) -> FetchRules:
     return FetchRules(config.url_rules.schemes, config.url_rules.private)
 
 
+def source_limit(config: Config) -> int:
+    """How many live sources may be taken in at a time."""
+    return config.relay.max_concurrent_processes if config.relay.enabled else 0
+
+
 def host_arguments(config: Config) -> tuple[str, ...]:
     """What a playout host is started with."""
     return "--log-level", config.log.level.value, "--log-format", config.log.format.value

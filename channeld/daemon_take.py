@@ -9,6 +9,7 @@ from channeld.channel.host_hub import HostHub
 from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.settings import ChannelSettings
+from channeld.channel.source_hub import SourceHub
 from channeld.channel.watching import Watching
 from channeld.config_values import ChannelSpec, Config
 from channeld.daemon_notices import Notices
@@ -18,6 +19,7 @@ from channeld.daemon_settings import (
     fetch_rules,
     host_arguments,
     media_listener,
+    source_limit,
     tolerance,
     watch_settings,
 )
@@ -34,6 +36,7 @@ class Taker:
         media: MediaHub,
         clips: Clips,
         watching: Watching,
+        sources: SourceHub,
         *,
         disks: DiskWatch | None = None,
         notices: Notices | None = None,
@@ -44,6 +47,7 @@ class Taker:
         self._media = media
         self._clips = clips
         self._watching = watching
+        self._sources = sources
         self._token = token
         self._disks = disks
         self._notices = notices
@@ -68,6 +72,7 @@ class Taker:
         level = config.log.level.value
         listener = media_listener(config, self._token)
         self._loop.call(lambda: self._hosts.change(*host_arguments(config), level=level))
+        self._loop.call(lambda: self._sources.change(arguments=host_arguments(config), limit=source_limit(config)))
         self._loop.call(lambda: self._media.change(listener, level))
         self._loop.call(lambda: self._watching.change(watch_settings(config)))
 

@@ -104,7 +104,10 @@ class Station:
         )
         listener = MediaListener("127.0.0.1:0", workers, str(folder / "hls"), None, "open", None, None)
         self.media = MediaHub(listener, loop=self.loop, holder=self.holder, hosts=self.hosts, level="error")
-        self.sources = SourceHub(loop=self.loop, holder=self.holder, arguments=("--log-level", "error"), version="", limit=10)
+        arguments = ("--log-level", "error")
+        self.sources = SourceHub(
+            loop=self.loop, holder=self.holder, arguments=arguments, version="", limit=10, folder=folder / "run" / "live"
+        )
         self.means = Means(
             loop=self.loop,
             host=self.hosts,

@@ -29,9 +29,11 @@ def control_of(station: Station) -> DaemonControl:
     config = parse_config(b"channels: {}", Path("channeld.yaml"))
     publish, alarms = station.events.publish, Alarms(station.events.publish)
     watching = Watching(station.registry, station.media, station.means, alarms, WatchSettings(is_enabled=False))
-    taker = Taker(station.loop, station.hosts, station.media, station.clips, watching, token="a token of tests")
+    taker = Taker(station.loop, station.hosts, station.media, station.clips, watching, station.sources, token="a token of tests")
     reloader = Reloader(config, channels=station.registry, taker=taker, publish=publish)
-    running = Running(station.loop, station.hosts, station.media, station.clips, station.registry, watching, alarms, station.events)
+    running = Running(
+        station.loop, station.hosts, station.media, station.clips, station.registry, watching, alarms, station.events, station.sources
+    )
     figures, recent = Figures(running, reloader, holder=os.getpid()), Recent(station.loop, station.registry)
     seen = station.hosts, station.media, reloader, alarms
     return DaemonControl(station.loop, station.registry, station.events, *seen, metrics=figures.render, recent=recent, restart=lambda: None)

@@ -110,7 +110,7 @@ class Director:
         self._means.sources.want(self._settings.id, [spec.message(reference) for spec in specs])
 
     def _spec(self, source: SourceSettings, live: LiveSettings) -> SourceSpec:
-        folder = self._means.runtime_dir / "live" / self._settings.id / source.name
+        folder = self._means.sources.folder_of(self._settings.id, source.name)
         return SourceSpec(
             source.name,
             source.url,

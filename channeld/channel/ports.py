@@ -1,6 +1,7 @@
 """The other processes as a channel sees them; the hubs are what is behind."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from channeld.channel.settings import ServedTarget
@@ -26,12 +27,20 @@ class SourcePort(Protocol):
         """Have just these sources of a channel taken in; each order is the message of a SourceSpec."""
         ...
 
+    def folder_of(self, channel: str, source: str) -> Path:
+        """Where the newest of a source is kept."""
+        ...
+
 
 class NoSources:
     """Where nobody takes sources in."""
 
     def want(self, channel: str, orders: Sequence[dict[str, Any]]) -> None:
         """Nothing can be had."""
+
+    def folder_of(self, channel: str, source: str) -> Path:
+        """Nothing is kept there."""
+        return Path("/nonexistent")
 
 
 class PositionPort(Protocol):

@@ -44,10 +44,14 @@ class _Place:
 
 
 class SourceHub:
-    """All of them. `told(channel, source, kind, values)` is connected before anything is wanted. At most `limit` processes."""
+    """All of them, at most `limit` processes. `told(channel, source, kind, values)` is connected before anything is wanted.
 
-    def __init__(self, *, loop: ControlLoop, holder: Holding, arguments: tuple[str, ...], version: str, limit: int) -> None:
+    Below `folder` each source has one of its own, best on a tmpfs.
+    """
+
+    def __init__(self, *, loop: ControlLoop, holder: Holding, arguments: tuple[str, ...], version: str, limit: int, folder: Path) -> None:
         self._loop, self._holder = loop, holder
+        self._folder = folder
         self._arguments, self._version = arguments, version
         self.limit = limit
         self.told: Told = lambda channel, source, kind, values: None
@@ -56,9 +60,17 @@ class SourceHub:
         self._is_closing = False
 
     def start(self) -> None:
-        """Know what an earlier control left; what nobody wants soon is ended."""
+        """Know what an earlier control left; what nobody wants soon is ended, and what the dead left is removed."""
         self._left = {child.name for child in self._holder.held().children if child.name.startswith(PREFIX)}
+        living = {name.removeprefix(PREFIX).rpartition(":")[0] for name in self._left}
+        for folder in self._folder.glob("*/*"):
+            if f"{folder.parent.name}/{folder.name}" not in living:
+                shutil.rmtree(folder, ignore_errors=True)
         self._loop.later(SETTLE_S, self._end_left)
+
+    def folder_of(self, channel: str, source: str) -> Path:
+        """Where the newest of a source is kept."""
+        return self._folder / channel / source
 
     def _end_left(self) -> None:
         for name in self._left:
@@ -95,7 +107,8 @@ class SourceHub:
             return
         adopts = place.name in self._left
         if not adopts and sum(each.link is not None for each in self._places.values()) >= self.limit:
-            self._lost(key, f"all {self.limit} source processes are in use (relay.max_concurrent_processes)")
+            detail = f"all {self.limit} source processes are in use (relay.max_concurrent_processes)"
+            self._lost(key, detail if self.limit else "the relay is switched off (relay.enabled)")
             self._loop.later(place.patience.wait_s(), lambda: self._start(key))
             return
         try:
