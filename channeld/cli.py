@@ -19,6 +19,7 @@ from channeld.cli_client import connect
 from channeld.cli_complete import channel_names, kind_names
 from channeld.cli_events import WantedEvents, show_following, show_recent
 from channeld.cli_playlist import playlists
+from channeld.cli_relay import relays
 from channeld.cli_reload import reload_configuration, show_reload
 from channeld.cli_render import console, plain, show_check, show_note, show_probe
 from channeld.cli_status import show_status, watch_status
@@ -50,6 +51,7 @@ def _root(
 
 _verb = verb_of(app)
 app.add_typer(air)
+app.add_typer(relays)
 app.add_typer(playlists, name="playlist")
 app.add_typer(tokens, name="token")
 

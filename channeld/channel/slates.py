@@ -55,7 +55,8 @@ class Slates:
     def of(self, standing: Standing) -> tuple[str, PreparedClip | None]:
         """The slate for a source's trouble, and its words: with the time, else without it, else that something is wrong."""
         if standing.reason is None:
-            words = CONNECTING if standing.state is SourceState.CONNECTING else SIGNAL_LOST
+            is_first = standing.state is not SourceState.LOST and not standing.was_lost
+            words = CONNECTING if is_first else SIGNAL_LOST
             return words, self.find(words) or self.find(SIGNAL_LOST)
         plain = _WORDS[standing.reason]
         if standing.reason is Reason.TIMED_OUT and standing.detail.startswith("nothing came for "):

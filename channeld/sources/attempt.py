@@ -13,7 +13,7 @@ from pathlib import Path
 from channeld.base.errors import ChildExited, ChildStalled, StreamError
 from channeld.media import child
 from channeld.media.ffmpeg_args import live_args, live_copy_args
-from channeld.media.live_input import LiveInput
+from channeld.media.live_input import PATTERN, LiveInput
 from channeld.media.profile import COMPOSITION_DELAY
 from channeld.media.reference import Reference
 from channeld.media.tools import Tools
@@ -146,7 +146,7 @@ class Attempt:
         if figures.streams or not self._diary.streams:
             return
         figures.streams = list(self._diary.streams)
-        if choice.copies or spec.mode != "auto" or choice.refused:
+        if choice.copies or spec.mode != "auto" or choice.refused or spec.url == PATTERN:
             return
         why = why_not_copied(figures.streams, spec.profile)
         if why is None:
