@@ -109,9 +109,7 @@ class _Announcer(threading.Thread):
 
 @_verb
 def relay(
-    urls: Annotated[
-        list[str], typer.Argument(metavar="URL...", help="The source, and its backups in order; `pattern` is the test pattern.")
-    ],
+    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="The source, and its backups in order; `pattern`: a test pattern.")],
     listen: Annotated[str, typer.Option(help="Address for viewers.")] = "127.0.0.1:8090",
     hls: Annotated[bool, typer.Option(help="Make HLS, too.")] = True,
     segment_seconds: Annotated[float, typer.Option(help="Longest HLS segment.")] = 4.0,

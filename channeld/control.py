@@ -24,7 +24,7 @@ from channeld.channel.loop import ControlLoop
 from channeld.channel.recent import STEP_S, Recent
 from channeld.channel.registry import Registry
 from channeld.channel.supervisor import Supervisor
-from channeld.control_playlist import PlaylistDesk
+from channeld.control_playlist import NO_LIST, PlaylistDesk
 from channeld.daemon_reload import Reloader
 from channeld.playlist.model import Playlist
 from channeld.playlist.orders import Order
@@ -181,6 +181,8 @@ class DaemonControl:
         return True
 
     def _reload(self, supervisor: Supervisor) -> Trigger:
+        if not supervisor.settings.has_list:
+            raise Refused(409, "No list", NO_LIST)
         reading = supervisor.readings.take()
         playlist = self._load(supervisor, reading)
         self._loop.call(lambda: supervisor.apply(playlist, reading))

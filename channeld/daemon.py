@@ -47,6 +47,7 @@ from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.means import Means, Publish
 from channeld.channel.media_alarms import tell_certificate
+from channeld.channel.override import OverrideBook
 from channeld.channel.recent import Recent
 from channeld.channel.registry import Registry
 from channeld.channel.source_hub import SourceHub
@@ -205,6 +206,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
         numbers=store,
     )
     sources = _sources(config, loop, holder)
+    overrides = OverrideBook(config.folders.state / "overrides.json")
     means = Means(
         loop=loop,
         host=hosts,
@@ -218,6 +220,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
         clock=SystemClock(),
         publish=events.publish,
         sources=sources,
+        overrides=overrides,
     )
     registry = Registry([channel_settings(config, spec) for spec in config.channels.values()], means)
     watching = Watching(registry, media, means, alarms, watch_settings(config))
@@ -225,19 +228,21 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     sources.told = registry.source_told
     clips.start()
     parts.callback(clips.close)
-    loop.call(hosts.start, START_S)
-    parts.callback(lambda: hosts.leave() if will.leaves else hosts.close())
-    loop.call(media.start, START_S)
-    parts.callback(lambda: media.leave() if will.leaves else media.close())
-    loop.call(sources.start)
-    parts.callback(lambda: sources.leave() if will.leaves else sources.close())
+    _start_children(loop, (hosts, media, sources), will, parts)
     loop.call(lambda: _clean_orphans(config, media))
     registry.start()
     parts.callback(lambda: _leave_channels(loop, registry) if will.leaves else _end_channels(loop, registry))
     watching.start()
     parts.callback(watching.close)
-    running = Running(loop, hosts, media, clips, registry, watching, alarms, events, sources)
+    running = Running(loop, hosts, media, clips, registry, watching, alarms, events, sources, overrides)
     return _open_to_people(config, parts, running, token, holder, will, listener)
+
+
+def _start_children(loop: ControlLoop, hubs: tuple[HostHub, MediaHub, SourceHub], will: Will, parts: contextlib.ExitStack) -> None:
+    """Hosts, media workers, source processes: adopted or started, and left or ended with us."""
+    for hub in hubs:
+        loop.call(hub.start, START_S)
+        parts.callback(lambda hub=hub: hub.leave() if will.leaves else hub.close())  # type: ignore[misc]
 
 
 def _remember(config: Config, parts: contextlib.ExitStack) -> tuple[Store, EventLog, Alarms]:

@@ -10,6 +10,7 @@ from channeld.api.admin_desks import Desks
 from channeld.channel.pictures import Pictures
 from channeld.config_values import Config
 from channeld.control_library import LibraryDesk
+from channeld.control_override import OverrideDesk
 from channeld.control_pictures import ring_lender
 from channeld.control_uploads import UploadDesk
 from channeld.daemon_house import Running
@@ -34,4 +35,5 @@ def open_desks(config: Callable[[], Config], running: Running, parts: contextlib
     uploads = UploadDesk(config, drafts, publish=running.events.publish, heard=library.walker.forget)
     uploads.start()
     parts.callback(uploads.close)
-    return Desks(pictures, library, uploads)
+    overrides = OverrideDesk(running.loop, running.registry, running.overrides, running.events)
+    return Desks(pictures, library, uploads, overrides)

@@ -14,6 +14,7 @@ from channeld.channel.guide_desk import GuideDesk
 from channeld.channel.host_hub import HostHub
 from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
+from channeld.channel.override import OverrideBook
 from channeld.channel.registry import Registry
 from channeld.channel.source_hub import SourceHub
 from channeld.channel.watching import Watching
@@ -38,6 +39,7 @@ class Running:
     alarms: Alarms
     events: EventLog
     sources: SourceHub
+    overrides: OverrideBook
 
 
 class House:

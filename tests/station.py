@@ -18,6 +18,7 @@ from channeld.channel.host_hub import HostHub
 from channeld.channel.hub import MediaHub, MediaListener
 from channeld.channel.loop import ControlLoop
 from channeld.channel.means import Means
+from channeld.channel.override import OverrideBook
 from channeld.channel.registry import Registry
 from channeld.channel.settings import ChannelSettings, LiveSettings, Target
 from channeld.channel.source_hub import SourceHub
@@ -123,6 +124,7 @@ class Station:
             push_timing=push_timing or PushTiming(),
             budget=budget or BudgetRules(),
             sources=self.sources,
+            overrides=OverrideBook(folder / "overrides.json"),
         )
         self.registry = Registry(channels, self.means)
         self.sources.told = self.registry.source_told

@@ -14,6 +14,7 @@ from station import Station, settings, until
 
 from channeld.api.control import Invalid, Refused, Stale, UnknownChannel
 from channeld.channel.alarms import Alarms
+from channeld.channel.override import OverrideBook
 from channeld.channel.recent import Recent
 from channeld.channel.watching import Watching
 from channeld.config import parse_config
@@ -31,9 +32,9 @@ def control_of(station: Station) -> DaemonControl:
     watching = Watching(station.registry, station.media, station.means, alarms, WatchSettings(is_enabled=False))
     taker = Taker(station.loop, station.hosts, station.media, station.clips, watching, station.sources, token="a token of tests")
     reloader = Reloader(config, channels=station.registry, taker=taker, publish=publish)
-    running = Running(
-        station.loop, station.hosts, station.media, station.clips, station.registry, watching, alarms, station.events, station.sources
-    )
+    parts = station.loop, station.hosts, station.media, station.clips, station.registry
+    rest = station.events, station.sources, OverrideBook(Path("none"))
+    running = Running(*parts, watching, alarms, *rest)
     figures, recent = Figures(running, reloader, holder=os.getpid()), Recent(station.loop, station.registry)
     seen = station.hosts, station.media, reloader, alarms
     return DaemonControl(station.loop, station.registry, station.events, *seen, metrics=figures.render, recent=recent, restart=lambda: None)

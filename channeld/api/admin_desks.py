@@ -9,6 +9,7 @@ from fastapi import APIRouter
 
 from channeld.api.admin_calls import Calls
 from channeld.api.admin_library import LibraryReader, library_routes
+from channeld.api.admin_override import Overrides, override_routes
 from channeld.api.admin_pictures import picture_routes
 from channeld.api.admin_uploads import upload_routes
 from channeld.api.control import Control
@@ -23,6 +24,7 @@ class Desks:
     pictures: Pictures
     library: LibraryReader
     uploads: Uploads
+    overrides: Overrides
 
 
 def desk_routes(control: Control, desks: Desks | None, calls: Calls) -> APIRouter:
@@ -32,4 +34,5 @@ def desk_routes(control: Control, desks: Desks | None, calls: Calls) -> APIRoute
         router.include_router(picture_routes(control, desks.pictures, calls))
         router.include_router(library_routes(desks.library, calls))
         router.include_router(upload_routes(desks.uploads, calls))
+        router.include_router(override_routes(desks.overrides, calls))
     return router

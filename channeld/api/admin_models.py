@@ -149,6 +149,16 @@ class SourceModel(BaseModel):
     bytes: int
 
 
+class OverrideModel(BaseModel):
+    """What is ordered to air in place of everything; `until` null: until it is lifted. `is_ready`: it is prepared."""
+
+    title: str
+    since: str
+    until: str | None
+    once: bool
+    is_ready: bool
+
+
 class ChannelModel(BaseModel):
     """A channel. `state`: starting, on_air, filler, stopping, stopped or failed."""
 
@@ -165,6 +175,7 @@ class ChannelModel(BaseModel):
     timeline: dict[str, int]
     prepared: PreparedModel
     sources: list[SourceModel] = []
+    override: OverrideModel | None = None
 
 
 class EventModel(BaseModel):

@@ -50,6 +50,7 @@ ROLE_OF: Mapping[tuple[str, str], Role | None] = {
     ("POST", _ENTRY + "/move"): Role.OPERATOR,
     ("POST", _CHANNEL + "/play-next"): Role.OPERATOR,
     **{("POST", f"{_CHANNEL}/{action}"): Role.OPERATOR for action in ("start", "stop", "restart", "skip", "reload")},
+    **{(method, path): Role.OPERATOR for method in ("PUT", "DELETE") for path in (_CHANNEL + "/override", "/api/v1/override")},
     ("OPTIONS", _CHANNEL + "/uploads"): Role.OPERATOR,
     ("GET", _CHANNEL + "/uploads"): Role.OPERATOR,
     ("POST", _CHANNEL + "/uploads"): Role.OPERATOR,

@@ -14,6 +14,7 @@ from channeld.base.clock import NS_PER_SECOND, iso_utc
 from channeld.channel.failover import Failover, FailoverRules, OnAir, Standing
 from channeld.channel.insert import LIVE, Coming, Insert, is_insert, is_slate, live_entry, slate_entry
 from channeld.channel.means import Means
+from channeld.channel.override import Override
 from channeld.channel.settings import ChannelSettings, LiveSettings, SourceSettings
 from channeld.channel.slates import SIGNAL_LOST, Slates
 from channeld.media.clip import PreparedClip
@@ -39,6 +40,9 @@ class Director:
         self._shown: str | None = None
         self._figures: dict[str, dict[str, Any]] = {}
         self._looks = 0
+        self._order = means.overrides.of(settings.id) if means.overrides is not None else None
+        self._ordered: PreparedClip | None = None
+        self._was_ordered = False
         self._make()
 
     def _make(self) -> None:
@@ -70,11 +74,14 @@ class Director:
 
     def begin(self) -> None:
         """The channel is on its way: its sources are connected to."""
-        if not self.has_sources or self._is_running:
+        if self._is_running:
             return
         self._is_running = True
-        self._slates.prepare()
-        self._ask_reference()
+        if self._order is not None:
+            self.override(self._order)
+        if self.has_sources:
+            self._slates.prepare()
+            self._ask_reference()
 
     def _ask_reference(self) -> None:
         def done(result: Reference | str) -> None:
@@ -94,7 +101,8 @@ class Director:
         if self._is_running:
             self._is_running = False
             self._on_air = None
-            self._means.sources.want(self._settings.id, [])
+            if self.has_sources:
+                self._means.sources.want(self._settings.id, [])
             self._make()
 
     def _connect(self) -> None:
@@ -155,6 +163,10 @@ class Director:
         """This airs now; None is the filler."""
         is_live = entry is not None and entry.id.startswith(LIVE)
         self._shown = clip.key if clip is not None else None
+        order = self._order
+        if order is not None and order.once and self._was_ordered and (entry is None or entry.id != order.name):
+            self._lift(order, "it was shown")
+        self._was_ordered = order is not None and entry is not None and entry.id == order.name
         self._on_air = OnAir(entry.id.removeprefix(LIVE), clip.key) if entry is not None and clip is not None and is_live else None
         self._connect()
 
@@ -186,11 +198,51 @@ class Director:
 
         self._means.loop.later(wait_s + 0.01, again)
 
+    # -- what is ordered ----------------------------------------------------------------------------------------
+
+    def override(self, order: Override | None) -> None:
+        """Air this in place of everything, as soon as it is prepared; None: no more."""
+        self._order, self._ordered = order, None
+        if order is None:
+            self._on_change()
+            return
+
+        def done(result: PreparedClip | str) -> None:
+            if self._order is not order:
+                return
+            if isinstance(result, str):
+                log.error("override_not_made", channel=self._settings.id, title=order.title, error=result)
+                self._lift(order, f"it could not be prepared: {result}")
+                return
+            self._ordered = result
+            self._on_change()
+
+        if order.text is not None:
+            self._means.preparer.ensure_slate(self._settings.profile, order.text, done)
+        else:
+            self._means.preparer.ensure_filler(self._settings.profile, Path(order.file or ""), done)
+        if order.until_s is not None:
+            wait_s = max(0.0, order.until_s - self._means.clock.wall_s())
+            self._means.loop.later(wait_s, lambda: self._lift(order, "its time is over"))
+
+    def _lift(self, order: Override, reason: str) -> None:
+        if self._order is not order:
+            return
+        if self._means.overrides is not None:
+            try:
+                self._means.overrides.set(self._settings.id, None)
+            except OSError as error:
+                log.warning("override_not_forgotten", channel=self._settings.id, error=error.strerror)
+        self._means.publish("override_lifted", channel=self._settings.id, title=order.title, reason=reason)
+        self.override(None)
+
     # -- what is coming -----------------------------------------------------------------------------------------
 
     def coming(self, now: Entry | None) -> Coming | None:
         """What is to air in the list's place; None: the list."""
         live = self._settings.live
+        if self._order is not None and self._ordered is not None:
+            return self._as_ordered(self._order, self._ordered, now)
         if live is None or not self._is_running:
             return None
         on_air = self._on_air
@@ -205,6 +257,14 @@ class Director:
         clip = PreparedClip(standing.clip or "", "live", path.with_suffix(".ts"), path.with_suffix(".idx"), 0, 0.0, 0, growing=True)
         insert = Insert(live_entry(best, source.shown_url, source.title), clip, live.buffer_s)
         return Coming((insert, *self._slates_of(SIGNAL_LOST, self._slates.find(SIGNAL_LOST))), switches=True)
+
+    def _as_ordered(self, order: Override, clip: PreparedClip, now: Entry | None) -> Coming | None:
+        entry = Entry(order.name, f"override: {order.title}", None, None, order.title)
+        is_shown = now is not None and now.id == entry.id
+        inserts = (Insert(entry, clip),) * (1 if order.once else PLANNED_SLATES)
+        if order.once and is_shown:
+            return None  # what follows it is what would air without it
+        return Coming(inserts, switches=not is_shown)
 
     def _without_source(self, now: Entry | None) -> Coming | None:
         on_air = self._on_air
@@ -230,10 +290,25 @@ class Director:
 
     # -- what people see ----------------------------------------------------------------------------------------
 
-    def describe(self) -> list[dict[str, Any]]:
-        """Each source: how it stands, since when and why."""
+    def _described_override(self) -> dict[str, Any] | None:
+        """What is ordered to air in place of everything."""
+        order = self._order
+        if order is None:
+            return None
+        until = iso_utc(order.until_s) if order.until_s is not None else None
+        return {
+            "title": order.title,
+            "since": iso_utc(order.since_s),
+            "until": until,
+            "once": order.once,
+            "is_ready": self._ordered is not None,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """What is ordered, and each source: how it stands, since when and why."""
         live = self._settings.live
-        return [self._described(source) for source in live.sources] if live is not None else []
+        sources = [self._described(source) for source in live.sources] if live is not None else []
+        return {"sources": sources, "override": self._described_override()}
 
     def _described(self, source: SourceSettings) -> dict[str, Any]:
         standing, figures = self._failover.standings[source.name], self._figures.get(source.name, {})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from channeld.media.clip import PreparedClip
 from channeld.playlist.model import Entry
 
-LIVE, SLATE = "@live/", "@slate/"
+LIVE, SLATE, OVERRIDE = "@live/", "@slate/", "@override/"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from channeld.base.clock import Clock
 from channeld.channel.budget import BudgetRules
 from channeld.channel.loop import ControlLoop
+from channeld.channel.override import OverrideBook
 from channeld.channel.ports import HostPort, MediaPort, NoSources, PositionPort, SourcePort
 from channeld.channel.preparation import Preparer
 from channeld.outputs.push_plan import PushTiming
@@ -33,3 +34,4 @@ class Means:
     push_timing: PushTiming = field(default_factory=PushTiming)
     budget: BudgetRules = field(default_factory=BudgetRules)
     sources: SourcePort = field(default_factory=NoSources)
+    overrides: OverrideBook | None = None

@@ -397,4 +397,4 @@ class Supervisor:
         """CONTRACT's channel object."""
         ticks = int(self.progress.get("dts", 0))
         described = self._view.describe(self.state, fault=self._listing.fault, last_error=self.last_error, ticks=ticks)
-        return {**described, "outputs": self.outputs.describe(), "sources": self.director.describe()}
+        return {**described, "outputs": self.outputs.describe(), **self.director.describe()}

@@ -58,13 +58,14 @@ def picture_chain(video: VideoFacts, plan: Plan, profile: Profile, *, is_still: 
 
 def card_chain(title: str, plan: Plan, profile: Profile) -> str:
     """A dark card of our own, with a title where a font is installed."""
-    text = "".join(letter if letter.isalnum() or letter in " -.!?&+" else " " for letter in title).strip()[:80]
+    text = "".join(letter if letter.isalnum() or letter in " -.!?&+:" else " " for letter in title).strip()[:80]
     font = next((path for path in _FONTS if Path(path).is_file()), None)
     steps = []
     if text and font:
         size = max(10, min(profile.height // 12, profile.width * 17 // (10 * len(text))))
+        escaped = text.replace(":", r"\:")
         steps.append(
-            f"drawtext=fontfile={font}:expansion=none:fontcolor=0xd8dee9:fontsize={size}:x=(w-text_w)/2:y=(h-text_h)/2:text='{text}'"
+            f"drawtext=fontfile={font}:expansion=none:fontcolor=0xd8dee9:fontsize={size}:x=(w-text_w)/2:y=(h-text_h)/2:text='{escaped}'"
         )
     return ",".join([*steps, *_house_colour(profile, profile.width, profile.height, ""), *_held(plan, profile)])
 

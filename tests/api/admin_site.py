@@ -237,6 +237,28 @@ class MemoryLibrary:
         return Shelf(files, 3, 3, False, paths[limit - 1] if len(paths) > limit else None)
 
 
+class MemoryOverrides:
+    """Remembers what was ordered for live1 and live2."""
+
+    def __init__(self) -> None:
+        self.orders: list[tuple[str | None, dict[str, Any] | None]] = []
+
+    def _channels(self, channel: str | None) -> list[str]:
+        if channel not in (None, "live1", "live2"):
+            raise UnknownChannel(str(channel))
+        return ["live1", "live2"] if channel is None else [channel]
+
+    def order(self, channel: str | None, *, text: str | None, path: str | None, seconds: float | None, once: bool) -> list[str]:
+        if (text is None) == (path is None):
+            raise Refused(422, "Invalid order", "give either")
+        self.orders.append((channel, {"text": text, "path": path, "seconds": seconds, "once": once}))
+        return self._channels(channel)
+
+    def lift(self, channel: str | None) -> list[str]:
+        self.orders.append((channel, None))
+        return self._channels(channel)
+
+
 UPLOADING = b"""
 uploads: {max_bytes: 20M}
 disk: {critical: 1M}
@@ -257,7 +279,8 @@ def desks_over(folder: Path) -> Desks:
     (folder / "media").mkdir(exist_ok=True)
     config = parse_config(UPLOADING, folder / "channeld.yaml")
     drafts = DraftBook(folder / "uploads", find_tools())
-    return Desks(pictures, MemoryLibrary(), UploadDesk(lambda: config, drafts, publish=lambda *_, **__: None, heard=lambda: None))
+    uploads = UploadDesk(lambda: config, drafts, publish=lambda *_, **__: None, heard=lambda: None)
+    return Desks(pictures, MemoryLibrary(), uploads, MemoryOverrides())
 
 
 class Site:

@@ -1,0 +1,86 @@
+"""Orders in place of everything: on a channel of files, on air at once, over a restart of control, once, and for a time."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from station import Station, settings, until
+
+from channeld.channel.override import Override, OverrideBook
+from channeld.control_override import OverrideDesk
+
+OpenStation = Callable[..., Station]
+
+
+def titles(station: Station) -> list[str]:
+    """What began to air, oldest first."""
+    return [each["title"] or "" for each in reversed(station.events.as_run("one", 1000))]
+
+
+@pytest.fixture
+def station(station_of: OpenStation, shelf: Path) -> Station:
+    playlist = shelf / "list.txt"
+    playlist.write_text("a.mp4\nb.mp4\nc.mp4\n")
+    return station_of(settings(playlist))
+
+
+@pytest.fixture
+def desk(station: Station) -> OverrideDesk:
+    assert station.means.overrides is not None
+    return OverrideDesk(station.loop, station.registry, station.means.overrides, station.events)
+
+
+def order(desk: OverrideDesk, **facts: object) -> list[str]:
+    return desk.order(None, **{"text": None, "path": None, "seconds": None, "once": False, **facts})  # type: ignore[arg-type]
+
+
+def test_a_text_airs_at_once_until_it_is_lifted_and_the_list_goes_on_where_it_was(station: Station, desk: OverrideDesk) -> None:
+    station.until_aired(3)
+    assert order(desk, text="Back soon: 14:00") == ["one"]
+    until(lambda: (station.shown()["now"] or {}).get("title") == "Back soon: 14:00", "the text on air")
+    assert station.shown()["override"]["is_ready"] and station.shown()["override"]["until"] is None
+    before = titles(station)
+    last = [title for title in before if title in ("a", "b", "c")][-1]
+    desk.lift("one")
+    until(lambda: (station.shown()["now"] or {}).get("title") in ("a", "b", "c"), "the list again")
+    following = next(title for title in titles(station)[len(before) :] if title in ("a", "b", "c"))
+    assert following == "abc"[("abc".index(last) + 1) % 3]
+    assert station.shown()["override"] is None
+
+
+def test_a_file_airs_once_as_an_announcement(station: Station, desk: OverrideDesk) -> None:
+    station.until_aired(2)
+    order(desk, path="d.mp4", once=True)
+    until(lambda: "d" in titles(station), "the announcement")
+    until(lambda: station.shown()["override"] is None, "the end of the order")
+    station.until_aired(len(station.aired()) + 2)
+    assert titles(station).count("d") == 1
+
+
+def test_an_order_ends_when_its_time_is_over(station: Station, desk: OverrideDesk) -> None:
+    station.until_aired(1)
+    order(desk, text="A moment", seconds=3)
+    until(lambda: "A moment" in titles(station), "the text on air")
+    until(lambda: station.shown()["override"] is None, "its end")
+    until(lambda: (station.shown()["now"] or {}).get("title") in ("a", "b", "c"), "the list again")
+
+
+def test_a_file_outside_of_the_media_roots_is_refused_and_nothing_is_ordered(station: Station, desk: OverrideDesk) -> None:
+    with pytest.raises(Exception, match="outside the media roots"):
+        order(desk, path="/etc/hostname")
+    with pytest.raises(Exception, match="either"):
+        order(desk)
+    assert station.shown()["override"] is None
+
+
+def test_orders_are_read_again_and_a_damaged_book_overrides_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "overrides.json"
+    kept = Override("Stop", None, 1000.0, 2000.0)
+    book = OverrideBook(path)
+    book.set("one", kept)
+    book.set("two", replace(kept, text="Other"))
+    book.set("two", None)
+    assert (OverrideBook(path).of("one"), OverrideBook(path).of("two")) == (kept, None)
+    path.write_text('{"one": [1]}')
+    assert OverrideBook(path).of("one") is None
