@@ -4,6 +4,7 @@ Rule: an argument is taken because a table has it, at its place and with a value
 position. The output half is read and checked, then put aside: channeld's FFmpeg writes MPEG-TS into a pipe, whatever it says. Pure.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from channeld.relay.profile import Hardware, OutputFormat, RelayProfile, field_refusals
@@ -12,6 +13,7 @@ from channeld.relay.refusal import Kind, ProfileRefused, Refusal, shown
 from channeld.relay.template import FIELD, INPUT_URL, OUTPUT_PATH, split_words, word_refusals
 
 _MUXERS = {OutputFormat.TRANSPORT_STREAM: "mpegts", OutputFormat.HLS: "hls", OutputFormat.DASH: "dash", OutputFormat.COPY: "mpegts"}
+_MEDIA = {"v": "the pictures", "a": "the sound"}
 _FAMILIES = {
     "nvenc": Hardware.NVIDIA,
     "cuvid": Hardware.NVIDIA,
@@ -66,7 +68,7 @@ def _examine(profile: RelayProfile) -> tuple[Arguments | None, tuple[Refusal, ..
         reader.refuse(refusal)
     said = reader.read()
     refusals += sorted(reader.refusals, key=lambda refusal: refusal.position or 0)
-    refusals += _missing(said) + _mismatches(profile, said)
+    refusals += [*_missing(said), *sorted(_mismatches(profile, said), key=lambda refusal: refusal.position or 0)]
     if refusals:
         return None, tuple(refusals)
     duration_s = said.values.get("hls_time", said.values.get("seg_duration", profile.segment_duration))
@@ -87,23 +89,41 @@ def _missing(said: Said) -> list[Refusal]:
 
 
 def _mismatches(profile: RelayProfile, said: Said) -> list[Refusal]:
-    """What the arguments say against the other fields."""
-    refusals = []
+    """What the arguments say against the other fields and against each other."""
+    if not (said.has_input and said.has_output):
+        return []
+    return [*_format_mismatches(profile, said), *_codec_mismatches(said), *_hardware_mismatches(profile, said)]
+
+
+def _format_mismatches(profile: RelayProfile, said: Said) -> Iterator[Refusal]:
     muxer, is_copy = said.values.get("f"), profile.output_format == OutputFormat.COPY
     wanted = _MUXERS.get(profile.output_format, "mpegts")
-    if said.has_output and muxer != wanted and not (is_copy and muxer is None):
+    if muxer != wanted and not (is_copy and muxer is None):
         problem = f"the output's format is {muxer}" if muxer else "the output's format is not said"
         remedy = f"write -f {wanted}, which output_format {profile.output_format} means, or change output_format"
-        refusals.append(Refusal(Kind.FORMAT_MISMATCH, FIELD, said.positions.get("f"), muxer or "", problem, remedy))
-    if is_copy and (encoder := next((codec for codec, _ in said.encoders if codec != "copy"), None)):
-        problem, remedy = "output_format copy encodes nothing", "write -c copy, or choose another output_format"
-        refusals.append(Refusal(Kind.FORMAT_MISMATCH, FIELD, dict(said.encoders)[encoder], encoder, problem, remedy))
-    if is_copy and not said.encoders and said.has_output:
-        problem, remedy = "without a codec FFmpeg would encode", "write -c copy, or choose another output_format"
-        refusals.append(Refusal(Kind.FORMAT_MISMATCH, FIELD, None, "", problem, remedy))
+        yield Refusal(Kind.FORMAT_MISMATCH, FIELD, said.positions.get("f"), muxer or "", problem, remedy)
+    for name, codec, position in said.encoders:
+        if is_copy and codec != "copy":
+            problem, remedy = "output_format copy encodes nothing", "write -c copy, or choose another output_format"
+            yield Refusal(Kind.FORMAT_MISMATCH, FIELD, position, f"{name} {codec}", problem, remedy)
+
+
+def _codec_mismatches(said: Said) -> Iterator[Refusal]:
+    """FFmpeg would choose codecs by the container, which is another one than the arguments say."""
+    for medium, none in (("v", "-vn"), ("a", "-an")):
+        # Of several that match a stream, FFmpeg takes the last.
+        codecs = [codec for name, codec, _ in said.encoders if name == "-c" or name.startswith(f"-c:{medium}")]
+        if not codecs and none not in said.middle and not said.is_codec_refused:
+            problem, remedy = f"no codec is given for {_MEDIA[medium]}", f"write -c:{medium} and a codec, or copy, or {none}"
+            yield Refusal(Kind.MISSING_CODEC, FIELD, None, "", problem, remedy)
+        if codecs and codecs[-1] == "copy" and (position := said.positions.get(f"filter:{medium}")):
+            problem, remedy = "what is copied cannot be filtered", f"give -c:{medium} an encoder, or leave the filters out"
+            yield Refusal(Kind.CONTRADICTION, FIELD, position, f"-filter:{medium}", problem, remedy)
+
+
+def _hardware_mismatches(profile: RelayProfile, said: Said) -> Iterator[Refusal]:
     for name, position in said.hardware:
         family = next(hardware for word, hardware in _FAMILIES.items() if word in name)
         if family != profile.hardware_acceleration:
             problem, remedy = f"it needs hardware_acceleration {family}", "set that, or leave it out"
-            refusals.append(Refusal(Kind.HARDWARE_MISMATCH, FIELD, position, shown(name), problem, remedy))
-    return refusals
+            yield Refusal(Kind.HARDWARE_MISMATCH, FIELD, position, shown(name), problem, remedy)

@@ -29,10 +29,11 @@ class Said:
     middle: list[str] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
     positions: dict[str, int] = field(default_factory=dict)
-    encoders: list[tuple[str, int]] = field(default_factory=list)
+    encoders: list[tuple[str, str, int]] = field(default_factory=list)
     hardware: list[tuple[str, int]] = field(default_factory=list)
     has_input: bool = False
     has_output: bool = False
+    is_codec_refused: bool = False
 
 
 class Reader:
@@ -139,9 +140,11 @@ class Reader:
         self._skip_value(reason.has_value)
 
     def _skip_value(self, has_value: bool) -> None:
-        """Leave out what is most likely the value of a refused option; what is refused already need not be right."""
-        following = self._words[self._at] if self._at < len(self._words) else "-"
-        if has_value and not following.startswith(("-", OUTPUT_PATH)):
+        """Leave out what is most likely the value of a refused option: it may be a secret, and one refusal is enough."""
+        following = self._words[self._at] if self._at < len(self._words) else OUTPUT_PATH
+        base = following[1:].partition(":")[0]
+        is_option = following.startswith("-") and any(base in table for table in (INPUT, OUTPUT, ALIASES, FORBIDDEN, ("i",)))
+        if has_value and not is_option and not following.startswith(OUTPUT_PATH):
             self._at += 1
 
     def _read_known(self, option: Option, specifier: str, word: str) -> None:
@@ -156,6 +159,7 @@ class Reader:
             allowed = " or ".join(f"-{option.name}{SPECIFIERS[one]}" for one in option.specifiers)
             self._no(Kind.BAD_SPECIFIER, "the option is not for these streams", f"write {allowed}", at=position, word=word)
         if value is None or medium is None:
+            self._said.is_codec_refused |= option.takes is Takes.CODEC and self._said.has_input
             return
         self._keep(option, name, value, position)
 
@@ -167,7 +171,9 @@ class Reader:
         kept = [name] if option.takes is Takes.NOTHING else [name, value]
         (self._said.middle if self._said.has_input else self._said.input_options).extend(kept)
         if option.takes is Takes.CODEC and self._said.has_input:
-            self._said.encoders.append((value, self._at))
+            self._said.encoders.append((name, value, self._at))
+        elif option.takes is Takes.CHAIN:
+            self._said.positions[name[1:9]] = position
         if _HARDWARE_WORDS.search(f"{name} {value}"):
             self._said.hardware.append((f"{name} {value}", position))
 

@@ -44,6 +44,8 @@ class Kind(StrEnum):
     FOREIGN_OUTPUT = "foreign_output"
     SECOND_OUTPUT = "second_output"
     OUTSIDE_SANDBOX = "outside_sandbox"
+    MISSING_CODEC = "missing_codec"
+    CONTRADICTION = "contradiction"
     FORMAT_MISMATCH = "format_mismatch"
     HARDWARE_MISMATCH = "hardware_mismatch"
 

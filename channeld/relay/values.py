@@ -78,7 +78,10 @@ def parameters(keys: Mapping[str, str]) -> Value:
 
 
 BIT_RATE = matching("bit rate, such as 2500k, 2.5M or 128000", r"[0-9]{1,9}(?:\.[0-9]{1,3})?[kKM]?")
-FRAME_RATE = matching("frames per second, such as 25, 29.97 or 30000/1001", rf"{_NUMBER}(?:/[0-9]{{1,6}})?|ntsc|pal|film")
+FRAME_RATE = matching(
+    "frames per second up to 240, such as 25, 29.97 or 30000/1001",
+    r"(?:[1-9][0-9]?|1[0-9]{2}|2[0-3][0-9]|240)(?:\.[0-9]{1,6}|/1)?|(?:15|24|30|48|60|120)000/100[01]|ntsc|pal|film",
+)
 PICTURE_SIZE = matching("width x height, such as 1280x720, or hd720", r"[0-9]{2,4}x[0-9]{2,4}|hd480|hd720|hd1080|vga|ntsc|pal")
 ASPECT = matching("aspect, such as 16:9", r"[0-9]{1,4}[:/][0-9]{1,4}|[0-9](?:\.[0-9]{1,6})?")
 SWITCH = words("0 1")

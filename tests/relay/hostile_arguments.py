@@ -173,7 +173,13 @@ HOSTILE: tuple[tuple[str, Kind, int | None], ...] = (
     (after("-c:v libx264 -vf scale=w=2:2"), K.BAD_FILTER_VALUE, 6),
     (after("-c:v libx264 -vf hflip=x"), K.BAD_FILTER_VALUE, 6),
     (after("-c:v libx264 -vf format=/etc/passwd"), K.BAD_FILTER_VALUE, 6),
+    (after("-c copy -vf null"), K.CONTRADICTION, 5),
+    (after("-c:v libx264 -c:a copy -af anull"), K.CONTRADICTION, 7),
     # The shape of the whole.
+    (after("-c:v libx264"), K.MISSING_CODEC, None),
+    (after("-map 0 -vn"), K.MISSING_CODEC, None),
+    (after("-c:v libx264 -c:a aac -r 1000000"), K.BAD_VALUE, 8),
+    (after("-c:v libx264 -c:a aac -vf fps=1e9"), K.BAD_FILTER_VALUE, 8),
     ("", K.MISSING_INPUT, None),
     ("-c copy -f mpegts {output_path}", K.MISSING_INPUT, None),
     ("{output_path} -i {input_url}", K.MISPLACED_VARIABLE, 1),

@@ -79,15 +79,26 @@ def test_dash_has_its_own_words_for_segments() -> None:
 
 
 def test_a_variable_is_filled_in_within_a_value() -> None:
-    args = after("-c:v libx264 -force_key_frames expr:gte(t,n_forced*{segment_duration})")
+    args = after("-c:v libx264 -c:a aac -force_key_frames expr:gte(t,n_forced*{segment_duration})")
     assert "expr:gte(t,n_forced*3)" in parse(profile(args, segment_duration=3)).middle
 
 
 def test_copy_needs_no_format_but_may_not_encode() -> None:
     assert parse(profile("-i {input_url} -c copy {output_path}", output_format=OutputFormat.COPY)).middle == ("-c", "copy")
-    for args in (after("-c:v libx264 -c:a copy"), after("-map 0:v")):
-        (refusal,) = refusals_of(profile(args, output_format=OutputFormat.COPY))
-        assert refusal.kind is Kind.FORMAT_MISMATCH
+    (refusal,) = refusals_of(profile(after("-c:v libx264 -c:a copy"), output_format=OutputFormat.COPY))
+    assert (refusal.kind, refusal.position) == (Kind.FORMAT_MISMATCH, 4)
+
+
+def test_the_codecs_are_said_for_pictures_and_sound_alike() -> None:
+    """FFmpeg would take MPEG-2 for a transport stream, whatever it would take for the container that was asked for."""
+    for codecs in ("-c copy", "-c:v copy -c:a aac", "-c:v libx264 -an", "-vn -c:a copy", "-c copy -c:v libx264 -vf null"):
+        assert refusals_of(profile(after(codecs))) == ()
+    assert [refusal.kind for refusal in refusals_of(profile(after("-map 0:v")))] == [Kind.MISSING_CODEC] * 2
+
+
+def test_a_profile_as_a_database_gives_it_is_as_good() -> None:
+    args = "-hwaccel cuda -i {input_url} -c copy -f hls {output_path}/x.m3u8"
+    assert parse(profile(args, output_format="hls", hardware_acceleration="nvidia")).output.output_format is OutputFormat.HLS
 
 
 def test_hardware_is_used_only_by_a_profile_that_says_so() -> None:
@@ -110,17 +121,20 @@ def test_everything_wrong_is_told_at_once_and_in_order() -> None:
 
 
 def test_a_refusal_reads_as_a_sentence_with_place_and_remedy() -> None:
-    (refusal,) = refusals_of(profile(after("-c:v libx264 -crf 90")))
+    (refusal,) = refusals_of(profile(after("-c:v libx264 -crf 90 -an")))
     assert str(refusal) == "ffmpeg_args, argument 6 (90): -crf takes no such value; give number, 0 to 63"
     (refusal,) = refusals_of(profile(max_segments=1))
     assert str(refusal) == "max_segments (1): it is out of range; give 2 to 100 segments"
     with pytest.raises(ProfileRefused, match=r"argument 5 \(-crff\): the option is not allowed; perhaps -crf"):
-        parse(profile(after("-c:v libx264 -crff 22")))
+        parse(profile(after("-c:v libx264 -crff 22 -an")))
 
 
 def test_a_refusal_shows_no_secret_and_little() -> None:
     secret = "rtsp://admin:hunter2@192.0.2.1/cam?token=abc"
-    for args in (f"-i {secret} -c copy -f mpegts {{output_path}}", before(f"-headers 'Authorization: hunter2' -http_proxy {secret}")):
+    for args in (
+        f"-i {secret} -c copy -f mpegts {{output_path}}",
+        before(f"-headers '-Authorization: hunter2' -http_proxy {secret} -passphrase hunter2"),
+    ):
         told = str(ProfileRefused(refusals_of(profile(args))))
         assert "hunter2" not in told and "abc" not in told
     (refusal,) = refusals_of(profile(after("-c copy -metadata title=" + "/" * 900)))

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_ffmpeg_has_the_codecs_of_the_tables(ffmpeg: str) -> None:
         assert not [codec for codec in missing if not _HARDWARE_FILTERS.search(codec) and "cuvid" not in codec and "nvenc" not in codec]
 
 
-@pytest.mark.parametrize(("medium", "source"), [("v", "testsrc=s=1280x720:r=25:d=0.2"), ("a", "sine=r=48000:d=0.2")])
+@pytest.mark.parametrize(("medium", "source"), [("v", "testsrc=s=320x180:r=25:d=0.2"), ("a", "sine=r=48000:d=0.2")])
 def test_every_filters_example_runs_as_it_is_rewritten(medium: str, source: str, ffmpeg: str) -> None:
     outputs: list[str] = []
     for name, known in FILTERS.items():
@@ -99,7 +100,7 @@ def test_every_filters_example_runs_as_it_is_rewritten(medium: str, source: str,
     ],
 )
 def test_a_rewritten_chain_does_what_the_written_one_would(ffmpeg: str, chain: str, size: str, tmp_path: Path) -> None:
-    middle = parse(profile(after(f'-c:v libx264 -filter:v "{chain}"'))).middle
+    middle = parse(profile(after(f'-c:v libx264 -an -filter:v "{chain}"'))).middle
     out = tmp_path / "out.ts"
     source = ("-f", "lavfi", "-i", "testsrc=s=1280x720:r=25:d=0.1")
     assert _run([ffmpeg, "-nostdin", "-v", "error", *source, *middle, "-f", "mpegts", str(out)]).returncode == 0
@@ -142,7 +143,7 @@ def _tracks(stream: bytes, tmp_path: Path) -> dict[str, str]:
     path = tmp_path / "made.ts"
     path.write_bytes(stream)
     shown = json.loads(_run(["ffprobe", "-v", "error", "-show_streams", "-show_format", "-of", "json", str(path)]).stdout)
-    assert shown["format"]["format_name"] == "mpegts" and float(shown["format"]["duration"]) > 2
+    assert shown["format"]["format_name"] == "mpegts" and float(shown["format"]["duration"]) > 1
     return {stream["codec_type"]: stream["codec_name"] for stream in shown["streams"]}
 
 
@@ -204,7 +205,7 @@ def test_a_profile_takes_a_stream_that_is_sent_to_it(scheme: str, muxer: str, cl
     relay = command(ffmpeg, profile(before(_ALL_OPTIONS)), url)
     with subprocess.Popen(sender, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sending:
         try:
-            stream = _first_bytes(relay, 188 * 800)
+            stream = _first_bytes(relay, 188 * 400)
         finally:
             sending.kill()
     assert _tracks(stream, tmp_path) == {"video": "h264", "audio": "aac"}
@@ -225,13 +226,15 @@ def _first_bytes(argv: list[str], size: int) -> bytes:
     return stream
 
 
-@pytest.mark.parametrize("scheme", sorted(set(PROTOCOLS) - {"rtp"}))
-def test_an_upstream_where_nobody_is_ends_the_attempt(scheme: str, ffmpeg: str) -> None:
-    """RTP is left out: FFmpeg waits for it as long as it takes."""
-    ran = _run(command(ffmpeg, profile(before(_ALL_OPTIONS.replace("20000000", "1000000"))), f"{scheme}://127.0.0.1:9/live"))
-    told = ran.stderr.decode("utf-8", "replace")
-    assert ran.returncode != 0 and ran.stdout == b""
-    assert not re.search("Unrecognized option|Option .* not found|not on whitelist|Protocol not found", told), told
+def test_an_upstream_where_nobody_is_ends_the_attempt(ffmpeg: str) -> None:
+    """All at the same time, as each waits for its deadline. RTP is left out: FFmpeg waits for it as long as it takes."""
+    args = before(_ALL_OPTIONS.replace("20000000", "1000000"))
+    argvs = [command(ffmpeg, profile(args), f"{scheme}://127.0.0.1:9/live") for scheme in PROTOCOLS if scheme != "rtp"]
+    with ThreadPoolExecutor(len(argvs)) as pool:
+        for ran in pool.map(_run, argvs):
+            told = ran.stderr.decode("utf-8", "replace")
+            assert ran.returncode != 0 and ran.stdout == b""
+            assert not re.search("Unrecognized option|Option .* not found|not on whitelist|Protocol not found", told), told
 
 
 def test_ffmpegs_rtsp_knows_the_options_that_it_gets(ffmpeg: str) -> None:

@@ -56,7 +56,13 @@ def _near_right(draw: st.DrawFn) -> str:
                 words.append(option.example)
         return words
 
-    words = [*some(INPUT, DECODERS), "-i", "{input_url}", *some(OUTPUT, ENCODERS), "-f", "mpegts", "{output_path}"]  # type: ignore[arg-type]
+    words = [*some(INPUT, DECODERS), "-i", "{input_url}", *some(OUTPUT, ENCODERS)]
+    words += [
+        *draw(st.sampled_from([["-c:v:0", "libx264", "-c:a:0", "aac"], ["-vn", "-c:a:0", "aac"], []])),
+        "-f",
+        "mpegts",
+        "{output_path}",
+    ]
     if draw(st.booleans()):
         words.insert(draw(st.integers(0, len(words))), draw(_WORD))
     return shlex.join(words)
