@@ -17,6 +17,7 @@ FLOORS = {
     "media": 3,
     "playlist": 3,
     "store": 3,
+    "relay": 3,
     "bus": 3,
     "playout": 4,
     "sources": 4,
