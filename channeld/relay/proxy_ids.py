@@ -57,7 +57,8 @@ def channel_ids(entries: Sequence[Identity], known: Mapping[str, Identity]) -> l
     given: dict[int, str] = {}
     for base, members in groups.items():
         _recognize(entries, members, before.get(base, {}), given)
-    taken = set(given.values())
+    # Ids of channels that went are not given to others at once: somebody may have noted them.
+    taken = {*given.values(), *known}
     for base in sorted(groups):
         fresh = sorted((index for index in groups[base] if index not in given), key=lambda index: _order(entries[index]))
         _number(base, fresh, groups, taken, given)

@@ -135,6 +135,7 @@ class ChannelPlan:
 
     of_s: float | None
     fresh: list[ProxyChannel]
+    unlisted: list[ProxyChannel]
     gone: list[str]
     added: int
 
@@ -147,26 +148,35 @@ def plan_channels(connection: Connection, proxy_id: str, channels: Iterable[Prox
     if any(each.proxy_id != proxy_id or not questions.SLUG.fullmatch(each.channel_id) for each in wanted.values()):
         raise ValueRefused("channel_id", "a channel is of another proxy, or its id is none")
     fresh = [each for each in wanted.values() if before.get(each.channel_id) != each]
-    gone = [channel_id for channel_id in before if channel_id not in wanted]
-    return ChannelPlan(of_s, fresh, gone, sum(each.channel_id not in before for each in fresh))
+    added = sum(each.channel_id not in before for each in fresh)
+    relayed = _relayed(connection, proxy_id)
+    missing = [each for each in before.values() if each.channel_id not in wanted]
+    unlisted = [replace(each, is_listed=False) for each in missing if each.channel_id in relayed and each.is_listed]
+    gone = [each.channel_id for each in missing if each.channel_id not in relayed]
+    return ChannelPlan(of_s, fresh, unlisted, gone, added)
+
+
+def _relayed(connection: Connection, proxy_id: str) -> set[str]:
+    """Channels of a proxy that are relayed: what a relay needs of them must not go with a list that was cut short once."""
+    return {each.channel_id for each in questions.configs(connection, proxy_id)}
 
 
 def replace_channels(
     connection: Connection, proxy_id: str, channels: Iterable[ProxyChannel], fetched_at_s: float, plan: ChannelPlan
 ) -> tuple[RelayProxy, ChannelChanges]:
-    """The channels of a newer list in place of all others, by a plan that is made anew if another list was written meanwhile."""
-    if questions.proxy(connection, proxy_id).fetched_at_s != plan.of_s:
+    """The channels of a newer list in place of all others, by a plan that is made anew if it is out of date."""
+    if questions.proxy(connection, proxy_id).fetched_at_s != plan.of_s or not _relayed(connection, proxy_id).isdisjoint(plan.gone):
         plan = plan_channels(connection, proxy_id, channels)
     columns = relay_proxy_channels.c
     if plan.gone:
         one = (columns.proxy_id == proxy_id) & (columns.channel_id == bindparam("gone"))
         connection.execute(delete(relay_proxy_channels).where(one), [{"gone": channel_id} for channel_id in plan.gone])
-    if plan.fresh:
+    if written := plan.fresh + plan.unlisted:
         # Not asdict: it copies every value, and there may be 50,000 rows.
         names = relay_proxy_channels.columns.keys()
-        replace_rows(connection, relay_proxy_channels, [{name: getattr(each, name) for name in names} for each in plan.fresh])
+        replace_rows(connection, relay_proxy_channels, [{name: getattr(each, name) for name in names} for each in written])
     proxy = _changed_proxy(connection, proxy_id, {"fetched_at_s": fetched_at_s, "last_error": None})
-    return proxy, ChannelChanges(plan.added, len(plan.fresh) - plan.added, len(plan.gone))
+    return proxy, ChannelChanges(plan.added, len(plan.fresh) - plan.added, len(plan.gone) + len(plan.unlisted))
 
 
 def add_config(connection: Connection, draft: ConfigDraft, now_s: float) -> RelayConfig:

@@ -69,7 +69,7 @@ class RelayProxy:
 
 @dataclass(frozen=True, slots=True)
 class ProxyChannel:
-    """One channel of a list, at its place in it."""
+    """One channel of a list, at its place in it. One that is relayed is kept when the list has it no more: then it is not `is_listed`."""
 
     proxy_id: str
     channel_id: str
@@ -79,6 +79,7 @@ class ProxyChannel:
     attributes: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
     group: str | None = None
     options: tuple[str, ...] = field(default=(), repr=False)
+    is_listed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

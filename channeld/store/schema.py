@@ -185,6 +185,7 @@ relay_proxy_channels = Table(
     Column("attributes", JsonText, nullable=False),
     Column("group", CleanText),
     Column("options", JsonText, nullable=False),
+    Column("is_listed", Boolean, nullable=False),
     Index("relay_channels_position", "proxy_id", "position"),
 )
 
@@ -193,7 +194,7 @@ channel_relay_configs = Table(
     metadata,
     Column("id", Big, primary_key=True, autoincrement=True),
     Column("proxy_id", String(64), ForeignKey("relay_proxies.id", name="relay_configs_proxy"), nullable=False),
-    # No foreign key: a channel that is missing from its list for a day must not take its relay along.
+    # No foreign key: channels are replaced by the thousand, and whether one is relayed is looked at beforehand.
     Column("channel_id", String(64), nullable=False),
     Column("profile_id", Big, ForeignKey("relay_profiles.id", name="relay_configs_profile"), nullable=False),
     Column("name", String(100), nullable=False),

@@ -46,6 +46,11 @@ def test_an_entry_keeps_its_id_when_a_namesake_comes_or_goes() -> None:
     assert list(left) == ["news-2"]
 
 
+def test_the_id_of_a_channel_that_went_is_not_given_to_another_at_once() -> None:
+    before = given([one("news.uk", "News")])
+    assert list(given([one("news-uk", "Other news", "http://b.test/")], before)) == ["news-uk-2"]
+
+
 def test_an_entry_is_known_again_by_its_title_when_its_address_has_a_new_token_and_by_its_address_when_it_was_renamed() -> None:
     before = given([one("n", f"News {kind}", f"http://a.test/{kind}?t=1") for kind in ("HD", "SD", "4K")])
     ids = {identity.title: channel_id for channel_id, identity in before.items()}

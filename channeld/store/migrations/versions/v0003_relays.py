@@ -57,6 +57,7 @@ def _create_proxies() -> None:
         *(sa.Column(name, sa.Text, nullable=False) for name in ("title", "url", "attributes")),
         sa.Column("group", sa.Text),
         sa.Column("options", sa.Text, nullable=False),
+        sa.Column("is_listed", sa.Boolean, nullable=False),
     )
     op.create_index("relay_channels_position", "relay_proxy_channels", ["proxy_id", "position"])
 
