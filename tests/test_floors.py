@@ -16,6 +16,7 @@ FLOORS = {
     "access": 3,
     "media": 3,
     "playlist": 3,
+    "relay": 3,
     "store": 3,
     "relay": 3,
     "bus": 3,

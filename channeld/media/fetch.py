@@ -78,7 +78,7 @@ class Fetcher:
 
     def look(self, url: str, should_stop: Stop) -> str:
         """The content's identity, as the server tells it. Raises FetchError, FetchStopped."""
-        return _run(self._look(url), should_stop)
+        return run_until_stopped(self._look(url), should_stop)
 
     def fetch(self, url: str, should_stop: Stop) -> Path:
         """Download a file; it has a folder of its own and the URL's name.
@@ -89,7 +89,7 @@ class Fetcher:
         path = Path(tempfile.mkdtemp(dir=self._folder)) / file_name(url)
         is_whole = False
         try:
-            _run(self._fetch(url, path), should_stop)
+            run_until_stopped(self._fetch(url, path), should_stop)
             is_whole = True
         finally:
             if not is_whole:
@@ -110,13 +110,13 @@ class Fetcher:
                 return _identity(answer)
         # Some servers know no HEAD, or refuse it: what GET says stands.
         async with self._client.answer("GET", url) as answer:
-            _check_status(answer)
+            check_status(answer)
             return _identity(answer)
 
     async def _fetch(self, url: str, path: Path) -> None:
         try:
             async with asyncio.timeout(self._limits.total_s), self._client.answer("GET", url) as answer:
-                _check_status(answer)
+                check_status(answer)
                 coding = answer.headers.get("content-encoding", "identity")
                 if coding != "identity":
                     raise FetchError(f"the server sends the file in {coding[:40]} coding, which was not asked for")
@@ -182,7 +182,8 @@ def file_name(url: str) -> str:
     return re.sub(r"[^A-Za-z0-9 ._-]", "_", name)[-MAX_NAME:].lstrip(". ") or "download"
 
 
-def _run(work: Coroutine[None, None, T], should_stop: Stop) -> T:
+def run_until_stopped(work: Coroutine[None, None, T], should_stop: Stop) -> T:
+    """What the work gives, in an event loop of its own. Raises FetchStopped; whatever the work raises."""
     return asyncio.run(_until_stopped(work, should_stop))
 
 
@@ -196,7 +197,8 @@ async def _until_stopped(work: Coroutine[None, None, T], should_stop: Stop) -> T
     return task.result()
 
 
-def _check_status(answer: httpx.Response) -> None:
+def check_status(answer: httpx.Response) -> None:
+    """Raises FetchError for every answer but 200."""
     status = answer.status_code
     if status != http.HTTPStatus.OK:
         phrase = http.HTTPStatus(status).phrase if status in http.HTTPStatus._value2member_map_ else "unknown status"

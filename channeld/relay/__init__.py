@@ -1,1 +1,1 @@
-"""Relay profiles: what a user may have FFmpeg do with an upstream, and the arguments that come of it."""
+"""What a relay is made of below the air: profiles of arguments, and lists of upstream channels."""

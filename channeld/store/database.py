@@ -216,7 +216,8 @@ def _file_engine(path: Path) -> Engine:
             raise
         return connection
 
-    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    # hide_parameters: values of a statement, passwords among them, would stand in its error, and so in the log.
+    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool, hide_parameters=True)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -229,7 +230,9 @@ def _file_engine(path: Path) -> Engine:
 def _server_engine(url: str) -> Engine:
     driven = url.replace("postgresql://", "postgresql+psycopg://", 1)
     try:
-        return create_engine(driven, pool_pre_ping=True, pool_size=2, pool_timeout=BUSY_S, connect_args={"connect_timeout": 5})
+        return create_engine(
+            driven, pool_pre_ping=True, pool_size=2, pool_timeout=BUSY_S, connect_args={"connect_timeout": 5}, hide_parameters=True
+        )
     except ModuleNotFoundError as error:
         raise StoreError(f"database {redact_url(url)}: the driver is missing. Install channeld[postgresql]") from error
     except SQLAlchemyError as error:

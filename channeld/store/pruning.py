@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Table, select
 
 from channeld.base.clock import NS_PER_SECOND, Clock
-from channeld.store.schema import airings, events, meta
+from channeld.store.schema import airings, events, meta, relay_events
 from channeld.store.writes import PRUNED_ROWS, prune, write_meta
 
 DAY_S = 86_400.0
@@ -24,7 +24,7 @@ _WRITTEN = "written_wall_s"
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How many days of history are kept."""
+    """How many days of history are kept; events of relays as long as all others."""
 
     event_days: float = 30.0
     as_run_days: float = 400.0
@@ -55,7 +55,8 @@ class Pruner:
         self._next_s = now_s + (0.0 if any(more) else REST_S)
 
     def _limits(self) -> tuple[tuple[Table, float], ...]:
-        return (events, self._retention.event_days), (airings, self._retention.as_run_days)
+        days = self._retention
+        return (events, days.event_days), (relay_events, days.event_days), (airings, days.as_run_days)
 
     def _prune(self, connection: Connection, table: Table, days: float, wall_s: float) -> bool:
         return prune(connection, table, wall_s - days * DAY_S) == PRUNED_ROWS

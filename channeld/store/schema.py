@@ -6,9 +6,24 @@ Rule: nothing of one database's dialect; values that are no numbers or texts are
 import json
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Dialect, Double, Index, Integer, MetaData, String, Table, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration."""
 
 metadata = MetaData()
@@ -123,3 +138,99 @@ airings = Table(
     Index("airings_at", "at_s"),
     Index("airings_open", "outcome", "channel"),
 )
+
+relay_profiles = Table(
+    "relay_profiles",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("name", String(100), nullable=False),
+    Column("description", CleanText, nullable=False),
+    Column("ffmpeg_args", CleanText, nullable=False),
+    Column("output_format", String(32), nullable=False),
+    Column("segment_duration", Double, nullable=False),
+    Column("max_segments", Integer, nullable=False),
+    Column("input_timeout", Double, nullable=False),
+    Column("hardware_acceleration", String(32)),
+    Column("is_system_default", Boolean, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("created_at_s", Double, nullable=False),
+    Column("updated_at_s", Double, nullable=False),
+    UniqueConstraint("name", name="relay_profiles_name"),
+    sqlite_autoincrement=True,
+)
+"""Ids are never given twice: an address that was of one relay must not become that of another."""
+
+relay_proxies = Table(
+    "relay_proxies",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("source", CleanText, nullable=False),
+    Column("refresh_s", Double),
+    Column("fetched_at_s", Double),
+    Column("last_error", CleanText),
+    Column("created_at_s", Double, nullable=False),
+    Column("updated_at_s", Double, nullable=False),
+    UniqueConstraint("name", name="relay_proxies_name"),
+)
+
+relay_proxy_channels = Table(
+    "relay_proxy_channels",
+    metadata,
+    Column("proxy_id", String(64), ForeignKey("relay_proxies.id", name="relay_channels_proxy", ondelete="CASCADE"), primary_key=True),
+    Column("channel_id", String(64), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("title", CleanText, nullable=False),
+    Column("url", CleanText, nullable=False),
+    Column("attributes", JsonText, nullable=False),
+    Column("group", CleanText),
+    Column("options", JsonText, nullable=False),
+    Column("is_listed", Boolean, nullable=False),
+    Index("relay_channels_position", "proxy_id", "position"),
+)
+
+channel_relay_configs = Table(
+    "channel_relay_configs",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("proxy_id", String(64), ForeignKey("relay_proxies.id", name="relay_configs_proxy"), nullable=False),
+    # No foreign key: channels are replaced by the thousand, and whether one is relayed is looked at beforehand.
+    Column("channel_id", String(64), nullable=False),
+    Column("profile_id", Big, ForeignKey("relay_profiles.id", name="relay_configs_profile"), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("custom_args", CleanText),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at_s", Double, nullable=False),
+    Column("updated_at_s", Double, nullable=False),
+    UniqueConstraint("proxy_id", "channel_id", name="relay_configs_channel"),
+    Index("relay_configs_by_profile", "profile_id"),
+    sqlite_autoincrement=True,
+)
+
+relay_runtime_status = Table(
+    "relay_runtime_status",
+    metadata,
+    Column("config_id", Big, ForeignKey("channel_relay_configs.id", name="relay_status_config", ondelete="CASCADE"), primary_key=True),
+    Column("state", String(32), nullable=False),
+    Column("pid", Integer),
+    Column("started_at_s", Double),
+    Column("last_seen_s", Double),
+    Column("bytes", BigInteger, nullable=False),
+    Column("clients", Integer, nullable=False),
+    Column("source", CleanText),
+    Column("restarts", Integer, nullable=False),
+    Column("error", CleanText),
+)
+
+relay_events = Table(
+    "relay_events",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=False),
+    Column("config_id", Big, nullable=False),
+    Column("at_s", Double, nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("details", JsonText, nullable=False),
+    Index("relay_events_at", "at_s"),
+    Index("relay_events_config", "config_id", "id"),
+)
+"""History outlives what it tells of: no foreign key."""

@@ -23,9 +23,11 @@ from channeld.base.errors import StoreError
 from channeld.store import questions
 from channeld.store.backlog import Backlog, Batch, GivenUp
 from channeld.store.database import Database, DatabaseError, Trouble
+from channeld.store.edits import Edit
 from channeld.store.pruning import Pruner, Retention
 from channeld.store.questions import AiringFilter, ClipTotal
 from channeld.store.records import Airing, ClipRecord, Ending, EventRecord, HlsPosition, Position
+from channeld.store.relays import Relays
 from channeld.store.writer import Tell, Writer
 
 FILE_NAME = "channeld.db"
@@ -44,7 +46,9 @@ class Store:
     def __init__(self, state_dir: Path, *, url: str | None = None, retention: Retention | None = None, clock: Clock | None = None) -> None:
         self._database = Database(state_dir / FILE_NAME, url)
         self._backlog = Backlog()
-        self._pruner = Pruner(retention or Retention(), clock or SystemClock())
+        clock = clock or SystemClock()
+        self._pruner = Pruner(retention or Retention(), clock)
+        self.relays = Relays(self._edit, self._ask, self._backlog.put, clock)
         self._writer: Writer | None = None
         self._remembered: Callable[[], tuple[list[EventRecord], list[Airing]]] = lambda: NO_HISTORY
         self._known = Batch()
@@ -56,6 +60,7 @@ class Store:
         try:
             self._prepare()
             self._known.hls = self._ask(questions.hls_positions)
+            self.relays.load()
         except DatabaseError as error:
             if error.trouble is Trouble.NEWER:
                 raise
@@ -130,6 +135,14 @@ class Store:
         """Return when all that was saved before is on the disk. Raises StoreError when it could not be written."""
         self._backlog.flush(timeout_s)
 
+    def _edit(self, change: Callable[[Connection], T], committed: Callable[[T], None], timeout_s: float) -> T:
+        """Return when it is on the disk. Raises what the change raised; StoreError when it could not be made."""
+        edit = Edit(change, committed)
+        if self._writer is None:
+            raise StoreError("nothing was changed: the store has not been started")
+        self._backlog.ask(edit)
+        return edit.wait(timeout_s)
+
     def _again(self) -> Batch:
         """What is known without the database."""
         events, airings = self._remembered()
@@ -137,6 +150,7 @@ class Store:
             known = Batch(positions=dict(self._known.positions), hls=dict(self._known.hls))
         known.events.extend(events)
         known.airings.extend(airings)
+        known.kept.extend(self.relays.remembered())
         return known
 
     # -- asking -------------------------------------------------------------------------------------------------

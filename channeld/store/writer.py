@@ -1,7 +1,8 @@
 """The one thread that writes to the database.
 
-Rule: nobody waits for it but who asked to (`Backlog.flush`); whatever fails is tried again with back-off, and told once. A database
-that is damaged or gone is made anew, with all that is still known. It owns the writing connection.
+Rule: nobody waits for it but who asked to (`Backlog.flush`, edits); whatever fails is tried again with back-off, and told once, but for
+edits, whose people are told at once. A database that is damaged or gone is made anew, with all that is still known. It owns the
+writing connection.
 """
 
 import contextlib
@@ -9,14 +10,17 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection
 
+from channeld.base.errors import ChannelError
 from channeld.base.worker import Worker
 from channeld.process.backoff import Backoff
 from channeld.store.backlog import Backlog, Batch, GivenUp
 from channeld.store.database import Database, DatabaseError, Trouble
+from channeld.store.edits import Edit
 from channeld.store.pruning import Pruner
 from channeld.store.writes import Memories, write
 
@@ -49,8 +53,10 @@ class Writer(Worker):
         while not self.stopping.is_set():
             if not self._backlog.wait(IDLE_S):
                 self._backlog.wait_for_flush(BATCH_S)
+            self._make(self._backlog.take_edits())
             if not self.turn():
                 self._backlog.wait_for_flush(self._backoff.next_s(healthy_for_s=0.0))
+        self._make(self._backlog.take_edits(is_last=True))
         until = time.monotonic() + LAST_S
         while len(self._backlog) and time.monotonic() < until and self.turn():
             pass
@@ -80,9 +86,36 @@ class Writer(Worker):
         self._backlog.written(batch)
         return True
 
+    def _make(self, edits: list[Edit[Any]]) -> None:
+        """Each in a transaction of its own; one that fails is not tried again, for somebody waits and decides."""
+        for edit in edits:
+            if not edit.begin():
+                continue
+            self.busy_since_ns = time.monotonic_ns()
+            try:
+                connection = self._connect()
+                with self._database.translated(), connection.begin():
+                    result = edit.change(connection)
+                edit.settle(result)
+            except DatabaseError as error:
+                self._not_made(edit, error)
+            except ChannelError as error:
+                edit.fail(error)
+            except Exception as error:  # whoever waits must hear of it, and the next edit be made; the traceback is logged
+                log.exception("store_edit_failed")
+                self._not_made(edit, DatabaseError(Trouble.ROW, f"nothing was changed: {type(error).__name__}"))
+            finally:
+                self.busy_since_ns = None
+
+    def _not_made(self, edit: Edit[Any], error: DatabaseError) -> None:
+        self._disconnect()
+        if error.trouble is not Trouble.ROW:
+            self._database.doubt()
+        if error.trouble is Trouble.BROKEN:
+            self._set_aside()
+        edit.fail(error)
+
     def _write(self, batch: Batch) -> None:
-        if not self._database.is_prepared:
-            self._disconnect()
         connection = self._connect()
         with self._database.translated(), connection.begin():
             write(connection, batch, self._memories)
@@ -91,6 +124,8 @@ class Writer(Worker):
             self._memories[channel] = position.memory if position is not None else {}
 
     def _connect(self) -> Connection:
+        if not self._database.is_prepared:
+            self._disconnect()
         if self._connection is None:
             is_new = not self._database.is_prepared and self._database.prepare()
             connection = self._database.writer()

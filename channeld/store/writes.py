@@ -7,10 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Table, delete, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from channeld.store.backlog import Batch
 from channeld.store.records import Airing, Ending, Outcome, Position
+from channeld.store.relay_writes import write_events, write_kept, write_statuses
+from channeld.store.rows import add_rows, replace_rows
 from channeld.store.schema import airings, clips, events, hls, meta, places, positions
 
 PRUNED_ROWS = 500
@@ -26,21 +27,27 @@ def write(connection: Connection, batch: Batch, memories: Memories | None = None
     for channel, position in batch.positions.items():
         _write_position(connection, channel, position, (memories or {}).get(channel))
     if batch.hls:
-        _replace(connection, hls, [asdict(item) for item in batch.hls.values()])
+        replace_rows(connection, hls, [asdict(item) for item in batch.hls.values()])
     if batch.clips:
-        _replace(connection, clips, [asdict(item) for item in batch.clips.values()])
+        replace_rows(connection, clips, [asdict(item) for item in batch.clips.values()])
     if batch.events:
-        _add(connection, events, [asdict(item) for item in batch.events])
+        add_rows(connection, events, [asdict(item) for item in batch.events])
     for item in batch.airings:
         if isinstance(item, Airing):
             _begin(connection, item)
         else:
             _end(connection, item)
+    if batch.kept:
+        write_kept(connection, batch.kept)
+    if batch.statuses:
+        write_statuses(connection, list(batch.statuses.values()))
+    if batch.relay_events:
+        write_events(connection, batch.relay_events)
 
 
 def write_meta(connection: Connection, key: str, value: str) -> None:
     """One fact about the database itself."""
-    _replace(connection, meta, [{"key": key, "value": value}])
+    replace_rows(connection, meta, [{"key": key, "value": value}])
 
 
 def prune(connection: Connection, table: Table, before_s: float) -> int:
@@ -55,9 +62,9 @@ def _write_position(connection: Connection, channel: str, position: Position | N
             connection.execute(delete(table).where(table.c.channel == channel))
         return
     place = {"channel": channel, **{name: getattr(position, name) for name in _PLACE}}
-    _replace(connection, places, [place])
+    replace_rows(connection, places, [place])
     if position.memory is not written:
-        _replace(connection, positions, [{**place, "memory": position.memory}])
+        replace_rows(connection, positions, [{**place, "memory": position.memory}])
 
 
 def _begin(connection: Connection, airing: Airing) -> None:
@@ -66,31 +73,15 @@ def _begin(connection: Connection, airing: Airing) -> None:
         still_open = (airings.c.channel == airing.channel) & (airings.c.outcome == Outcome.ON_AIR.value) & (airings.c.id < airing.id)
         another = or_(airings.c.timeline != airing.timeline, airings.c.serial != airing.serial)
         connection.execute(update(airings).where(still_open, another).values(outcome=Outcome.LOST.value))
-    _add(connection, airings, [_row(airing)])
+    add_rows(connection, airings, [_row(airing)])
 
 
 def _end(connection: Connection, ending: Ending) -> None:
     one = (airings.c.channel == ending.channel) & (airings.c.timeline == ending.timeline) & (airings.c.serial == ending.serial)
     facts = {"outcome": ending.outcome.value, "ended_at_s": ending.ended_at_s, "frames": ending.frames, "reason": ending.reason}
     if connection.execute(update(airings).where(one).values(facts)).rowcount == 0:
-        _add(connection, airings, [{**_row(ending), "at_s": ending.ended_at_s}])
+        add_rows(connection, airings, [{**_row(ending), "at_s": ending.ended_at_s}])
 
 
 def _row(item: Airing | Ending) -> dict[str, Any]:
     return {**asdict(item), "outcome": item.outcome.value}
-
-
-def _insert(connection: Connection, table: Table) -> Any:
-    # Both dialects have the same clause, yet no common name for it.
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
-
-
-def _add(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    connection.execute(_insert(connection, table).on_conflict_do_nothing(), rows)
-
-
-def _replace(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    insert = _insert(connection, table)
-    keys = [column.name for column in table.primary_key]
-    values = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
-    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=values), rows)

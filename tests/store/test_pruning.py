@@ -1,16 +1,19 @@
 """Retention: the past is forgotten a little at a time, and never because a clock jumped."""
 
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from channeld.base.clock import FakeClock
 from channeld.store.backlog import Batch
 from channeld.store.database import Database
 from channeld.store.pruning import DAY_S, Pruner, Retention
 from channeld.store.records import Airing, EventRecord, Outcome
-from channeld.store.schema import airings, events
+from channeld.store.relay_records import RelayEvent
+from channeld.store.schema import airings, events, relay_events
 from channeld.store.writes import PRUNED_ROWS, write
 
 NOW_S = 1_800_000_000.0
@@ -65,6 +68,16 @@ def test_events_go_after_their_days_and_as_run_after_its_own(past: Past) -> None
     past.add(10, age_days=399)
     past.add(10, age_days=401)
     assert past.step() == (10, 30)
+
+
+def test_events_of_relays_go_with_all_others(past: Past) -> None:
+    ages = {1: 29.9, 2: 31.0, 3: 399.0}
+    batch = Batch(relay_events=deque(RelayEvent(number, 1, NOW_S - age * DAY_S, "told") for number, age in ages.items()))
+    with past.database.writer() as connection, connection.begin():
+        write(connection, batch)
+    past.step()
+    with past.database.reading() as connection:
+        assert list(connection.execute(select(relay_events.c.id)).scalars()) == [1]
 
 
 def test_much_is_forgotten_in_small_steps(past: Past) -> None:
