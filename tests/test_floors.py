@@ -18,7 +18,6 @@ FLOORS = {
     "playlist": 3,
     "relay": 3,
     "store": 3,
-    "relay": 3,
     "bus": 3,
     "playout": 4,
     "sources": 4,
