@@ -296,6 +296,36 @@ def soak(
     return OK if report.is_good else FAILED
 
 
+@_verb
+def mock_source(
+    protocol: Annotated[str, typer.Option("--protocol", help="ts (over HTTP), hls, rtmp, rtsp, srt or udp.")],
+    listen: Annotated[
+        str, typer.Option("--listen", help="Where it listens; with udp, where it sends. Port 0: any free one.")
+    ] = "127.0.0.1:0",
+    push: Annotated[str | None, typer.Option("--push", help="With rtmp and srt: send to this address instead of listening.")] = None,
+    size: Annotated[str, typer.Option("--size", help="Width x height.")] = "640x360",
+    fps: Annotated[str, typer.Option("--fps", help="Frames a second, such as 25 or 30000/1001.")] = "25",
+    vcodec: Annotated[str, typer.Option("--vcodec", help="h264, hevc or mpeg2video.")] = "h264",
+    acodec: Annotated[str, typer.Option("--acodec", help="aac, mp2, none; with rtsp also pcm_mulaw.")] = "aac",
+    bitrate: Annotated[str, typer.Option("--bitrate", help="Of the video; h264 is filled up to it.")] = "1M",
+    gop_seconds: Annotated[float, typer.Option("--gop-seconds", help="From key frame to key frame.")] = 2.0,
+    fault: Annotated[
+        list[str] | None, typer.Option("--fault", help="at=20s,kind=stop,for=5s; any number. See docs/mock-source.md.")
+    ] = None,
+    commands: Annotated[bool, typer.Option("--commands", help="Also take faults from stdin, one a line: kind=stop,for=5s or end.")] = False,
+    user: Annotated[str | None, typer.Option("--user", help="With ts, hls and rtsp: who may see it.")] = None,
+    password: Annotated[str | None, typer.Option("--password", envvar="CHANNELD_MOCK_PASSWORD", help="The user's password.")] = None,
+    digest: Annotated[bool, typer.Option("--digest", help="With rtsp: ask for digest instead of basic authentication.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed is the same accidents.")] = 1,
+) -> int:
+    """Serve a test picture with a running clock as a live source, with faults on a schedule. Ctrl-C ends it."""
+    from channeld import cli_mock
+
+    chosen = (protocol, listen, push, size, fps, vcodec, acodec, bitrate, gop_seconds, tuple(fault or ()), commands)
+    cli_mock.run(cli_mock.Written(*chosen, user, password, digest, seed))
+    return OK
+
+
 def main() -> None:
     """Entry point of the installed command; ends the process."""
     app(prog_name="channeld")

@@ -6,6 +6,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=$ROOT/.venv
 NGINX_MODULE=/usr/lib/nginx/modules/ngx_rtmp_module.so
+GSTREAMER="/usr/lib/*/gstreamer-1.0"
 # Debian keeps nginx in a folder that an ordinary user's PATH may lack.
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 # A wheel for this machine must not come from, nor land in, some other project's environment.
@@ -37,11 +38,18 @@ has_ffmpeg() { has ffmpeg && has ffprobe; }
 has_nginx_rtmp() { has nginx && [ -e "$NGINX_MODULE" ]; }
 has_venv() { "$PYTHON" -c 'import venv; from ensurepip import version' 2>/dev/null; }
 
-# What the tests use of Debian beyond what channeld itself needs, each with a program or file that tells that it is there.
+# What the tests use of Debian beyond what channeld itself needs, each with a program or file (a pattern, where the path names the
+# machine's kind) that tells that it is there.
 # A test whose tool is missing skips and says so.
 TEST_TOOLS=(
     strace:strace fuse3:fusermount3 stunnel4:stunnel4 openssl:openssl curl:curl gcc:cc libc6-dev:/usr/include/stdlib.h
     e2fsprogs:mkfs.ext4 iproute2:ip mount:losetup util-linux:unshare procps:ps systemd:systemd-analyze
+    # An RTSP server that nobody here wrote, and what it encodes with.
+    python3-gi:/usr/lib/python3/dist-packages/gi
+    "gir1.2-gst-rtsp-server-1.0:/usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib"
+    "gstreamer1.0-plugins-base:$GSTREAMER/libgstvideotestsrc.so" "gstreamer1.0-plugins-good:$GSTREAMER/libgstrtp.so"
+    "gstreamer1.0-plugins-bad:$GSTREAMER/libgstx265.so" "gstreamer1.0-plugins-ugly:$GSTREAMER/libgstx264.so"
+    "gstreamer1.0-x:$GSTREAMER/libgstpango.so"
     fonts-dejavu-core:/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf postgresql:/usr/lib/postgresql chromium:chromium
 )
 
@@ -59,7 +67,7 @@ missing_tools() {
     local missing=() tool proof
     for tool in "${TEST_TOOLS[@]}"; do
         proof=${tool#*:}
-        [ -e "$proof" ] || has "$proof" || missing+=("${tool%%:*}")
+        compgen -G "$proof" >/dev/null || has "$proof" || missing+=("${tool%%:*}")
     done
     printf '%s' "${missing[*]}"
 }

@@ -18,6 +18,15 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 
 from nginx_origin import NginxOrigin, missing_parts  # noqa: E402  (needs the path above)
+from peers.fixtures import (  # noqa: E402, F401  (fixtures for all)
+    hls_server,
+    http_ts_server,
+    rtmp_origin,
+    rtmp_server,
+    rtsp_server,
+    srt_sender,
+    udp_sender,
+)
 
 # A shell's background job begins with SIGINT ignored, and so would all that is started here: then nothing ends by asking.
 signal.signal(signal.SIGINT, signal.default_int_handler)

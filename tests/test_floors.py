@@ -28,6 +28,7 @@ FLOORS = {
     "config": 7,
     "api": 8,
     "soak": 9,
+    "mock": 9,
     "check": 9,
     "daemon": 9,
     "cli": 10,
