@@ -255,7 +255,7 @@ class Director:
         source = next(each for each in live.sources if each.name == best)
         path = Path(standing.folder) / f"{standing.clip}"
         clip = PreparedClip(standing.clip or "", "live", path.with_suffix(".ts"), path.with_suffix(".idx"), 0, 0.0, 0, growing=True)
-        insert = Insert(live_entry(best, source.shown_url, source.title), clip, live.buffer_s)
+        insert = Insert(live_entry(best, source.shown_url, source.title), clip, self._failover.store_s(best))
         return Coming((insert, *self._slates_of(SIGNAL_LOST, self._slates.find(SIGNAL_LOST))), switches=True)
 
     def _as_ordered(self, order: Override, clip: PreparedClip, now: Entry | None) -> Coming | None:

@@ -13,6 +13,7 @@ from channeld.sources.spec import Reason, SourceState
 Standby = Literal["cold", "hot"]
 STORE_SPARE_S = 0.5
 """What comes late at first: blocks of a source are not evenly long."""
+STORE_GROWTH, MAX_STORE_S = 1.6, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Failover:
     def __init__(self, names: Sequence[str], rules: FailoverRules) -> None:
         self.names, self._rules = tuple(names), rules
         self.standings = {name: Standing() for name in names}
+        self._dry: dict[str, int] = {}
 
     def told(self, name: str, standing: Standing) -> None:
         """A source stands otherwise; one that goes on being live with the same clip keeps its time."""
@@ -65,10 +67,13 @@ class Failover:
         if before is None:
             return
         standing.was_lost = before.was_lost or standing.state is SourceState.LOST
+        if standing.state is SourceState.LOST:
+            self._dry.pop(name, None)  # another connection may be another thing
         self.standings[name] = standing
 
     def underran(self, name: str, now_s: float) -> None:
-        """The air ran out of a source that is called live: it has to prove itself again."""
+        """The air ran out of a source that is called live: it has to prove itself again, and more of it is kept in store."""
+        self._dry[name] = self._dry.get(name, 0) + 1
         standing = self.standings[name]
         standing.was_lost, standing.since_s = True, now_s
 
@@ -76,19 +81,24 @@ class Failover:
         """Which source is to be on air; None for none."""
         return next((name for name in self.names if self._may_air(name, now_s, on_air)), None)
 
+    def store_s(self, name: str) -> float:
+        """How much of a source is kept in store: as the rules say, and more the oftener it ran dry."""
+        return (
+            min(MAX_STORE_S, self._rules.buffer_s * STORE_GROWTH ** self._dry.get(name, 0)) if self._dry.get(name) else self._rules.buffer_s
+        )
+
     def _may_air(self, name: str, now_s: float, on_air: OnAir | None) -> bool:
         standing = self.standings[name]
         if standing.state is not SourceState.LIVE or standing.clip is None:
             return False
-        return self._is_on_air(name, on_air) or self._proved_in_s(standing, now_s) <= 0
+        return self._is_on_air(name, on_air) or self._proved_in_s(name, now_s) <= 0
 
     def _is_on_air(self, name: str, on_air: OnAir | None) -> bool:
         return on_air is not None and on_air == OnAir(name, self.standings[name].clip or "")
 
-    def _proved_in_s(self, standing: Standing, now_s: float) -> float:
-        rules = self._rules
-        store_s = rules.buffer_s + STORE_SPARE_S
-        return standing.since_s + (max(store_s, rules.recovery_grace_s) if standing.was_lost else store_s) - now_s
+    def _proved_in_s(self, name: str, now_s: float) -> float:
+        standing, store_s = self.standings[name], self.store_s(name) + STORE_SPARE_S
+        return standing.since_s + (max(store_s, self._rules.recovery_grace_s) if standing.was_lost else store_s) - now_s
 
     def must_leave_in_s(self, name: str, now_s: float) -> float:
         """How long a lost source that is still on air may go on with what of it is in store; one that was silent has had its grace."""
@@ -99,7 +109,7 @@ class Failover:
 
     def look_again_in_s(self, now_s: float) -> float | None:
         """When `best` may change though nothing is told: a source proves itself."""
-        waits = [self._proved_in_s(standing, now_s) for standing in self.standings.values() if standing.state is SourceState.LIVE]
+        waits = [self._proved_in_s(name, now_s) for name, standing in self.standings.items() if standing.state is SourceState.LIVE]
         coming = [wait for wait in waits if wait > 0]
         return min(coming) if coming else None
 

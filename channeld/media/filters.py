@@ -86,7 +86,8 @@ def live_picture_chain(profile: Profile) -> str:
 def live_sound_chain(*, is_endless: bool) -> str:
     """From a live source's sound (or from endless silence) to stereo 48 kHz without a hole, from the first picture's time on."""
     fills = "" if is_endless else ":async=1000:first_pts=0"
-    return f"aresample={AUDIO_RATE}{fills},aformat=sample_fmts=fltp:channel_layouts=stereo"
+    # Counted at the end: what aresample fills or drops leaves timestamps that are a few samples off.
+    return f"aresample={AUDIO_RATE}{fills},aformat=sample_fmts=fltp:channel_layouts=stereo,asettb=expr=1/{AUDIO_RATE},asetpts=N"
 
 
 PATTERN_TONE = f"sine=frequency=440:beep_factor=2:r={AUDIO_RATE}"

@@ -81,3 +81,14 @@ def test_a_source_that_ran_dry_proves_itself_again(failover: Failover) -> None:
     failover.told("main", live("main", 0.0))
     failover.underran("main", 10.0)
     assert failover.best(14.0, None) is None and failover.best(15.0, None) == "main"
+
+
+def test_the_oftener_a_source_runs_dry_the_more_of_it_is_kept_until_it_is_connected_to_anew(failover: Failover) -> None:
+    failover.told("main", live("main", 0.0))
+    stores = [failover.store_s("main")]
+    for second in range(10):
+        failover.underran("main", second)
+        stores.append(failover.store_s("main"))
+    assert stores[0] == 1.0 and stores == sorted(stores) and stores[-1] == 10.0
+    failover.told("main", LOST)
+    assert failover.store_s("main") == 1.0
