@@ -60,8 +60,8 @@ class Inquiry:
 
     def __init__(self, number: int, workers: Sequence[int]) -> None:
         self.number = number
-        self._lock = threading.Lock()  # guards the two below
         self._silent = set(workers)
+        self._lock = threading.Lock()  # guards the list below
         self._clients: list[dict[str, Any]] = []
         self._answered = threading.Event()
         if not workers:
@@ -71,8 +71,8 @@ class Inquiry:
         """A page of a worker's answer."""
         with self._lock:
             self._clients += clients
-            if is_last:
-                self.lose(worker)
+        if is_last:
+            self.lose(worker)
 
     def lose(self, worker: int) -> None:
         """Nothing more comes from this worker."""

@@ -12,7 +12,7 @@ from channeld.load.continuity import Continuity
 
 MAX_HEAD_BYTES = 16 * 1024
 STALL_S = 1.0
-"""As long as nothing may come before it counts: players have a second in store."""
+"""As long as nothing may come before it counts, unless asked otherwise: players have a second in store."""
 _BUFFER = memoryview(bytearray(256 * 1024))
 """Filled and read within one turn of the loop."""
 
@@ -29,7 +29,7 @@ class Condition(StrEnum):
 class LoadClient(asyncio.BufferedProtocol):
     """`request` is sent as it is. `rate`: bytes a second that it takes, for one that is slow; asked anew with each piece."""
 
-    def __init__(self, request: bytes, *, judged: bool, rate: Callable[[], float] | None = None) -> None:
+    def __init__(self, request: bytes, *, judged: bool, rate: Callable[[], float] | None = None, stall_s: float = STALL_S) -> None:
         self.condition = Condition.CONNECTING
         self.status: int | None = None
         self.error: str | None = None
@@ -37,7 +37,7 @@ class LoadClient(asyncio.BufferedProtocol):
         self.stalls = 0
         self.first_byte_s: float | None = None
         self.continuity = Continuity() if judged else None
-        self._request, self._rate = request, rate
+        self._request, self._rate, self._stall_s = request, rate, stall_s
         self._head: bytes | None = b""
         self._began_s = self._last_s = time.monotonic()
         self._transport: asyncio.Transport | None = None
@@ -123,5 +123,5 @@ class LoadClient(asyncio.BufferedProtocol):
             self._pausing = asyncio.get_running_loop().call_later(len(piece) / max(1.0, self._rate()), self._transport.resume_reading)
 
     def _note_time(self, now_s: float) -> None:
-        if self.condition is Condition.WATCHING and not self.is_slow and now_s - self._last_s > STALL_S:
+        if self.condition is Condition.WATCHING and not self.is_slow and now_s - self._last_s > self._stall_s:
             self.stalls += 1

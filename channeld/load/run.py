@@ -15,7 +15,7 @@ import uvloop
 
 from channeld.base.descriptors import widen_descriptors
 from channeld.base.errors import ConfigError
-from channeld.load.client import Condition, LoadClient
+from channeld.load.client import STALL_S, Condition, LoadClient
 
 RAMP = 500
 """New viewers a second."""
@@ -34,11 +34,12 @@ class LoadOrder:
     slow: int = 0
     seconds: float = 10.0
     is_judged: bool = True
+    stall_s: float = STALL_S
 
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What came of it; times in seconds. `stalls`: honest viewers that got nothing for over a second, each time; `reasons` of failures."""
+    """What came of it; times in seconds. `stalls`: honest viewers that got nothing for over `stall_s`, each time; `reasons` of failures."""
 
     clients: int
     slow: int
@@ -125,7 +126,8 @@ async def _run(order: LoadOrder, target: _Target, tell: Callable[[int, int], Non
             for number in range(order.clients):
                 # Slow ones are spread evenly.
                 is_slow = (number + 1) * order.slow // order.clients > number * order.slow // order.clients
-                clients.append(LoadClient(target.request, judged=order.is_judged, rate=slow_rate if is_slow else None))
+                rate = slow_rate if is_slow else None
+                clients.append(LoadClient(target.request, judged=order.is_judged, rate=rate, stall_s=order.stall_s))
                 connecting.create_task(connect(clients[-1]))
                 await asyncio.sleep(1 / RAMP)
 

@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -66,6 +67,18 @@ def on_air(worker: MediaProcess, air: Air) -> MediaProcess:
     return worker
 
 
+@pytest.fixture(scope="module")
+def standing(stream: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> Iterator[MediaProcess]:
+    """The same for tests that leave it as it was: slices 0 to 60, the last begins a GOP."""
+    air, worker = Air(stream), MediaProcess(tmp_path_factory.mktemp("standing") / "hls")
+    worker.watch(air)
+    air.publish(0, 61)
+    worker.wait_for("audience", clients=0)
+    yield worker
+    worker.close()
+    air.close()
+
+
 def test_every_client_has_every_byte_from_where_it_joined(on_air: MediaProcess, air: Air, stream: list[bytes]) -> None:
     """Three join at different moments, one with a burst; none of them loses or repeats a byte, and an independent judge agrees."""
     first, behind = Player(on_air), Player(on_air, "?burst=3")
@@ -81,10 +94,16 @@ def test_every_client_has_every_byte_from_where_it_joined(on_air: MediaProcess, 
         player.close()
 
 
-def test_the_answer_is_one_that_every_player_understands(on_air: MediaProcess) -> None:
+def test_ffmpeg_plays_the_stream_without_a_complaint(standing: MediaProcess, ffmpeg: str) -> None:
+    source = ["-i", f"{standing.url}/ts/one?burst=12", "-t", "6"]
+    done = subprocess.run([ffmpeg, "-nostdin", "-v", "warning", *source, "-f", "null", "-"], check=True, capture_output=True, timeout=60)
+    assert done.stderr == b""
+
+
+def test_the_answer_is_one_that_every_player_understands(standing: MediaProcess) -> None:
     """Neither chunked nor with a length, in both versions of HTTP."""
     for version in ("1.0", "1.1"):
-        player = Player(on_air, version=version)
+        player = Player(standing, version=version)
         headers = {name.lower(): value for name, value in player.answer.getheaders()}
         assert (player.answer.status, headers["content-type"], headers["connection"]) == (200, "video/mp2t", "close")
         assert headers["access-control-allow-origin"] == "*" and "access-control-allow-credentials" not in headers
@@ -117,8 +136,8 @@ def test_head_gets_the_head_alone_and_takes_no_place(on_air: MediaProcess) -> No
         ("Range: bytes=\r\n", 416),
     ],
 )
-def test_only_a_range_that_is_all_of_the_stream_is_answered_with_it(on_air: MediaProcess, headers: str, status: int) -> None:
-    player = Player(on_air, headers=headers)
+def test_only_a_range_that_is_all_of_the_stream_is_answered_with_it(standing: MediaProcess, headers: str, status: int) -> None:
+    player = Player(standing, headers=headers)
     assert player.answer.status == status
     if status == 416:
         assert "bytes=0-" in player.problem()["detail"]
@@ -126,19 +145,19 @@ def test_only_a_range_that_is_all_of_the_stream_is_answered_with_it(on_air: Medi
 
 
 @pytest.mark.parametrize("burst", ["-1", "31", "nan", "inf", "x", "", "1e9"])
-def test_a_burst_out_of_bounds_is_refused_with_the_bounds(on_air: MediaProcess, burst: str) -> None:
-    player = Player(on_air, f"?burst={burst}")
+def test_a_burst_out_of_bounds_is_refused_with_the_bounds(standing: MediaProcess, burst: str) -> None:
+    player = Player(standing, f"?burst={burst}")
     assert player.answer.status == 400 and "0 to 30" in player.problem()["detail"]
     player.close()
 
 
-def test_a_page_of_any_origin_may_read_the_stream(on_air: MediaProcess) -> None:
+def test_a_page_of_any_origin_may_read_the_stream(standing: MediaProcess) -> None:
     asked = {"Origin": "https://player.example", "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "range"}
-    answer = httpx.options(f"{on_air.url}/ts/one", headers=asked)
+    answer = httpx.options(f"{standing.url}/ts/one", headers=asked)
     assert answer.status_code == 204 and answer.headers["access-control-allow-origin"] == "*"
     assert "GET" in answer.headers["access-control-allow-methods"]
-    assert httpx.post(f"{on_air.url}/ts/one").status_code == 405
-    assert httpx.get(f"{on_air.url}/ts/two").status_code == 404
+    assert httpx.post(f"{standing.url}/ts/one").status_code == 405
+    assert httpx.get(f"{standing.url}/ts/two").status_code == 404
 
 
 def test_limits_are_told_kept_and_changed_without_a_restart(on_air: MediaProcess, air: Air) -> None:
@@ -158,9 +177,9 @@ def test_limits_are_told_kept_and_changed_without_a_restart(on_air: MediaProcess
     Player(on_air).close()
 
 
-def test_a_connection_that_was_refused_may_ask_again(on_air: MediaProcess, stream: list[bytes]) -> None:
+def test_a_connection_that_was_refused_may_ask_again(standing: MediaProcess, stream: list[bytes]) -> None:
     """HTTP goes on behind a problem document, and behind HLS: the stream takes over the connection that is there."""
-    with socket.create_connection(("127.0.0.1", on_air.port), DEADLINE_S) as connection:
+    with socket.create_connection(("127.0.0.1", standing.port), DEADLINE_S) as connection:
         for path in ("/ts/one?burst=x", "/healthz", "/hls/one/none.ts"):
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             answer = http.client.HTTPResponse(connection)
@@ -169,7 +188,7 @@ def test_a_connection_that_was_refused_may_ask_again(on_air: MediaProcess, strea
         connection.sendall(b"GET /ts/one HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = http.client.HTTPResponse(connection)
         answer.begin()
-        wanted = b"".join(stream[30:33])
+        wanted = b"".join(stream[60:61])
         assert answer.read(len(wanted)) == wanted
 
 
