@@ -65,6 +65,8 @@ class Cast:
     """More channels without outputs: id and the playlist's file name."""
     profile: str | None = None
     """Of all, as YAML; None: the default."""
+    media: str = ""
+    """More keys of `media`, as YAML."""
 
 
 class Stage:
@@ -85,7 +87,10 @@ class Stage:
         playlists = self.folder / "playlists"
         clips = [f"clips/{path.name}" for path in self.sources]
         lines = [f"state_dir: {self.folder}/state", f"runtime_dir: {self.folder}/run", f"hls_dir: {self.folder}/hls"]
-        lines += [f"admin: {{listen: '127.0.0.1:{self._admin}'}}", f"media: {{listen: '127.0.0.1:{media}'}}"]
+        lines += [
+            f"admin: {{listen: '127.0.0.1:{self._admin}'}}",
+            f"media: {{listen: '127.0.0.1:{media}'{self.cast.media and ', ' + self.cast.media}}}",
+        ]
         if self.cast.profile is not None:
             lines += [f"profiles: {{bench: {self.cast.profile}}}", "defaults: {profile: bench}"]
         lines.append("channels:")

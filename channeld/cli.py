@@ -326,6 +326,27 @@ def mock_source(
     return OK
 
 
+@verb_of(app, "load")
+def put_load(
+    url: Annotated[str, typer.Argument(metavar="URL", help="An endless MPEG-TS over HTTP, such as http://127.0.0.1:8090/ts/live1.")],
+    clients: Annotated[int, typer.Option("--clients", min=1, max=20_000, help="How many viewers.")] = 10,
+    slow: Annotated[int, typer.Option("--slow", min=0, help="So many of them take a tenth of what the others do.")] = 0,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.5, max=1_000_000, help="For how long.")] = 10.0,
+    stall: Annotated[float, typer.Option("--stall", min=0.1, max=3600, help="Seconds without a byte that count as a stall.")] = 1.0,
+    as_json: JsonOption = False,
+) -> int:
+    """Be many viewers of a stream, and tell what they got: bytes, continuity errors, stalls, time to the first byte."""
+    from channeld import cli_load
+    from channeld.load.run import LoadOrder
+
+    report = cli_load.load(LoadOrder(url, clients, slow, seconds, stall_s=stall), quiet=as_json)
+    if as_json:
+        write_json(report.to_json())
+    else:
+        cli_load.show_report(url, report)
+    return OK if report.is_good else FAILED
+
+
 def main() -> None:
     """Entry point of the installed command; ends the process."""
     app(prog_name="channeld")

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from channeld.base.errors import ConfigError
 from channeld.base.redact import redact_text
-from channeld.config_model import ConfigModel, key_patterns, section_at
+from channeld.config_model import ConfigModel, MediaModel, key_patterns, section_at
 from channeld.config_notices import make_alerts, make_webhooks
 from channeld.config_rules import Findings, make_channels, make_database, make_profiles, make_tls
 from channeld.config_told import told_settings
@@ -225,6 +225,11 @@ def _make_admin(found: Findings, model: ConfigModel) -> AdminSpec:
     return AdminSpec(admin.listen, make_tls(found, admin.tls), tuple(admin.allowed_hosts), admin.event_readers)
 
 
+def _make_media(found: Findings, media: MediaModel) -> MediaSpec:
+    limits = media.max_clients_per_channel, media.max_clients_per_address, media.stale_seconds
+    return MediaSpec(media.listen, media.workers, media.access, make_tls(found, media.tls), *limits)
+
+
 def _make(found: Findings, model: ConfigModel) -> Config:
     prepare, relay = model.prepare, model.relay
     return Config(
@@ -234,7 +239,7 @@ def _make(found: Findings, model: ConfigModel) -> Config:
         ),
         hosts=model.hosts,
         admin=_make_admin(found, model),
-        media=MediaSpec(model.media.listen, model.media.workers, model.media.access, make_tls(found, model.media.tls)),
+        media=_make_media(found, model.media),
         url_rules=UrlRules(tuple(model.url_allow.schemes), model.url_allow.private),
         prepare=PrepareSpec(prepare.jobs, prepare.cache_max_bytes, prepare.tolerance.min_duration, prepare.tolerance.max_errors),
         relay=RelaySpec(

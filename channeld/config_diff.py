@@ -16,6 +16,9 @@ Read = Callable[[Config], Any]
 LIVE: tuple[tuple[str, Read], ...] = (
     ("hls_max_bytes", lambda config: config.folders.hls_limit),
     ("media.access", lambda config: config.media.access),
+    ("media.max_clients_per_channel", lambda config: config.media.max_clients_per_channel),
+    ("media.max_clients_per_address", lambda config: config.media.max_clients_per_address),
+    ("media.stale_seconds", lambda config: config.media.stale_s),
     ("media.tls", lambda config: config.media.tls),
     ("url_allow", lambda config: config.url_rules),
     ("uploads", lambda config: config.uploads),
@@ -84,7 +87,7 @@ def merge(running: Config, wanted: Config) -> Config:
         told=keep_told(running.told, wanted.told, kept),
         folders=replace(running.folders, hls_limit=wanted.folders.hls_limit),
         admin=running.admin,
-        media=replace(running.media, access=wanted.media.access, tls=tls),
+        media=replace(wanted.media, listen=running.media.listen, workers=running.media.workers, tls=tls),
         **{name: getattr(running, name) for name, _ in _fixed() if name in _field_names()},
     )
 

@@ -52,6 +52,9 @@ class MediaModel(Section):
     listen: Address = ListenSpec("127.0.0.1", 8090)
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     access: Access = Access.OPEN
+    max_clients_per_channel: Annotated[int, Field(ge=1, le=100_000)] | None = 1_000
+    max_clients_per_address: Annotated[int, Field(ge=1, le=100_000)] | None = 100
+    stale_seconds: Annotated[float, Field(ge=1, le=3600)] = 30
     tls: TlsModel | None = None
 
 

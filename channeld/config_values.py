@@ -139,12 +139,15 @@ class AdminSpec:
 
 @dataclass(frozen=True, slots=True)
 class MediaSpec:
-    """The listener of viewers."""
+    """The listener of viewers. The last three are about endless streams; None: no limit."""
 
     listen: ListenSpec
     workers: int
     access: Access
     tls: TlsSpec | None
+    max_clients_per_channel: int | None = 1_000
+    max_clients_per_address: int | None = 100
+    stale_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from channeld.api.admin_desks import Desks
 from channeld.channel.pictures import Pictures
 from channeld.config_values import Config
+from channeld.control_audience import AudienceDesk
 from channeld.control_library import LibraryDesk
 from channeld.control_override import OverrideDesk
 from channeld.control_pictures import ring_lender
@@ -36,4 +37,5 @@ def open_desks(config: Callable[[], Config], running: Running, parts: contextlib
     uploads.start()
     parts.callback(uploads.close)
     overrides = OverrideDesk(running.loop, running.registry, running.overrides, running.events)
-    return Desks(pictures, library, uploads, overrides)
+    audience = AudienceDesk(running.loop, running.registry, running.media)
+    return Desks(pictures, library, uploads, overrides, audience)

@@ -61,11 +61,22 @@ class Figures:
             _measure_outputs(rows, name, supervisor)
             pushes = [push.pid for push in supervisor.outputs.figures() if push.pid is not None]
             work.append(ChannelWork(name, f"host:{running.hosts.host_of(name)}" if supervisor.progress else None, tuple(pushes)))
+        self._measure_audience(rows)
         for host, told in running.registry.hosts.items():
             counts = LatenessFigures(tuple(told["lateness_counts"]), told["lateness_sum_s"])
             self._metrics.set_counts(table.LATENESS, counts, str(host))
             _measure_feeds(rows, told["feeds"])
         return rows, {**running.hosts.pids(), **running.media.pids()}, work
+
+    def _measure_audience(self, rows: Rows) -> None:
+        stays: dict[Labels, LatenessFigures] = {}
+        for channel, supervisor in self._running.registry.channels.items():
+            for name in supervisor.outputs.streams():
+                totals = self._running.media.audience.totals(channel, name)
+                labels = channel, name
+                rows[table.CLIENT_BYTES][labels], rows[table.CLIENT_SKIPS][labels] = totals.bytes, totals.skips
+                rows[table.CLIENT_REFUSALS][labels], stays[labels] = totals.refused, totals.connections
+        self._metrics.replace_counts(table.CONNECTION_SECONDS, stays)
 
 
 def _measure_channel(rows: Rows, channel: str, supervisor: Supervisor) -> None:

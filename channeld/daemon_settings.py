@@ -12,6 +12,7 @@ from channeld.channel.settings import ChannelSettings, Listing, LiveSettings, Rt
 from channeld.config_values import Access, ChannelSpec, Config, HlsSpec, OutputSpec, RtmpSpec
 from channeld.media.pinned import FetchRules
 from channeld.media.verdict import Tolerance
+from channeld.outputs.http_ts import Limits
 from channeld.playlist.locate import PathRules
 from channeld.readback.subject import WatchSettings
 
@@ -74,6 +75,7 @@ def media_listener(config: Config, token: str) -> MediaListener:
         access=media.access.value,
         token=token if media.access is Access.TOKEN else None,
         tls={"cert": str(media.tls.cert), "key": str(media.tls.key)} if media.tls is not None else None,
+        limits=Limits(media.max_clients_per_channel, media.max_clients_per_address, media.stale_s),
     )
 
 

@@ -47,6 +47,19 @@ def test_a_channel_without_any_key_has_all_defaults(tmp_path: Path) -> None:
     assert config.prepare.cache_limit.of(1000) == 800
 
 
+def test_limits_of_the_endless_stream_are_numbers_or_none(tmp_path: Path) -> None:
+    media = read("channels: {a: {}}", tmp_path).media
+    assert (media.max_clients_per_channel, media.max_clients_per_address, media.stale_s) == (1000, 100, 30)
+    text = "media: {max_clients_per_channel: null, max_clients_per_address: 5, stale_seconds: 2.5}\nchannels: {a: {}}"
+    media = read(text, tmp_path).media
+    assert (media.max_clients_per_channel, media.max_clients_per_address, media.stale_s) == (None, 5, 2.5)
+
+
+@pytest.mark.parametrize("line", ["max_clients_per_channel: 0", "max_clients_per_address: x", "stale_seconds: 0.5", "stale_seconds: null"])
+def test_a_limit_out_of_range_is_told_by_its_key(line: str, tmp_path: Path) -> None:
+    assert only_fault(f"media: {{{line}}}\nchannels: {{a: {{}}}}", tmp_path).key == f"media.{line.partition(':')[0]}"
+
+
 def test_the_documented_defaults_are_the_defaults(tmp_path: Path) -> None:
     written = next(example for example in EXAMPLES if example.startswith("# defaults"))
     assert read(written, tmp_path) == read("channels: {live1: {}}", tmp_path)

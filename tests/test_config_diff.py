@@ -70,6 +70,9 @@ def test_another_push_target_changes_that_output_alone() -> None:
     [
         ("hls_max_bytes: 1G", "hls_max_bytes"),
         ("media: {access: token}", "media.access"),
+        ("media: {max_clients_per_channel: 5}", "media.max_clients_per_channel"),
+        ("media: {max_clients_per_address: null}", "media.max_clients_per_address"),
+        ("media: {stale_seconds: 5}", "media.stale_seconds"),
         ("url_allow: {private: true}", "url_allow"),
         ("prepare: {jobs: 3}", "prepare"),
         ("log: {level: debug}", "log"),

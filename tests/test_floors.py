@@ -29,6 +29,7 @@ FLOORS = {
     "api": 8,
     "soak": 9,
     "mock": 9,
+    "load": 9,
     "check": 9,
     "daemon": 9,
     "cli": 10,

@@ -1,4 +1,4 @@
-"""What the admin interface has beside Control: the desks that show and take media.
+"""What the admin interface has beside Control: the desks that show and take media, and who watches it.
 
 Rule: each desk is safe from any thread and never makes the event loop wait. Made by the daemon, which starts and closes them.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 
 from channeld.api.admin_calls import Calls
+from channeld.api.admin_clients import AudienceReader, client_routes
 from channeld.api.admin_library import LibraryReader, library_routes
 from channeld.api.admin_override import Overrides, override_routes
 from channeld.api.admin_pictures import picture_routes
@@ -25,6 +26,7 @@ class Desks:
     library: LibraryReader
     uploads: Uploads
     overrides: Overrides
+    audience: AudienceReader
 
 
 def desk_routes(control: Control, desks: Desks | None, calls: Calls) -> APIRouter:
@@ -35,4 +37,5 @@ def desk_routes(control: Control, desks: Desks | None, calls: Calls) -> APIRoute
         router.include_router(library_routes(desks.library, calls))
         router.include_router(upload_routes(desks.uploads, calls))
         router.include_router(override_routes(desks.overrides, calls))
+        router.include_router(client_routes(desks.audience, calls))
     return router

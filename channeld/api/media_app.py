@@ -20,9 +20,10 @@ from starlette.types import Receive, Scope, Send
 from channeld.access.secret import digest_of, is_same
 from channeld.api.media_files import Folder, OpenFile, is_unchanged, read_chunks, wanted_range
 from channeld.api.media_guide import channels_answer, guide_headers
+from channeld.api.media_stream import Streams
 from channeld.outputs.hls_manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, with_token
 from channeld.outputs.hls_store import CHANNELS_NAME, GUIDE_NAME
-from channeld.outputs.http_ts import Feed, Viewer
+from channeld.outputs.http_ts import Feed, Limits
 
 _METHODS = ["GET", "HEAD", "OPTIONS"]
 _CORS = {
@@ -123,9 +124,10 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 
 
 class MediaRoutes:
-    """The routes over one folder and the feeds of the channels on air here."""
+    """The routes over one folder and the streams of the channels on air here."""
 
-    def __init__(self, folder: Folder, feeds: Mapping[str, Feed], access: Access) -> None:
+    def __init__(self, folder: Folder, feeds: Mapping[str, Feed], access: Access, limits: Limits) -> None:
+        self.streams = Streams(feeds, limits, _PLAIN)
         self._folder, self._feeds, self._access = folder, feeds, access
 
     def application(self) -> Starlette:
@@ -185,12 +187,8 @@ class MediaRoutes:
         """The endless stream from the newest random access point on."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
-        feed = self._feeds.get(request.path_params["channel"])
-        if feed is None or feed.is_closed:
-            return PlainTextResponse("Not found\n", 404, headers=_PLAIN)
-        viewer = Viewer(feed, f"{request.client.host}:{request.client.port}" if request.client else "unknown")
-        slices = viewer.slices() if self._access.token is None else _while_open(viewer.slices(), self._access, _shown(request))
-        return PieceByPiece(slices, {**_PLAIN, "Content-Type": "video/mp2t"})
+        shown = _shown(request)
+        return await self.streams.answer(request, lambda: self._access.opens(shown))
 
     def _refusal(self, request: Request) -> Response | None:
         if request.method == "OPTIONS":
@@ -209,15 +207,6 @@ class MediaRoutes:
             os.close(file.fd)
         token = self._access.passed_on(request)
         return Response(text if token is None else with_token(text, token), headers=headers)
-
-
-async def _while_open(pieces: AsyncGenerator[bytes, None], access: Access, shown: str) -> AsyncGenerator[bytes, None]:
-    """The stream, until what the viewer showed opens no more: it lasts for days, and a token may be revoked meanwhile."""
-    async with aclosing(pieces):
-        async for piece in pieces:
-            if not access.opens(shown):
-                return
-            yield piece
 
 
 def _segment(request: Request, file: OpenFile) -> Response:

@@ -13,6 +13,7 @@ from channeld.base.tls import TlsSpec
 from channeld.outputs.hls import Numbering
 from channeld.outputs.hls_manifest import MAX_SEGMENTS
 from channeld.outputs.hls_store import CHANNEL_ID
+from channeld.outputs.http_ts import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,16 @@ class Configuration:
     token: str | None
     tls: TlsSpec | None
     log_level: str = "info"
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Control asks for the channel's clients, `most` of them."""
+
+    request: int
+    channel: str
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,22 @@ def read_configuration(values: dict[str, Any]) -> Configuration:
         token=_of(values, "token", str) if access == "token" else None,
         tls=None if tls is None else TlsSpec(Path(_of(tls, "cert", str)), Path(_of(tls, "key", str))),
         log_level=str(values.get("log_level", "info")),
+        limits=_read_limits(values.get("limits") or {}),
     )
+
+
+def _read_limits(values: dict[str, Any]) -> Limits:
+    """What is left out has its default."""
+    limits = Limits(**{name: values[name] for name in ("per_channel", "per_address", "stale_s") if name in values})
+    counts = [each for each in (limits.per_channel, limits.per_address) if each is not None]
+    if not all(isinstance(each, int) and each > 0 for each in counts) or not isinstance(limits.stale_s, int | float) or limits.stale_s <= 0:
+        raise ValueError(f"limits are no numbers of clients, or no seconds: {values!r}")
+    return limits
+
+
+def read_listing(values: dict[str, Any]) -> Listing:
+    """Read `clients`. Raises ValueError."""
+    return Listing(_of(values, "request", int), _of(values, "channel", str), max(0, _of(values, "most", int)))
 
 
 def read_keys(values: dict[str, Any]) -> dict[str, float | None]:

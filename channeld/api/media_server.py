@@ -6,6 +6,7 @@ a limit; whoever breaks one loses its own connection only. Run by the media work
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import struct
@@ -17,6 +18,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from channeld.api.certificate import Certificate
 from channeld.api.quiet_server import QuietServer
+from channeld.outputs.ts_client import Pipe
+from channeld.outputs.ts_pipe import SocketPipe, TransportPipe
 
 MAX_HEAD_BYTES = 16 * 1024
 HEAD_TIMEOUT_S = 10.0
@@ -24,6 +27,7 @@ STALL_TIMEOUT_S = 30.0
 KEEP_ALIVE_S = 15
 MAX_CONNECTIONS = 4096
 SHUTDOWN_S = 2
+DRAIN_TICK_S = 0.02
 TLS_POLL_TICKS = 50  # of uvicorn's 0.1 s
 
 
@@ -70,6 +74,35 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timers("_head_timer", "_stall_timer")
         super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["state"]["connection"] = self
+
+    async def drain(self) -> None:
+        """Return when answers to earlier requests are with the kernel, or the connection is lost: a stall ends it."""
+        while self.transport.get_write_buffer_size() and not self.transport.is_closing():
+            await asyncio.sleep(DRAIN_TICK_S)
+
+    def hand_over(self) -> Pipe:
+        """The connection, for who answers the request from now on without uvicorn, which frames and copies every piece for every client.
+
+        To be called in a request, drained. Raises OSError when there is no descriptor left, or the connection is lost.
+        """
+        if self.transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        is_plain = self.transport.get_extra_info("sslcontext") is None
+        same = socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno())) if is_plain else None
+        # uvicorn is to believe that it has answered.
+        self.cycle.response_started = self.cycle.response_complete = True
+        self._stop_timers("_head_timer", "_stall_timer")
+        self._unset_keepalive_if_required()
+        self.connections.discard(self)
+        if same is None:
+            return TransportPipe(self.transport)
+        # Closes its own descriptor only: the connection lives on in the other.
+        self.transport.abort()
+        return SocketPipe(same)
 
     @property
     def _is_answering(self) -> bool:

@@ -25,6 +25,7 @@ import uvloop
 
 from channeld.api.certificate import Certificate
 from channeld.api.media_app import Access, MediaRoutes
+from channeld.api.media_audience import AudienceReports
 from channeld.api.media_files import Folder
 from channeld.api.media_messages import ChannelOrder, Configuration, read_channel, read_cleaning, read_configuration, read_keys
 from channeld.api.media_packaging import Attach, PackagingThread, Remove
@@ -61,7 +62,9 @@ class Origin:
         self._folder = Folder(wanted.hls_dir)
         clock = SystemClock()
         self.packaging = PackagingThread(SegmentStore(wanted.hls_dir, wanted.hls_max_bytes, clock), reports.put, clock)
-        config = server_config(MediaRoutes(self._folder, feeds, self.access).application(), certificate.context if certificate else None)
+        routes = MediaRoutes(self._folder, feeds, self.access, wanted.limits)
+        self.streams = routes.streams
+        config = server_config(routes.application(), certificate.context if certificate else None)
         self._server = MediaServer(config, lambda: reports.put("ready", port=self.port), certificate)
         self._serving: asyncio.Task[None] | None = None
 
@@ -80,8 +83,9 @@ class Origin:
         return _fixed(wanted) == _fixed(self._wanted)
 
     def change(self, wanted: Configuration) -> None:
-        """Take over what can change without a restart: token, cap, and the files of the certificate."""
+        """Take over what can change without a restart: token, limits, cap, and the files of the certificate."""
         self.access.token = wanted.token
+        self.streams.limits = wanted.limits
         self.packaging.set_max_bytes(wanted.hls_max_bytes)
         if wanted.tls is not None and self._certificate is not None:
             self._certificate.change(wanted.tls)
@@ -107,6 +111,7 @@ class MediaWorker:
         self._origin: Origin | None = None
         self._feeds: dict[str, Feed] = {}
         self._orders: dict[str, ChannelOrder] = {}
+        self._audience = AudienceReports(self._feeds, self._reports)
         self._heads: dict[int, socket.socket] = {}
         self._channel_of: dict[int, str] = {}  # by ring id
         self._reactions: dict[str, Callable[[Message], None]] = {
@@ -115,6 +120,7 @@ class MediaWorker:
             "heads": self._attach_heads,
             "channel": self._attach_channel,
             "remove": lambda message: self._remove(str(message.values.get("channel"))),
+            "clients": lambda message: self._audience.list_clients(message.values),
             "clean": self._clean,
             "cap": self._cap,
             "stop": lambda _: self._stopping.set(),
@@ -140,6 +146,7 @@ class MediaWorker:
             self._detach_heads(host)
         for feed in self._feeds.values():
             feed.close()
+        self._audience.tell()
         if self._origin is not None:
             await self._origin.close()
         await asyncio.to_thread(self._reports.close)
@@ -149,8 +156,10 @@ class MediaWorker:
         turn = 0
         while True:
             self._reports.put("alive")
-            for feed in self._feeds.values():
-                feed.tell_skips()
+            if self._origin is not None:
+                for feed in self._feeds.values():
+                    feed.check(self._origin.streams.limits)
+            self._audience.tell()
             if turn % _TS_PROGRESS_TURNS == 0:
                 self._report_feeds()
             if self._origin is not None and not self._origin.alive:
@@ -161,7 +170,7 @@ class MediaWorker:
     def _report_feeds(self) -> None:
         for channel, feed in self._feeds.items():
             order = self._orders[channel]
-            facts = {"media_sequence": feed.head_seq, "published_wall_s": time.time(), "clients": feed.viewers}
+            facts = {"media_sequence": feed.head_seq, "published_wall_s": time.time()}
             self._reports.put("progress", channel=channel, output=order.ts, **facts)
 
     def _read_wire(self) -> None:
@@ -274,7 +283,8 @@ class MediaWorker:
         elif previous is not None and previous.hls is not None:
             self._origin.packaging.order(Remove(order.channel))
         if previous is not None and previous.ring_id == order.ring_id and previous.ts is not None and order.ts is not None:
-            reader.close()  # other outputs changed; viewers of this one read on
+            reader.close()  # other outputs changed, or another control asks; viewers of this one read on
+            self._audience.tell_again(order.channel)
         else:
             self._attach_feed(order, reader)
 
@@ -283,13 +293,17 @@ class MediaWorker:
             reader.close()
             self._close_feed(order.channel)
             return
-        feed = self._feeds.setdefault(order.channel, Feed(order.channel))
+        feed = self._feeds.setdefault(order.channel, Feed(order.channel, order.ts))
+        feed.output = order.ts
         feed.attach(reader, reader.head_seq)
+        self._audience.tell_again(order.channel)
 
     def _close_feed(self, channel: str) -> None:
-        feed = self._feeds.pop(channel, None)
+        feed = self._feeds.get(channel)
         if feed is not None:
             feed.close()
+            self._audience.tell()  # of those who had to leave
+            del self._feeds[channel]
 
     def _clean(self, message: Message) -> None:
         if self._origin is not None:

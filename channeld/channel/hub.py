@@ -11,7 +11,7 @@ import socket
 import time
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import structlog
@@ -20,6 +20,7 @@ from channeld.base.clock import NS_PER_SECOND, iso_utc
 from channeld.base.errors import SpawnError
 from channeld.base.wire import Message
 from channeld.channel.alarms import Alarms
+from channeld.channel.audience import Audience, Inquiry
 from channeld.channel.elders import Elders
 from channeld.channel.host_hub import HostHub
 from channeld.channel.link import Link
@@ -28,6 +29,7 @@ from channeld.channel.media_alarms import clear_output, tell_cap, tell_certifica
 from channeld.channel.origin import Origin, origin_of
 from channeld.channel.patience import Patience
 from channeld.channel.settings import ServedTarget
+from channeld.outputs.http_ts import Limits
 from channeld.process.holding import Holding
 from channeld.store.records import HlsPosition
 from channeld.store.store import Store
@@ -51,6 +53,7 @@ class MediaListener:
     access: str
     token: str | None
     tls: dict[str, str] | None
+    limits: Limits = field(default_factory=Limits)
 
 
 class MediaHub:
@@ -71,6 +74,7 @@ class MediaHub:
         alarms: Alarms | None = None,
         numbers: Store | None = None,
     ) -> None:
+        self.audience = Audience()
         self._version = version
         self._numbers = numbers
         self._listener = listener
@@ -151,6 +155,7 @@ class MediaHub:
             tls=values.tls,
             reuse_port=values.workers > 1,
             log_level=self._level,
+            limits=asdict(values.limits),
         )
         self._tell_keys(link)
 
@@ -204,6 +209,7 @@ class MediaHub:
         link = self._links.pop(number, None) or self._elders.successors.pop(number, None)
         if link is not None:
             link.close()
+        self.audience.lost(number)
         for state in self._states.values():
             state.update(state="retrying", last_error=reason, since=iso_utc(time.time()), restarts=state["restarts"] + 1)
         self._retry(number, reason)
@@ -217,7 +223,11 @@ class MediaHub:
         values = message.values
         if number in self._elders.successors:
             self._elders.end(self._enter_successors)  # its first word: what it runs is loaded
-        if message.kind == "ready":
+        if message.kind == "audience":
+            self.audience.told(number, values)
+        elif message.kind == "clients":
+            self.audience.listed(number, values)
+        elif message.kind == "ready":
             self.port, self.problem = values["port"], None
             log.info("media_listening", port=self.port)
         elif message.kind == "failed" and values.get("output") is None:
@@ -239,9 +249,8 @@ class MediaHub:
                 tell_output(self._alarms, values, failed=now == "retrying")
             if state["state"] != now:
                 state.update(state=now, since=iso_utc(time.time()))
-            for name in ("media_sequence", "clients"):
-                if name in values:
-                    state[name] = values[name]
+            if "media_sequence" in values:
+                state["media_sequence"] = values["media_sequence"]
             if self._numbers is not None and "discontinuity_sequence" in values:
                 names = values["channel"], values["output"]
                 self._numbers.save_hls(HlsPosition(*names, values["media_sequence"], values["discontinuity_sequence"]))
@@ -319,7 +328,16 @@ class MediaHub:
             link.send("clean", channel=channel, keep_s=keep_s)
 
     def state(self, channel: str, output: str) -> dict[str, Any]:
-        return dict(self._states.get((channel, output), _fresh("stopped")))
+        state = dict(self._states.get((channel, output), _fresh("stopped")))
+        is_stream = any(target.name == output and target.type == "ts" for target in self._served.get(channel, ()))
+        return {**state, "clients": self.audience.totals(channel, output).clients} if is_stream else state
+
+    def ask_clients(self, channel: str, most: int) -> Inquiry:
+        """Ask every worker for the channel's clients, `most` of them."""
+        inquiry = self.audience.inquire(list(self._links))
+        for link in list(self._links.values()):
+            link.send("clients", request=inquiry.number, channel=channel, most=most)
+        return inquiry
 
     def origin(self) -> Origin | None:
         """Where this machine reaches what the workers serve; None before they listen."""

@@ -207,6 +207,10 @@ class OutputSet:
         """CONTRACT's `outputs`, each with its `verdict` (null where nobody looks)."""
         return [{**self._describe(target), "verdict": _described(self.readings.get(target.name))} for target in self._targets]
 
+    def streams(self) -> list[str]:
+        """Names of the outputs that serve an endless stream."""
+        return [target.name for target in self._targets if isinstance(target, ServedTarget) and target.type == "ts" and target.enabled]
+
     def _describe(self, target: Target) -> dict[str, Any]:
         if isinstance(target, RtmpTarget):
             push = self._pushes.get(target.name)

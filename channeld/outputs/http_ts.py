@@ -1,33 +1,58 @@
-"""Endless transport stream to many viewers: each reads the bus at its own pace and never holds anybody up.
+"""Endless transport stream to many clients: each reads the bus at its own pace and never holds anybody up.
 
-Rule: a viewer begins at the newest random access point; one that falls half a ring behind goes on at the newest one, counted
-and told once a second. No thread per viewer; everything here belongs to the event loop.
+Rule: a slice is copied out of the ring once and sent to all who stand there; a client that falls half a ring behind goes on at the
+newest random access point, counted and told once a second; one that takes nothing for too long is dropped. No thread and no task
+per client; everything here belongs to the event loop.
 """
 
-import asyncio
-from collections import OrderedDict
-from collections.abc import AsyncGenerator
+import ipaddress
+import itertools
+from bisect import bisect_left
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from channeld.bus.reader import Lapped, RingReader, Slice
+from channeld.base.clock import Clock, SystemClock
+from channeld.bus.reader import RingReader, Slice
+from channeld.outputs.ts_client import ClientFacts, End, Guest, Pipe, TsClient
+from channeld.outputs.ts_place import TICKS_PER_SECOND, Place
 from channeld.telemetry import log
+from channeld.telemetry.metric_table import CONNECTION_BUCKETS_S
 
-_SHARED_SLICES = 32
-"""Slices kept as one copy for all viewers that stand near the head."""
+MAX_CLIENTS = 4096
+"""Of all channels of one worker; each has a descriptor."""
+MAX_GONE = 100
+"""Ended connections that are kept until they are told."""
+_NUMBERS = itertools.count(1)
+_SHARED_SLICES = 12
+"""Slices kept as one copy for all clients that stand near the head: a GOP, for those who join."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What clients may be; None: no limit of its own. `stale_s`: how long one may take nothing of what is there for it."""
+
+    per_channel: int | None = 1000
+    per_address: int | None = 100
+    stale_s: float = 30.0
 
 
 class Feed:
-    """One channel's stream as viewers of HTTP-TS read it. `attach` gives it each generation's ring, which it then owns."""
+    """One channel's stream as clients of HTTP-TS read it. `attach` gives it each generation's ring, which it then owns."""
 
-    def __init__(self, channel: str) -> None:
-        self.channel = channel
+    def __init__(self, channel: str, output: str = "ts", clock: Clock | None = None) -> None:
+        self.output = output
+        self.number = next(_NUMBERS)
         self.head_seq = 0
-        self.viewers = 0
         self.is_closed = False
+        self.clients: dict[str, TsClient] = {}
+        self.addresses: Counter[str] = Counter()
+        self.past = Past()
+        self._clock = clock or SystemClock()
         self._reader: RingReader | None = None
         self._generation = 0
         self._recent: OrderedDict[int, Slice] = OrderedDict()
-        self._moved = asyncio.Event()
-        self._skips = log.Repeats(log.get("http_ts").bind(channel=channel))
+        self._repeats = log.Repeats(log.get("http_ts").bind(channel=channel, output=output), clock=self._clock)
 
     @property
     def reader(self) -> RingReader | None:
@@ -40,35 +65,78 @@ class Feed:
         return self._generation
 
     def attach(self, reader: RingReader, head_seq: int) -> None:
-        """Slices come from this ring now; viewers find their place in it by DTS."""
+        """Slices come from this ring now; clients find their place in it by DTS."""
         if self._reader is not None:
             self._reader.close()
         self._reader, self.head_seq = reader, min(head_seq, reader.head_seq)
         self._generation += 1
         self._recent.clear()
-        self._announce()
+        self._pump()
 
     def advance(self, head_seq: int) -> None:
         """The writer told how far it is."""
         if self._reader is not None and head_seq > self.head_seq:
             self.head_seq = min(head_seq, self._reader.head_seq)
-            self._announce()
+            if self.clients:
+                self._pump()
+
+    def join(self, guest: Guest, pipe: Pipe, *, head: bytes = b"", burst_s: float = 0.0) -> TsClient:
+        """Serve one more client, from the newest random access point on or `burst_s` behind it. `head` goes before the stream."""
+        place = Place(self, head, round(burst_s * TICKS_PER_SECOND))
+        now_ns = self._clock.monotonic_ns()
+        client = TsClient(guest, pipe, place, wall_s=self._clock.wall_s(), now_ns=now_ns)
+        self.clients[client.id] = client
+        self.addresses[address_key(guest.address)] += 1
+        pipe.start(lambda: self._serve(client), lambda: self.leave(client, End.LEFT))
+        self._serve(client)
+        return client
+
+    def leave(self, client: TsClient, end: End) -> None:
+        """End one client; idempotent."""
+        if self.clients.pop(client.id, None) is None:
+            return
+        key = address_key(client.guest.address)
+        self.addresses[key] -= 1
+        if not self.addresses[key]:
+            del self.addresses[key]
+        self.past.add(client.facts(self._clock.monotonic_ns(), end))
+        # What a stale client has not taken would stay in the kernel for minutes.
+        client.close(at_once=end is End.STALE)
+        if not self.clients:
+            self._recent.clear()
+
+    def check(self, limits: Limits) -> None:
+        """Drop who is stale, or no longer admitted, and tell what was counted; called once a second."""
+        now_ns = self._clock.monotonic_ns()
+        for client in list(self.clients.values()):
+            if client.idle_s(now_ns) >= limits.stale_s:
+                self._repeats.tell("info", "client_dropped", client=client.id, stale_s=limits.stale_s, clients=len(self.clients) - 1)
+                self.leave(client, End.STALE)
+            elif not client.guest.is_admitted():
+                self.leave(client, End.DENIED)
+        self._repeats.flush()
 
     def close(self) -> None:
-        """End every viewer's stream; idempotent."""
+        """End every client's stream; idempotent."""
         self.is_closed = True
+        for client in list(self.clients.values()):
+            self.leave(client, End.OVER)
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-        self._announce()
 
-    def tell_skips(self) -> None:
-        """Log the skips counted since the last second; called once a second."""
-        self._skips.flush()
+    def facts(self) -> list[ClientFacts]:
+        """All clients, the one furthest behind first."""
+        now_ns = self._clock.monotonic_ns()
+        return sorted((client.facts(now_ns) for client in self.clients.values()), key=lambda each: (-each.lag_bytes, each.id))
 
-    def note_skip(self, viewer: str, skipped_bytes: int) -> None:
-        """Count a viewer that was too slow."""
-        self._skips.tell("warning", "reader_skipped", reader=viewer, bytes=skipped_bytes)
+    def total_bytes(self) -> int:
+        """Sent to clients so far."""
+        return self.past.bytes + sum(client.bytes for client in self.clients.values())
+
+    def total_skips(self) -> int:
+        """How often clients were too slow so far."""
+        return self.past.skips + sum(client.place.skips for client in self.clients.values())
 
     def read(self, seq: int) -> Slice:
         """One slice, copied once for all who ask soon. Raises Lapped."""
@@ -81,78 +149,64 @@ class Feed:
             self._recent.popitem(last=False)
         return piece
 
-    async def moved(self) -> None:
-        """Return when the head has moved, the ring has changed or the feed is closed, after this call."""
-        await self._moved.wait()
+    def note_skip(self, skipped_bytes: int) -> None:
+        """A client was too slow."""
+        self._repeats.tell("warning", "client_skipped", bytes=skipped_bytes, skips=self.total_skips(), clients=len(self.clients))
 
-    def _announce(self) -> None:
-        moved, self._moved = self._moved, asyncio.Event()
-        moved.set()
+    def _pump(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        for client in list(self.clients.values()):
+            client.pump(now_ns)
+
+    def _serve(self, client: TsClient) -> None:
+        client.unblock(self._clock.monotonic_ns())
 
 
-class Viewer:
-    """One viewer's place in a feed."""
+class Past:
+    """What is known of the clients that are no more: totals since the feed began, and the newest of them until they are told."""
 
-    def __init__(self, feed: Feed, name: str) -> None:
-        self._feed = feed
-        self._name = name
-        self._generation = 0
-        self._seq: int | None = None  # next slice to send; None: wait for a random access point
-        self._expected_dts: int | None = None
-        self.skips = 0
+    def __init__(self) -> None:
+        self.clients = self.bytes = self.skips = self.refused = 0
+        self.seconds = 0.0
+        self.by_seconds = [0] * (len(CONNECTION_BUCKETS_S) + 1)
+        self._gone: deque[ClientFacts] = deque(maxlen=MAX_GONE)
 
-    async def slices(self) -> AsyncGenerator[bytes, None]:
-        """The stream from the newest random access point on, until the feed closes."""
-        self._feed.viewers += 1
-        try:
-            while not self._feed.is_closed:
-                piece = self._next()
-                if piece is None:
-                    await self._feed.moved()
-                else:
-                    yield piece.data
-        finally:
-            self._feed.viewers -= 1
+    def add(self, facts: ClientFacts) -> None:
+        """One more is gone."""
+        self.clients += 1
+        self.bytes += facts.bytes
+        self.skips += facts.skips
+        self.seconds += facts.connected_s
+        self.by_seconds[bisect_left(CONNECTION_BUCKETS_S, facts.connected_s)] += 1
+        self._gone.append(facts)
 
-    def _next(self) -> Slice | None:
-        """The slice to send now, None when there is none yet."""
-        feed = self._feed
-        if feed.reader is None:
-            return None
-        try:
-            if self._generation != feed.generation:
-                self._find_place(feed.reader)
-            elif self._seq is not None and self._seq <= feed.head_seq:
-                self._skip_if_slow(feed.reader, self._seq)
-            if self._seq is None:
-                self._seq = feed.reader.newest_random_access(feed.head_seq)
-            if self._seq is None or self._seq > feed.head_seq:
-                return None
-            piece = feed.read(self._seq)
-        except Lapped:
-            self._skip(feed.reader.capacity_bytes)
-            return None if self._seq is None else self._next()
-        self._seq, self._expected_dts = piece.seq + 1, piece.dts + piece.duration
-        return piece
+    def tell(self, most: int) -> list[ClientFacts]:
+        """The oldest that are not told yet."""
+        return [self._gone.popleft() for _ in range(min(most, len(self._gone)))]
 
-    def _find_place(self, reader: RingReader) -> None:
-        """In a new ring: where this viewer stopped, if the ring still has that; else the newest random access point."""
-        self._generation = self._feed.generation
-        self._seq = None
-        if self._expected_dts is not None and self._feed.head_seq >= reader.tail_seq:
-            found = reader.first_at_or_after(self._expected_dts, self._feed.head_seq)
-            if found is None and reader.info(self._feed.head_seq).dts < self._expected_dts:
-                self._seq = self._feed.head_seq + 1
-            elif found is not None and reader.info(found).dts == self._expected_dts:
-                self._seq = found
 
-    def _skip_if_slow(self, reader: RingReader, seq: int) -> None:
-        behind = reader.info(self._feed.head_seq).position - reader.info(seq).position
-        if behind > reader.capacity_bytes // 2 and (reader.newest_random_access(self._feed.head_seq) or 0) > seq:
-            self._skip(behind)
+def refusal(feeds: Iterable[Feed], feed: Feed, address: str, limits: Limits) -> tuple[int, str] | None:
+    """Why one more client is not taken, as an HTTP status and a sentence; None when it is. Counted."""
+    feeds, key = list(feeds), address_key(address)
+    mine = sum(each.addresses[key] for each in feeds)
+    refused: tuple[int, str] | None = None
+    if sum(len(each.clients) for each in feeds) >= MAX_CLIENTS:
+        refused = 503, f"{MAX_CLIENTS} clients are connected, which is all that one media worker serves."
+    elif limits.per_channel is not None and len(feed.clients) >= limits.per_channel:
+        refused = 503, f"The channel has {len(feed.clients)} clients, which is all that media.max_clients_per_channel allows."
+    elif limits.per_address is not None and mine >= limits.per_address:
+        refused = 429, f"{mine} clients come from your address, which is all that media.max_clients_per_address allows."
+    if refused is not None:
+        feed.past.refused += 1
+    return refused
 
-    def _skip(self, skipped_bytes: int) -> None:
-        assert self._feed.reader is not None
-        self.skips += 1
-        self._feed.note_skip(self._name, skipped_bytes)
-        self._seq = self._feed.reader.newest_random_access(self._feed.head_seq)
+
+def address_key(address: str) -> str:
+    """What counts as one address: of IPv6 the /64, for a single machine has all of it."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if found.version == 4:
+        return str(found)
+    return str(found.ipv4_mapped or ipaddress.ip_network((int(found) >> 64 << 64, 64)))

@@ -11,6 +11,7 @@ CHANNEL_STATES = ("starting", "on_air", "filler", "stopping", "stopped", "failed
 OUTPUT_STATES = ("starting", "up", "retrying", "resting", "stopped")
 VERDICTS = ("ok", "late", "stale", "broken", "silent", "frozen", "unreachable")
 HTTP_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+CONNECTION_BUCKETS_S = (1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0)
 
 _C, _O, _P = ("channel",), ("channel", "output"), ("process",)
 
@@ -55,6 +56,10 @@ OUTPUT_RECONNECTS = MetricSpec("channeld_output_reconnects", "counter", "Times a
 RTMP_HEADROOM = MetricSpec("channeld_rtmp_clock_headroom_seconds", "gauge", "Until a push's RTMP clock wraps at 2^31 ms.", _O)
 HLS_SEQUENCE = MetricSpec("channeld_hls_media_sequence", "gauge", "Media sequence number of the manifest.", _O)
 CLIENTS = MetricSpec("channeld_output_clients", "gauge", "Viewers of a transport stream over HTTP.", _O)
+CLIENT_BYTES = MetricSpec("channeld_output_client_bytes", "counter", "Bytes that viewers of a transport stream took.", _O)
+CLIENT_SKIPS = MetricSpec("channeld_output_client_skips", "counter", "Times a viewer was too slow and moved to a random access point.", _O)
+CLIENT_REFUSALS = MetricSpec("channeld_output_clients_refused", "counter", "Viewers that a limit turned away.", _O)
+CONNECTION_SECONDS = MetricSpec("channeld_output_connection_seconds", "histogram", "How long viewers of a transport stream stayed.", _O)
 
 # -- what viewers find ----------------------------------------------------------------------------------------------
 
@@ -100,6 +105,7 @@ METRICS = (
     *(CHANNELS, CHANNEL_STATE, DEGRADED_STEP, UNDERRUNS, PASSED_OVER, JOINS, JOIN_GAP, JOIN_SKEW, JOIN_SKEW_MAX, LATENESS),
     *(BUS_HEAD, BUS_SECONDS, BUS_BYTES, BUS_CAPACITY, LOOKAHEAD, READER_LAG, READER_JUMPS, FIFO_BYTES, FIFO_CAPACITY),
     *(OUTPUT_STATE, OUTPUT_RESTARTS, OUTPUT_RECONNECTS, RTMP_HEADROOM, HLS_SEQUENCE, CLIENTS),
+    *(CLIENT_BYTES, CLIENT_SKIPS, CLIENT_REFUSALS, CONNECTION_SECONDS),
     *(VERDICT, MANIFEST_AGE, SEGMENT_ERRORS, DISCONTINUITIES, LOOK_CPU, DECODE_CPU),
     *(PREPARE_SECONDS, PREPARED_MEDIA_SECONDS, PREPARE_SPEED, PREPARE_CLIPS, PREPARE_QUEUE, CLIP_ERRORS, CACHE_BYTES, CACHE_MAX_BYTES),
     *(WEBHOOK_EVENTS, WEBHOOK_FAILURES, WEBHOOK_WAITING, ALERTS_FIRING, ALERT_MESSAGES, ALERT_FAILURES),

@@ -15,12 +15,24 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from channeld.telemetry.lateness import LATENESS_BUCKETS_S, LatenessFigures
-from channeld.telemetry.metric_table import HTTP_BUCKETS_S, HTTP_SECONDS, LATENESS, METRICS, MetricSpec
+from channeld.telemetry.metric_table import (
+    CONNECTION_BUCKETS_S,
+    CONNECTION_SECONDS,
+    HTTP_BUCKETS_S,
+    HTTP_SECONDS,
+    LATENESS,
+    METRICS,
+    MetricSpec,
+)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 Labels = tuple[str, ...]
-BOUNDS_S: dict[MetricSpec, Sequence[float]] = {LATENESS: LATENESS_BUCKETS_S, HTTP_SECONDS: HTTP_BUCKETS_S}
+BOUNDS_S: dict[MetricSpec, Sequence[float]] = {
+    LATENESS: LATENESS_BUCKETS_S,
+    HTTP_SECONDS: HTTP_BUCKETS_S,
+    CONNECTION_SECONDS: CONNECTION_BUCKETS_S,
+}
 """Upper bounds of each histogram's buckets, in seconds; one more counts what is above."""
 
 
@@ -62,6 +74,13 @@ class Metrics(Collector):
             raise ValueError(f"{len(figures.counts)} buckets of {spec.name}, expected {len(BOUNDS_S[spec]) + 1}")
         with self._lock:
             self._counts[spec][labels] = figures
+
+    def replace_counts(self, spec: MetricSpec, rows: Mapping[Labels, LatenessFigures]) -> None:
+        """Record all of a histogram as it was counted elsewhere; what is not among them is no more. Raises as set_counts."""
+        with self._lock:
+            self._counts[spec] = {}
+        for labels, figures in rows.items():
+            self.set_counts(spec, figures, *labels)
 
     def observe(self, spec: MetricSpec, seconds: float, *labels: str) -> None:
         """Count one duration in a histogram."""

@@ -259,6 +259,20 @@ class MemoryOverrides:
         return self._channels(channel)
 
 
+class MemoryAudience:
+    """Two clients of live1, and one that has gone."""
+
+    def read(self, channel: str, limit: int) -> dict[str, Any]:
+        if channel not in ("live1", "live2"):
+            raise UnknownChannel(channel)
+        client = {"user_agent": "VLC/3", "since": AT, "connected_s": 4.0, "bytes": 1000, "position": 9, "last_read_at": AT}
+        rows = [{"id": f"1-{at}", "address": "192.0.2.7", **client, "lag_bytes": 0, "lag_s": 0.0, "skips": 0} for at in range(3)]
+        totals = {"clients": 2, "bytes": 3000, "skips": 0, "refused": 0, "ended": 1, "ended_mean_s": 4.0}
+        clients, gone = rows[:2][:limit], [{**rows[2], "ended": "left"}]
+        left_out = 2 - len(clients)
+        return {"channel": channel, "totals": totals, "clients": clients, "left_out": left_out, "is_complete": True, "gone": gone}
+
+
 UPLOADING = b"""
 uploads: {max_bytes: 20M}
 disk: {critical: 1M}
@@ -280,7 +294,7 @@ def desks_over(folder: Path) -> Desks:
     config = parse_config(UPLOADING, folder / "channeld.yaml")
     drafts = DraftBook(folder / "uploads", find_tools())
     uploads = UploadDesk(lambda: config, drafts, publish=lambda *_, **__: None, heard=lambda: None)
-    return Desks(pictures, MemoryLibrary(), uploads, MemoryOverrides())
+    return Desks(pictures, MemoryLibrary(), uploads, MemoryOverrides(), MemoryAudience())
 
 
 class Site:

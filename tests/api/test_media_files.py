@@ -16,6 +16,7 @@ from channeld.api import media_server
 from channeld.api.media_app import Access, MediaRoutes
 from channeld.api.media_files import Folder
 from channeld.api.media_server import MediaServer, listen, server_config
+from channeld.outputs.http_ts import Limits
 
 DEADLINE_S = 30
 SEGMENT = "/hls/one/segment-0000000001.ts"
@@ -31,7 +32,7 @@ class Site:
         self.port = int(self._listener.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
         ready: Future[None] = Future()
-        application = MediaRoutes(self._folder, {}, Access()).application()
+        application = MediaRoutes(self._folder, {}, Access(), Limits()).application()
         self._server = MediaServer(server_config(application, None), lambda: ready.set_result(None))
         self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve([self._listener])))
         self._thread.start()

@@ -166,12 +166,12 @@ def test_viewers_of_the_endless_stream_are_counted(worker: MediaProcess, air: Ai
     with httpx.stream("GET", f"{worker.url}/ts/one", timeout=DEADLINE_S) as answer:
         chunks = answer.iter_raw()
         assert next(chunks)
-        assert worker.wait_for("progress", output="ts", clients=1).values["media_sequence"] == 33
-    worker.wait_for("progress", output="ts", clients=0)
+        assert worker.wait_for("audience", output="ts", clients=1).values["bytes"] > 0
+    worker.wait_for("audience", output="ts", clients=0)
 
 
 def test_a_viewer_that_reads_nothing_holds_up_nobody(worker: MediaProcess, stream: list[bytes]) -> None:
-    """Its socket stays full while the ring laps several times; HLS goes on, and so does the viewer, in whole packets."""
+    """Its socket stays full while the ring laps several times; HLS goes on, and so does the viewer, in whole packets, to the end."""
     air = Air(stream, capacity_bytes=2 << 20)
     worker.watch(air)
     air.publish(0, 11)
@@ -185,8 +185,10 @@ def test_a_viewer_that_reads_nothing_holds_up_nobody(worker: MediaProcess, strea
             worker.wait_for("progress", output="hls", media_sequence=turn * 4)
         answer = http.client.HTTPResponse(slow)
         answer.begin()
-        body = answer.read(6000 * 188)
-    assert len(body) == 6000 * 188
+        body = b""
+        while not body.endswith(stream[1210 % len(stream)]):
+            body += answer.read1(65536)
+    assert len(body) % 188 == 0
     assert {body[at] for at in range(0, len(body), 188)} == {0x47}
     air.close()
 

@@ -40,6 +40,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, deck: Path, prepared: Path)
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(deck / clip, folder / name)
     channels = {name: {"playlist": str(folder / f"{name}.m3u"), "name": f"The {name}"} for name in ("live1", "live2")}
+    channels["live1"] |= {"outputs": [{"hls": {}}, {"ts": {}}]}
     for name in channels:
         (folder / f"{name}.m3u").write_text(LIST)
     running = RunningDaemon(folder, channels, cache=prepared)
@@ -71,6 +72,7 @@ def environment(daemon: RunningDaemon, **more: str) -> dict[str, str]:
     told = {
         "CHANNELD_CONFIG": str(daemon.config_path),
         "EDITOR": "true",
+        "MEDIA": f"http://127.0.0.1:{daemon.media_port}",
         "PATH": path,
         "HOME": str(daemon.folder),
         "TMPDIR": str(daemon.folder),

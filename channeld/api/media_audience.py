@@ -1,0 +1,63 @@
+"""What a media worker tells control of its clients: how many and how much once a second, each of them when asked.
+
+Rule: totals count from a feed's beginning and name it, so that a report that is lost costs nothing; no message grows with the number
+of clients. Run by the media worker's event loop.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from channeld.api.media_messages import read_listing
+from channeld.api.media_reports import Reporter
+from channeld.outputs.http_ts import MAX_GONE, Feed
+
+GONE_PER_REPORT = 20
+CLIENTS_PER_PAGE = 50
+"""A client is 2 KiB of JSON at most: a user agent of 200 characters that all want escapes."""
+
+
+class AudienceReports:
+    """Reports of these feeds, which come and go."""
+
+    def __init__(self, feeds: Mapping[str, Feed], reports: Reporter) -> None:
+        self._feeds, self._reports = feeds, reports
+        self._told: dict[str, dict[str, Any]] = {}
+        self._began = f"{time.time():.6f}"
+
+    def tell(self) -> None:
+        """Once a second: every feed of which something has changed."""
+        self._told = {channel: told for channel, told in self._told.items() if channel in self._feeds}
+        for channel, feed in self._feeds.items():
+            facts = self._facts(feed)
+            gone = feed.past.tell(MAX_GONE if feed.is_closed else GONE_PER_REPORT)
+            if gone or facts != self._told.get(channel):
+                self._told[channel] = facts
+                self._reports.put("audience", channel=channel, **facts, gone=[asdict(each) for each in gone])
+
+    def tell_again(self, channel: str) -> None:
+        """Whoever is in control may know nothing yet."""
+        self._told.pop(channel, None)
+
+    def list_clients(self, values: dict[str, Any]) -> None:
+        """Answer `clients`, a page at a time, those furthest behind first. Raises ValueError."""
+        wanted = read_listing(values)
+        feed = self._feeds.get(wanted.channel)
+        clients = [asdict(each) for each in feed.facts()[: wanted.most]] if feed is not None else []
+        for at in range(0, max(1, len(clients)), CLIENTS_PER_PAGE):
+            page, is_last = clients[at : at + CLIENTS_PER_PAGE], at + CLIENTS_PER_PAGE >= len(clients)
+            self._reports.put("clients", request=wanted.request, clients=page, is_last=is_last)
+
+    def _facts(self, feed: Feed) -> dict[str, Any]:
+        past = feed.past
+        return {
+            "output": feed.output,
+            "feed": f"{self._began}/{feed.number}",
+            "clients": len(feed.clients),
+            "bytes": feed.total_bytes(),
+            "skips": feed.total_skips(),
+            "refused": past.refused,
+            "connection_seconds": round(past.seconds, 3),
+            "connections": list(past.by_seconds),
+        }
