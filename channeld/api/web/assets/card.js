@@ -1,6 +1,6 @@
 /* One channel on the wall. Built once; then only what differs is written. */
 
-import { left, position } from "./channels.js";
+import { isLive, left, share } from "./channels.js";
 import { button, h, icon, say, toggle } from "./dom.js";
 import { length, moment, nameOf, STATES } from "./format.js";
 import { hasPreview, Preview } from "./preview.js";
@@ -114,10 +114,9 @@ export class Card {
   tick() {
     if (!this.channel) return;
     this.still.tick();
-    const at = position(this.channel);
-    const share = at === null ? 0 : at / Math.max(0.001, this.channel.now.duration_s);
-    this.bar.style.transform = `scaleX(${share.toFixed(4)})`;
-    say(this.left, at === null ? "" : `−${length(left(this.channel))}`);
+    const rest = left(this.channel);
+    this.bar.style.transform = `scaleX(${share(this.channel).toFixed(4)})`;
+    say(this.left, isLive(this.channel) ? "live" : rest === null ? "" : `−${length(rest)}`);
   }
 
   close() {

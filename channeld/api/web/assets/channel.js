@@ -2,12 +2,13 @@
 
 import { channelPath, mayEdit, post } from "./api.js";
 import { mood } from "./card.js";
-import { left, position } from "./channels.js";
+import { isLive, left, position, share } from "./channels.js";
 import { onTick } from "./clock.js";
 import { button, h, icon, say, toggle } from "./dom.js";
 import { length, moment, nameOf, span, STATES, words } from "./format.js";
 import { complain, confirm, notice } from "./notices.js";
 import { hasPreview, Preview } from "./preview.js";
+import { orderOverride, overrideBar, sourceItems } from "./sources.js";
 
 const TABS = {
   playlist: ["Playlist", () => import("./playlist.js")],
@@ -59,7 +60,8 @@ class ChannelView {
     }
     const back = h("a", { class: "back", href: "#/", text: "Channels" });
     const head = h("div", { class: "channel-head" }, back, this.name, this.state, h("span", { class: "gap" }), this.orders);
-    place.append(head, this.fault, h("div", { class: "channel-body" }, this.#buildSide(), h("section", { class: "channel-main" }, this.tabs, this.panel)));
+    this.ordered = h("div", { class: "fault", role: "status", hidden: true });
+    place.append(head, this.ordered, this.fault, h("div", { class: "channel-body" }, this.#buildSide(), h("section", { class: "channel-main" }, this.tabs, this.panel)));
   }
 
   #buildSide() {
@@ -89,7 +91,9 @@ class ChannelView {
       this.next,
     );
     const outputs = h("section", { class: "panel" }, h("h2", { text: "Outputs" }), this.outputs, this.prepared);
-    return h("aside", { class: "channel-side" }, this.screen, now, outputs);
+    this.sources = h("ul", { class: "output-list" });
+    this.sourcesPanel = h("section", { class: "panel", hidden: true }, h("h2", { text: "Sources" }), this.sources);
+    return h("aside", { class: "channel-side" }, this.screen, now, this.sourcesPanel, outputs);
   }
 
   openTab(wanted) {
@@ -154,6 +158,7 @@ class ChannelView {
     this.#showOrders(channel);
     this.#showFault(channel.edit_error);
     this.#showNext(channel);
+    this.#showSources(channel);
     this.#showOutputs(channel);
     this.#showPrepared(channel.prepared);
     this.#followPicture(channel);
@@ -173,7 +178,20 @@ class ChannelView {
     const stop = button("stop", "Stop", () => this.#stop(), { shown: true });
     const restart = button("restart", "Restart", () => this.#restart(), { shown: true });
     const start = button("play", "Start", () => this.#order("start", "Starting"), { shown: true, kind: "primary" });
-    this.orders.replaceChildren(...(isOn ? [skip, restart, stop] : [start]));
+    const instead = button("warn", "Instead…", () => orderOverride(this.channel), { shown: true });
+    this.orders.replaceChildren(...(isOn ? [skip, instead, restart, stop] : [start]));
+  }
+
+  #showSources(channel) {
+    const items = sourceItems(channel);
+    this.sourcesPanel.hidden = items.length === 0;
+    this.sources.replaceChildren(...items);
+    const key = JSON.stringify(channel.override ?? null);
+    if (key === this.orderedKey) return;
+    this.orderedKey = key;
+    const bar = overrideBar(channel);
+    this.ordered.hidden = bar === null;
+    this.ordered.replaceChildren(...(bar ?? []));
   }
 
   #showFault(fault) {
@@ -238,10 +256,10 @@ class ChannelView {
   #tick() {
     if (!this.channel) return;
     const at = position(this.channel);
-    const share = at === null ? 0 : at / Math.max(0.001, this.channel.now.duration_s);
-    this.bar.style.transform = `scaleX(${share.toFixed(4)})`;
+    const rest = left(this.channel);
+    this.bar.style.transform = `scaleX(${share(this.channel).toFixed(4)})`;
     say(this.elapsed, at === null ? "" : length(at));
-    say(this.left, at === null ? "" : `next in ${length(left(this.channel))}`);
+    say(this.left, isLive(this.channel) ? "live" : rest === null ? "" : `next in ${length(rest)}`);
   }
 
   // -- the picture ------------------------------------------------------------------------------------------------------

@@ -107,13 +107,24 @@ function stamped(channel) {
   return channel;
 }
 
-/** How far the playing entry is, in seconds; null while the filler airs. */
+/** How far the playing entry is, in seconds; null while the filler airs. A live source has no end. */
 export function position(channel) {
   if (!channel?.now) return null;
-  return Math.min(channel.now.duration_s, channel.now.position_s + (performance.now() - channel.seen) / 1000);
+  return Math.min(channel.now.duration_s ?? Infinity, channel.now.position_s + (performance.now() - channel.seen) / 1000);
+}
+
+export function isLive(channel) {
+  return Boolean(channel?.now) && channel.now.duration_s === null;
 }
 
 export function left(channel) {
   const at = position(channel);
-  return at === null ? null : channel.now.duration_s - at;
+  return at === null || isLive(channel) ? null : channel.now.duration_s - at;
+}
+
+/** How much of the playing entry has aired, 0 to 1; all of a live source. */
+export function share(channel) {
+  const at = position(channel);
+  if (at === null) return 0;
+  return isLive(channel) ? 1 : at / Math.max(0.001, channel.now.duration_s);
 }
