@@ -131,12 +131,13 @@ class Attempt:
             for chunk in chunks:
                 now_s = time.monotonic()
                 if chunk:
-                    heard_s = now_s
                     self._figures.bytes += len(chunk)
                     self._consider_copying()
                     for block in self._conformer.feed(chunk):
+                        heard_s = now_s
                         self._keep(block)
-                elif self._clip is not None and not self._is_quiet and now_s - heard_s > spec.loss_grace_s:
+                # Blocks count, not bytes: pictures whose sound has stopped cannot air either.
+                if self._clip is not None and not self._is_quiet and now_s - heard_s > spec.loss_grace_s:
                     self._is_quiet = True
                     means.tell(SourceState.LOST, Reason.TIMED_OUT, f"nothing came for {spec.loss_grace_s:g} s", None)
 

@@ -71,13 +71,14 @@ class PlaylistTab {
   /** The list is known anew. */
   #known() {
     if (this.isClosed) return;
-    const { entries, revision, can_edit: canEdit } = this.edits.list;
+    const { entries, revision, can_edit: canEdit, reason } = this.edits.list;
     const isEditor = mayEdit() && canEdit !== false;
     this.rows.show(entries);
     this.rows.tick(this.page.channels.get(this.id));
-    const why = canEdit === false ? " · a folder: add and remove files there" : "";
+    const why = canEdit === false ? ` · ${reason}` : "";
     say(this.facts, `${plural(entries.length, "entry", "entries")} · revision ${revision}${why}`);
-    this.empty.hidden = entries.length > 0 || this.isText;
+    this.empty.hidden = entries.length > 0 || this.isText || canEdit === false;
+    this.body.hidden = entries.length === 0 && canEdit === false && !this.isText;
     this.undo.disabled = !this.edits.canUndo;
     this.undo.hidden = this.add.hidden = this.pick.hidden = !isEditor;
     this.asText.textContent = this.isText ? "Show as list" : isEditor ? "Edit as text" : "Show as text";
