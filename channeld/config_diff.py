@@ -108,6 +108,8 @@ def _channel_keys(running: Config, wanted: Config, channel: str) -> tuple[str, .
     keys = [key for key in _CHANNEL_KEYS if getattr(before, key) != getattr(after, key)]
     if before.has_list != after.has_list and "playlist" not in keys:
         keys.append("playlist")
+    if before.idle_s != after.idle_s:
+        keys.append("lifecycle")
     if running.profile(before.profile) != wanted.profile(after.profile):
         keys.append("profile")
     return (*keys, *_output_keys(before, after))

@@ -215,6 +215,8 @@ class ChannelModel(Section):
     playlist: PathText | None = None
     sources: Annotated[list[SourceModel], Field(max_length=16)] = []
     failover: FailoverModel = FailoverModel()
+    lifecycle: Literal["always", "on_demand"] = "always"
+    idle_seconds: Annotated[float, Field(ge=5, le=86_400)] | None = None
     profile: ProfileName | None = None
     order: Order = Order.SEQUENTIAL
     shuffle_seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from channeld.base.redact import MASK, redact_url
 from channeld.base.tls import TlsSpec
 from channeld.config_model import ChannelModel, ConfigModel, OutputEntry, OutputModel, ProfileModel, RtmpModel, TlsModel
-from channeld.config_sources import make_sources
+from channeld.config_sources import idle_of, make_sources
 from channeld.config_types import BUILT_IN_PROFILE
 from channeld.config_values import ChannelSpec, FailoverSpec, HlsSpec, OutputSpec, RtmpSpec, TsSpec
 from channeld.config_yaml import KeyPath, PlacedError, Tree, key_text
@@ -149,6 +149,7 @@ def _channel(found: Findings, channel_id: str, channel: ChannelModel, model: Con
         group=channel.group,
         sources=make_sources(found, here, channel),
         failover=FailoverSpec(failover.loss_grace_seconds, failover.recovery_grace_seconds, failover.buffer_seconds, failover.standby),
+        idle_s=idle_of(found, here, channel, model.relay.default_timeout_seconds),
         has_list=channel.playlist is not None or not channel.sources,
     )
 

@@ -54,3 +54,21 @@ def _source(found: "Findings", place: KeyPath, name: str, model: SourceModel) ->
         return SourceSpec(name, model.title or name, PATTERN, PATTERN)
     timeout_s = model.timeout_seconds
     return SourceSpec(name, model.title or name, url, redact_url(url), model.transport, model.mode, timeout_s)
+
+
+def idle_of(found: "Findings", here: KeyPath, channel: ChannelModel, default_s: float) -> float | None:
+    """How long after its last viewer a channel's sources are let go of; None where they are connected to always."""
+    if channel.lifecycle == "always":
+        if channel.idle_seconds is not None:
+            found.fault((*here, "idle_seconds"), "counts with `lifecycle: on_demand` only. Add that, or remove this key")
+        return None
+    if not channel.sources:
+        found.fault(
+            (*here, "lifecycle"),
+            "only live sources are connected to on demand, and this channel has none. Name them, or remove this key",
+        )
+    for number, output in enumerate(channel.outputs):
+        if output.rtmp is not None and output.rtmp.enabled:
+            place = (*here, "outputs", number, "rtmp")
+            found.fault(place, "nobody sees who watches a push: on demand it would push a slate. Remove it, or `lifecycle: on_demand`")
+    return default_s if channel.idle_seconds is None else channel.idle_seconds

@@ -303,7 +303,8 @@ class FailoverSpec:
 class ChannelSpec:
     """One channel; `media_roots` holds every folder whose files may air, the playlist's own first. `uploads`: where sent files go.
 
-    `has_list`: the playlist airs, where no source is live; a channel of sources alone has none.
+    `has_list`: the playlist airs, where no source is live; a channel of sources alone has none. `idle_s`: sources are connected to while
+    somebody watches, and so long after; None: always.
     """
 
     id: str
@@ -325,6 +326,7 @@ class ChannelSpec:
     group: str | None = None
     sources: tuple[SourceSpec, ...] = ()
     failover: FailoverSpec = FailoverSpec()
+    idle_s: float | None = None
     has_list: bool = True
 
 

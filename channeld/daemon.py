@@ -225,7 +225,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     registry = Registry([channel_settings(config, spec) for spec in config.channels.values()], means)
     watching = Watching(registry, media, means, alarms, watch_settings(config))
     switchboard.connect(hosts, media, registry, watching.host_told)
-    sources.told = registry.source_told
+    sources.told, media.watched = registry.source_told, registry.watched
     clips.start()
     parts.callback(clips.close)
     _start_children(loop, (hosts, media, sources), will, parts)

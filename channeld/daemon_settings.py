@@ -122,7 +122,7 @@ def _live(spec: ChannelSpec) -> LiveSettings | None:
         SourceSettings(each.name, each.title, each.url, each.shown_url, each.transport, each.mode, each.timeout_s) for each in spec.sources
     )
     rules = spec.failover
-    return LiveSettings(sources, rules.loss_grace_s, rules.recovery_grace_s, rules.buffer_s, rules.standby)
+    return LiveSettings(sources, rules.loss_grace_s, rules.recovery_grace_s, rules.buffer_s, rules.standby, spec.idle_s)
 
 
 def _target(channel: str, output: OutputSpec, base: str) -> Target:

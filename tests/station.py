@@ -127,7 +127,7 @@ class Station:
             overrides=OverrideBook(folder / "overrides.json"),
         )
         self.registry = Registry(channels, self.means)
-        self.sources.told = self.registry.source_told
+        self.sources.told, self.media.watched = self.registry.source_told, self.registry.watched
         self._switchboard.connect(self.hosts, self.media, self.registry)
 
     def told(self, host: int, message: Any) -> None:

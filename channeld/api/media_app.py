@@ -7,7 +7,7 @@ worker gives it. Run by the media worker's event loop; deadlines and sizes of co
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -25,6 +25,8 @@ from channeld.outputs.hls_manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, wit
 from channeld.outputs.hls_store import CHANNELS_NAME, GUIDE_NAME
 from channeld.outputs.http_ts import Feed, Limits
 
+READ_BACK = "channeld-readback"
+"""The daemon's own looks at what is published: they are no audience."""
 _METHODS = ["GET", "HEAD", "OPTIONS"]
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -126,7 +128,15 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 class MediaRoutes:
     """The routes over one folder and the streams of the channels on air here."""
 
-    def __init__(self, folder: Folder, feeds: Mapping[str, Feed], access: Access, limits: Limits) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        feeds: Mapping[str, Feed],
+        access: Access,
+        limits: Limits,
+        watched: Callable[[str], None] = lambda channel: None,
+    ) -> None:
+        self._watched = watched
         self.streams = Streams(feeds, limits, _PLAIN)
         self._folder, self._feeds, self._access = folder, feeds, access
 
@@ -156,6 +166,8 @@ class MediaRoutes:
         file = self._folder.open(channel, name)
         if file is None:
             return PlainTextResponse("Not found\n", 404, headers=_PLAIN)
+        if request.headers.get("user-agent") != READ_BACK:
+            self._watched(channel)
         if name == MANIFEST_NAME:
             return self._manifest(request, file)
         return _segment(request, file)
@@ -187,7 +199,9 @@ class MediaRoutes:
         """The endless stream from the newest random access point on."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
-        shown = _shown(request)
+        shown, channel = _shown(request), request.path_params["channel"]
+        if channel in self._feeds:
+            self._watched(channel)
         return await self.streams.answer(request, lambda: self._access.opens(shown))
 
     def _refusal(self, request: Request) -> Response | None:

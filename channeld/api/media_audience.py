@@ -14,6 +14,7 @@ from channeld.api.media_reports import Reporter
 from channeld.outputs.http_ts import MAX_GONE, Feed
 
 GONE_PER_REPORT = 20
+MAX_WATCHED = 2_000
 CLIENTS_PER_PAGE = 50
 """A client is 2 KiB of JSON at most: a user agent of 200 characters that all want escapes."""
 
@@ -24,10 +25,21 @@ class AudienceReports:
     def __init__(self, feeds: Mapping[str, Feed], reports: Reporter) -> None:
         self._feeds, self._reports = feeds, reports
         self._told: dict[str, dict[str, Any]] = {}
+        self._watched: set[str] = set()
         self._began = f"{time.time():.6f}"
 
+    def watched(self, channel: str) -> None:
+        """A viewer asks for something of a channel; told at once, and then with the next second."""
+        if channel not in self._watched:
+            self._watched.add(channel)
+            self._reports.put("watched", channels=[channel])
+
     def tell(self) -> None:
-        """Once a second: every feed of which something has changed."""
+        """Once a second: what is watched, and every feed of which something has changed."""
+        watched = self._watched | {channel for channel, feed in self._feeds.items() if feed.clients}
+        self._watched.clear()
+        if watched:
+            self._reports.put("watched", channels=sorted(watched)[:MAX_WATCHED])
         self._told = {channel: told for channel, told in self._told.items() if channel in self._feeds}
         for channel, feed in self._feeds.items():
             facts = self._facts(feed)

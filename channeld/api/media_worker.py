@@ -52,7 +52,7 @@ _BATCH = 64
 class Origin:
     """What stands once the worker is configured: the folder, the thread that fills it, the server that shows it."""
 
-    def __init__(self, wanted: Configuration, feeds: dict[str, Feed], reports: Reporter) -> None:
+    def __init__(self, wanted: Configuration, feeds: dict[str, Feed], reports: Reporter, watched: Callable[[str], None]) -> None:
         # First: without a certificate that can be used there is no listener.
         certificate = Certificate(wanted.tls, "media.tls", lambda error: reports.put("certificate", error=error)) if wanted.tls else None
         self.access = Access(wanted.token)
@@ -62,7 +62,7 @@ class Origin:
         self._folder = Folder(wanted.hls_dir)
         clock = SystemClock()
         self.packaging = PackagingThread(SegmentStore(wanted.hls_dir, wanted.hls_max_bytes, clock), reports.put, clock)
-        routes = MediaRoutes(self._folder, feeds, self.access, wanted.limits)
+        routes = MediaRoutes(self._folder, feeds, self.access, wanted.limits, watched)
         self.streams = routes.streams
         config = server_config(routes.application(), certificate.context if certificate else None)
         self._server = MediaServer(config, lambda: reports.put("ready", port=self.port), certificate)
@@ -213,7 +213,7 @@ class MediaWorker:
                 self._origin.change(wanted)
                 self._reports.put("ready", port=self._origin.port)
                 return
-            self._origin = Origin(wanted, self._feeds, self._reports)
+            self._origin = Origin(wanted, self._feeds, self._reports, self._audience.watched)
         except (ValueError, OSError, ConfigError) as error:
             if self._origin is None:
                 self._give_up(str(error))

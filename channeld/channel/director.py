@@ -25,6 +25,8 @@ from channeld.sources.spec import Reason, SourceSpec, SourceState
 PLANNED_SLATES = 7
 """Slates planned behind what airs: so long goes on by itself what control does not look after."""
 REFERENCE_RETRY_S = 10.0
+TAKE_UP_S = 5.0
+"""How long what an earlier control left on air may take to be told, by its source and by who watches it."""
 
 log = structlog.get_logger()
 
@@ -38,6 +40,8 @@ class Director:
         self._is_running = False
         self._on_air: OnAir | None = None
         self._shown: str | None = None
+        self._began_s = 0.0
+        self._watched_s: float | None = None
         self._figures: dict[str, dict[str, Any]] = {}
         self._looks = 0
         self._order = means.overrides.of(settings.id) if means.overrides is not None else None
@@ -76,7 +80,7 @@ class Director:
         """The channel is on its way: its sources are connected to."""
         if self._is_running:
             return
-        self._is_running = True
+        self._is_running, self._began_s = True, self._now_s()
         if self._order is not None:
             self.override(self._order)
         if self.has_sources:
@@ -110,7 +114,9 @@ class Director:
         live, reference = self._settings.live, self._reference
         if not self._is_running or live is None or reference is None:
             return
-        wanted = self._failover.wanted(self._now_s(), self._on_air)
+        if not self._is_watched and self._now_s() - self._began_s < TAKE_UP_S:
+            return
+        wanted = self._failover.wanted(self._now_s(), self._on_air) if self._is_watched else ()
         specs = [self._spec(source, live) for source in live.sources if source.name in wanted]
         for name in self._failover.names:
             if name not in wanted:
@@ -132,6 +138,38 @@ class Director:
 
     def _now_s(self) -> float:
         return self._means.clock.monotonic_ns() / NS_PER_SECOND
+
+    # -- who watches --------------------------------------------------------------------------------------------
+
+    @property
+    def _is_watched(self) -> bool:
+        idle_s = self._settings.live.idle_s if self._settings.live is not None else None
+        return idle_s is None or (self._watched_s is not None and self._now_s() - self._watched_s < idle_s)
+
+    def watched(self) -> None:
+        """Somebody watches just now."""
+        live = self._settings.live
+        if live is None or live.idle_s is None:
+            return
+        was_watched, self._watched_s = self._is_watched, self._now_s()
+        if not was_watched and self._is_running:
+            log.info("sources_wanted", channel=self._settings.id)
+            self._connect()
+            self._end_idle(live.idle_s)
+
+    def _end_idle(self, wait_s: float) -> None:
+        def look() -> None:
+            if not self._is_running or self._watched_s is None:
+                return
+            live = self._settings.live
+            if live is not None and live.idle_s is not None and self._is_watched:
+                self._end_idle(self._watched_s + live.idle_s - self._now_s())
+                return
+            log.info("sources_idle", channel=self._settings.id)
+            self._watched_s = None
+            self._changed()
+
+        self._means.loop.later(wait_s + 0.05, look)
 
     # -- what is told -------------------------------------------------------------------------------------------
 
@@ -269,6 +307,9 @@ class Director:
     def _without_source(self, now: Entry | None) -> Coming | None:
         on_air = self._on_air
         leaves = True
+        if on_air is not None and self._is_untold(on_air.name):
+            self._later(TAKE_UP_S)
+            return Coming(self._slates_of(SIGNAL_LOST, self._slates.find(SIGNAL_LOST)), switches=False)
         if on_air is not None and on_air.name in self._failover.standings:
             wait_s = self._failover.must_leave_in_s(on_air.name, self._now_s())
             leaves = wait_s <= 0
@@ -282,6 +323,11 @@ class Director:
             now is not None and bool(slates) and is_slate(now.id) and now.id == slates[0].entry.id and now.title == slates[0].entry.title
         )
         return Coming(slates, switches=leaves and bool(slates) and not is_shown)
+
+    def _is_untold(self, name: str) -> bool:
+        """An earlier control left it on air, and its source has not said yet how it stands."""
+        standing = self._failover.standings.get(name)
+        return standing is not None and not standing.since_s and self._now_s() - self._began_s < TAKE_UP_S
 
     def _slates_of(self, words: str, clip: PreparedClip | None) -> tuple[Insert, ...]:
         if clip is None or self._settings.has_list:

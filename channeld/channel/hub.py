@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -75,6 +75,7 @@ class MediaHub:
         numbers: Store | None = None,
     ) -> None:
         self.audience = Audience()
+        self.watched: Callable[[Sequence[str]], None] = lambda channels: None
         self._version = version
         self._numbers = numbers
         self._listener = listener
@@ -227,6 +228,8 @@ class MediaHub:
             self.audience.told(number, values)
         elif message.kind == "clients":
             self.audience.listed(number, values)
+        elif message.kind == "watched":
+            self.watched(values["channels"])
         elif message.kind == "ready":
             self.port, self.problem = values["port"], None
             log.info("media_listening", port=self.port)

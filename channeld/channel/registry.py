@@ -301,6 +301,12 @@ class Registry:
         elif answer is Answer.CLEARED:
             inquest.clear(found.channel)
 
+    def watched(self, channels: Iterable[str]) -> None:
+        """Somebody watches these just now."""
+        for channel in channels:
+            if channel in self.channels:
+                self.channels[channel].director.watched()
+
     def source_told(self, channel: str, source: str, kind: str, values: dict[str, Any]) -> None:
         """Something of a channel's live source."""
         if channel in self.channels:

@@ -68,7 +68,8 @@ class SourceSettings:
 class LiveSettings:
     """The live sources of a channel, best first, and when one gives way to another; see channel.failover.
 
-    `buffer_s`: how far the air is behind a source at least.
+    `buffer_s`: how far the air is behind a source at least. `idle_s`: sources are connected to while somebody watches, and so long after;
+    None: always.
     """
 
     sources: tuple[SourceSettings, ...]
@@ -76,6 +77,7 @@ class LiveSettings:
     recovery_grace_s: float = 3.0
     buffer_s: float = 1.0
     standby: Literal["cold", "hot"] = "cold"
+    idle_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,3 +133,18 @@ def test_other_sources_of_a_channel_are_connected_to_without_leaving_the_air(sta
         until_on_air(station, "main")
     until_on_air(station, "bars")
     assert {entry["entry"] for entry in station.events.as_run("one", 100) if entry["entry"]} >= {"@live/main", "@live/bars"}
+
+
+def test_a_source_on_demand_is_connected_to_while_somebody_watches(station_of: OpenStation, tmp_path: Path) -> None:
+    station = station_of(relay(tmp_path, LiveSettings((pattern("bars"),), **QUICK, idle_s=6.0)))
+    station.until_state("filler")
+    frames = station.order(lambda: station.channel().progress.get("frames", 0))
+    until(lambda: station.order(lambda: station.channel().progress.get("frames", 0)) != frames, "the slate on air")
+    assert station.order(station.sources.pids) == {}
+    station.order(lambda: station.registry.watched(["one"]))
+    until_on_air(station, "bars")
+    until(lambda: station.order(station.sources.pids) == {}, "the source let go")
+    station.until_state("filler")
+    assert station.shown()["sources"][0]["state"] == "standby"
+    station.order(lambda: station.registry.watched(["one", "nobody"]))
+    until_on_air(station, "bars")
