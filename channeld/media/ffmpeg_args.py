@@ -22,6 +22,8 @@ _QUIET = ("-nostdin", "-hide_banner", "-nostats")
 # `repeat`: errors are counted, so none may be folded away. Verbose: counts of decoded frames are told at that level.
 _COUNTED = ("-loglevel", "repeat+level+verbose")
 _TOLD = ("-loglevel", "repeat+level+info")
+# An encoder that begins anew on the same connection begins near 0; by default FFmpeg waits up to 10 s for its clock to come round again.
+_JUMPS = ("-dts_delta_threshold", "1")
 _LAVFI = {
     "f": "lavfi",
     "format_whitelist": "lavfi",
@@ -98,14 +100,14 @@ def live_args(live: LiveInput, profile: Profile, tools: Tools, *, has_sound: boo
     picture = filters.pattern_chain(profile) if live.url == PATTERN else filters.live_picture_chain(profile)
     chains = {"filter:v": picture, "filter:a": filters.live_sound_chain(is_endless=not has_sound)}
     options = _house_options(profile) | chains | {"x264-params": _x264_params(profile, is_live=True)}
-    return [tools.ffmpeg, *_QUIET, *_TOLD, *ffmpeg.output(*streams, "pipe:1", **options).get_args()]
+    return [tools.ffmpeg, *_QUIET, *_TOLD, *_JUMPS, *ffmpeg.output(*streams, "pipe:1", **options).get_args()]
 
 
 def live_copy_args(live: LiveInput, tools: Tools) -> list[str]:
     """The same of a source that is in the house format already: its packets as they are."""
     media = ffmpeg.input(live.url, **live.options)
     options = _mux_options() | {"c": "copy", "bsf:v": "h264_mp4toannexb"}
-    return [tools.ffmpeg, *_QUIET, *_TOLD, *ffmpeg.output(media["v:0"], media["a:0"], "pipe:1", **options).get_args()]
+    return [tools.ffmpeg, *_QUIET, *_TOLD, *_JUMPS, *ffmpeg.output(media["v:0"], media["a:0"], "pipe:1", **options).get_args()]
 
 
 def ffprobe_args(source: Path, tools: Tools) -> list[str]:

@@ -64,7 +64,7 @@ class Diary:
         if isinstance(error, ChildStalled):
             return Reason.TIMED_OUT, f"nothing came for {error.idle_s:.0f} s"
         if isinstance(error, StreamError):
-            return Reason.UNSUPPORTED_FORMAT, str(error)[:MAX_DETAIL]
+            return (Reason.OTHER if was_live else Reason.UNSUPPORTED_FORMAT), str(error)[:MAX_DETAIL]
         # While it was live, lines about damaged pictures came and went: they end nothing.
         causes = [each for each in self._causes if not (was_live and each[0] is Reason.UNSUPPORTED_FORMAT)]
         if causes:

@@ -22,7 +22,7 @@ MIN_BLOCK_S = 0.2
 """A block has at least so much: the air's own slices are as long."""
 COPIED_AUDIO_SLACK_TICKS = 900
 """Sound that came over RTMP has whole milliseconds; the splicer puts it on its grid."""
-MAX_UNEVEN_S = 10.0
+MAX_UNEVEN_S = 4.0
 """Pictures may come so long without their sound, and then the stream is refused."""
 
 

@@ -148,3 +148,17 @@ def test_a_source_on_demand_is_connected_to_while_somebody_watches(station_of: O
     assert station.shown()["sources"][0]["state"] == "standby"
     station.order(lambda: station.registry.watched(["one", "nobody"]))
     until_on_air(station, "bars")
+
+
+def test_an_encoder_that_begins_anew_on_the_same_connection_is_back_at_once(station_of: OpenStation, tmp_path: Path, port: int) -> None:
+    source = upstream("main", port, timeout_s=30.0)
+    station = station_of(relay(tmp_path, LiveSettings((source,), **QUICK)))
+    with sending(port):
+        until_on_air(station, "main")
+        frames = station.order(lambda: station.channel().progress["frames"])
+        until(lambda: station.order(lambda: station.channel().progress["frames"]) > frames + 100, "some seconds")
+    with sending(port):  # its clock begins near 0 again
+        came = station.shown()["sources"][0]["bytes"]
+        until(lambda: station.shown()["sources"][0]["bytes"] > came + 200_000, "more of it")
+        until_on_air(station, "main")
+    assert station.shown()["sources"][0]["attempts"] <= 2

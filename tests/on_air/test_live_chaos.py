@@ -27,8 +27,8 @@ REASONS = {
     "quiet": {"timed_out"},
     "hang_up": {"cannot_connect", "ended"},
     "garble": {"unsupported_format", "timed_out", "ended", "other", "cannot_connect"},
-    "resize": {"unsupported_format", "ended", "timed_out"},
-    "recode": {"unsupported_format", "ended", "timed_out"},
+    "resize": {"other", "ended", "timed_out"},
+    "recode": {"unsupported_format", "other", "ended", "timed_out"},
     "slow_down": {"timed_out"},
 }
 """What of each fault a slate may say; a change of size may also air on without one."""
