@@ -63,6 +63,7 @@ from channeld.daemon_leftovers import orphaned_hls, remove_leftovers
 from channeld.daemon_locks import only_one
 from channeld.daemon_losses import HolderLosses
 from channeld.daemon_notify import ServiceManager
+from channeld.daemon_relays import RelayChannels, relay_rules
 from channeld.daemon_settings import (
     channel_settings,
     fetch_rules,
@@ -185,7 +186,9 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     token = ensure_token(config.folders.state)
     tools = find_tools()
     store, events, alarms = _remember(config, parts)
-    holder = _hold(config, will, parts)
+    relays = RelayChannels(store.relays, relay_rules(config))
+    channels = relays.start(channel_settings(config, spec) for spec in config.channels.values())
+    holder = _hold(config, relays.ids, will, parts)
     loop = ControlLoop()
     loop.start()
     parts.callback(loop.close)
@@ -222,19 +225,20 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
         sources=sources,
         overrides=overrides,
     )
-    registry = Registry([channel_settings(config, spec) for spec in config.channels.values()], means)
+    registry = Registry(channels, means)
+    relays.connect(registry)
     watching = Watching(registry, media, means, alarms, watch_settings(config))
     switchboard.connect(hosts, media, registry, watching.host_told)
     sources.told, media.watched = registry.source_told, registry.watched
     clips.start()
     parts.callback(clips.close)
     _start_children(loop, (hosts, media, sources), will, parts)
-    loop.call(lambda: _clean_orphans(config, media))
+    loop.call(lambda: _clean_orphans(config, relays.ids, media))
     registry.start()
     parts.callback(lambda: _leave_channels(loop, registry) if will.leaves else _end_channels(loop, registry))
     watching.start()
     parts.callback(watching.close)
-    running = Running(loop, hosts, media, clips, registry, watching, alarms, events, sources, overrides)
+    running = Running(loop, hosts, media, clips, registry, watching, alarms, events, sources, overrides, relays)
     return _open_to_people(config, parts, running, token, holder, will, listener)
 
 
@@ -257,11 +261,11 @@ def _remember(config: Config, parts: contextlib.ExitStack) -> tuple[Store, Event
     return store, events, alarms
 
 
-def _hold(config: Config, will: Will, parts: contextlib.ExitStack) -> HolderClient:
+def _hold(config: Config, relays: frozenset[str], will: Will, parts: contextlib.ExitStack) -> HolderClient:
     """Find or start the holder, and end what it holds of outputs that are no more."""
     holder = start_holder(config.folders.runtime, linger_s=LINGER_S, on_lost=will.lose_holder, arguments=host_arguments(config))
     parts.callback(lambda: holder.close() if will.leaves else holder.end())
-    _end_orphans(holder, config)
+    _end_orphans(holder, config, relays)
     return holder
 
 
@@ -307,16 +311,16 @@ def _own_folders(config: Config, parts: contextlib.ExitStack) -> None:
     remove_leftovers(config)
 
 
-def _end_orphans(holder: HolderClient, config: Config) -> None:
+def _end_orphans(holder: HolderClient, config: Config, relays: frozenset[str]) -> None:
     """Pushes and rings of what left the configuration while no daemon ran; hosts are told when they say what they air."""
     end_orphans(holder, pushes_of(config), config.folders.runtime)
     for name in holder.held().fds:
-        if name.startswith(RING_PREFIX) and name.removeprefix(RING_PREFIX) not in config.channels:
+        if name.startswith(RING_PREFIX) and name.removeprefix(RING_PREFIX) not in config.channels.keys() | relays:
             holder.release(name)
 
 
-def _clean_orphans(config: Config, media: MediaHub) -> None:
-    for channel in orphaned_hls(config):
+def _clean_orphans(config: Config, relays: frozenset[str], media: MediaHub) -> None:
+    for channel in set(orphaned_hls(config)) - relays:
         media.clean(channel, keep_s=ORPHAN_S)
 
 

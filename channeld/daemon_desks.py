@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable
 
 from channeld.api.admin_desks import Desks
+from channeld.api.relay_book import ProfileBook
 from channeld.channel.pictures import Pictures
 from channeld.config_values import Config
 from channeld.control_audience import AudienceDesk
@@ -38,4 +39,6 @@ def open_desks(config: Callable[[], Config], running: Running, parts: contextlib
     parts.callback(uploads.close)
     overrides = OverrideDesk(running.loop, running.registry, running.overrides, running.events)
     audience = AudienceDesk(running.loop, running.registry, running.media)
-    return Desks(pictures, library, uploads, overrides, audience)
+    stage = running.relays
+    profiles = ProfileBook(stage.relays, stage.follow)
+    return Desks(pictures, library, uploads, overrides, audience, profiles)

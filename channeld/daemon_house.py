@@ -20,6 +20,7 @@ from channeld.channel.source_hub import SourceHub
 from channeld.channel.watching import Watching
 from channeld.config_values import Config
 from channeld.daemon_notices import Notices
+from channeld.daemon_relays import RelayChannels
 from channeld.daemon_reload import Reloader
 from channeld.daemon_settings import disk_folders, disk_marks
 from channeld.daemon_take import Taker, tell_cache
@@ -40,6 +41,7 @@ class Running:
     events: EventLog
     sources: SourceHub
     overrides: OverrideBook
+    relays: RelayChannels
 
 
 class House:
@@ -57,9 +59,9 @@ class House:
         of_channels = running.loop, running.registry, running.alarms
         self.notices = Notices(config, running.events, *of_channels, rooms=rooms, config_error=lambda: self.reloader.error)
         parts = running.loop, running.hosts, running.media, running.clips, running.watching, running.sources
-        taker = Taker(*parts, disks=disks, notices=self.notices, token=token)
+        taker = Taker(*parts, relays=running.relays, disks=disks, notices=self.notices, token=token)
         publish = running.events.publish
-        self.reloader = Reloader(config, channels=running.registry, taker=taker, publish=publish)
+        self.reloader = Reloader(config, channels=running.relays, taker=taker, publish=publish)
         self.watch = ConfigWatch(self.reloader)
         guide = GuideDesk(config.folders.hls, running.loop, running.registry, running.events)
         self._threads = (disks, ClockWatch(publish), guide, self.notices, self.watch)

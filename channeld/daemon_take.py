@@ -13,6 +13,7 @@ from channeld.channel.source_hub import SourceHub
 from channeld.channel.watching import Watching
 from channeld.config_values import ChannelSpec, Config
 from channeld.daemon_notices import Notices
+from channeld.daemon_relays import RelayChannels, relay_rules
 from channeld.daemon_settings import (
     channel_settings,
     disk_marks,
@@ -38,6 +39,7 @@ class Taker:
         watching: Watching,
         sources: SourceHub,
         *,
+        relays: RelayChannels | None = None,
         disks: DiskWatch | None = None,
         notices: Notices | None = None,
         token: str,
@@ -49,6 +51,7 @@ class Taker:
         self._watching = watching
         self._sources = sources
         self._token = token
+        self._relays = relays
         self._disks = disks
         self._notices = notices
 
@@ -65,6 +68,8 @@ class Taker:
             urls=fetch_rules(config),
             max_bytes=config.prepare.cache_limit.on(config.folders.state),
         )
+        if self._relays is not None:
+            self._relays.rules = relay_rules(config)
         if self._disks is not None:
             self._disks.marks = disk_marks(config)
         if self._notices is not None:

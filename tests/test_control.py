@@ -21,6 +21,7 @@ from channeld.config import parse_config
 from channeld.control import STALLED_S, DaemonControl
 from channeld.daemon_figures import Figures
 from channeld.daemon_house import Running
+from channeld.daemon_relays import RelayChannels, relay_rules
 from channeld.daemon_reload import Reloader
 from channeld.daemon_take import Taker
 from channeld.readback.subject import WatchSettings
@@ -34,7 +35,8 @@ def control_of(station: Station) -> DaemonControl:
     reloader = Reloader(config, channels=station.registry, taker=taker, publish=publish)
     parts = station.loop, station.hosts, station.media, station.clips, station.registry
     rest = station.events, station.sources, OverrideBook(Path("none"))
-    running = Running(*parts, watching, alarms, *rest)
+    relays = RelayChannels(station.store.relays, relay_rules(config))
+    running = Running(*parts, watching, alarms, *rest, relays)
     figures, recent = Figures(running, reloader, holder=os.getpid()), Recent(station.loop, station.registry)
     seen = station.hosts, station.media, reloader, alarms
     return DaemonControl(station.loop, station.registry, station.events, *seen, metrics=figures.render, recent=recent, restart=lambda: None)

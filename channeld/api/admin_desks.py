@@ -12,8 +12,10 @@ from channeld.api.admin_clients import AudienceReader, client_routes
 from channeld.api.admin_library import LibraryReader, library_routes
 from channeld.api.admin_override import Overrides, override_routes
 from channeld.api.admin_pictures import picture_routes
+from channeld.api.admin_relay_profiles import profile_routes
 from channeld.api.admin_uploads import upload_routes
 from channeld.api.control import Control
+from channeld.api.relay_book import ProfileBook
 from channeld.api.upload_desk import Uploads
 from channeld.channel.pictures import Pictures
 
@@ -27,6 +29,7 @@ class Desks:
     uploads: Uploads
     overrides: Overrides
     audience: AudienceReader
+    profiles: ProfileBook
 
 
 def desk_routes(control: Control, desks: Desks | None, calls: Calls) -> APIRouter:
@@ -38,4 +41,5 @@ def desk_routes(control: Control, desks: Desks | None, calls: Calls) -> APIRoute
         router.include_router(upload_routes(desks.uploads, calls))
         router.include_router(override_routes(desks.overrides, calls))
         router.include_router(client_routes(desks.audience, calls))
+        router.include_router(profile_routes(desks.profiles, calls))
     return router

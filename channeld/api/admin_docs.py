@@ -25,7 +25,7 @@ _MEANINGS = {
     404: "Nothing of this name",
     405: "Not with this method",
     408: "The body came too slowly",
-    409: "Not in the channel's present state",
+    409: "Not in the present state of the channel, or of what is named",
     412: "The playlist has changed since; `revision` is its present one",
     413: "The body is too large",
     415: "Not this media type",

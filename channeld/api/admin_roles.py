@@ -15,6 +15,8 @@ from channeld.api.problems import Problem
 _CHANNEL = "/api/v1/channels/{channel}"
 _ENTRY = _CHANNEL + "/playlist/entries/{entry}"
 _UPLOAD = _CHANNEL + "/uploads/{upload}"
+_PROFILES = "/api/v1/relay/profiles"
+_PROFILE = _PROFILES + "/{profile_id}"
 SESSION_PATH = "/api/v1/session"
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 # What the media listener serves; the admin listener only says where.
@@ -59,6 +61,13 @@ ROLE_OF: Mapping[tuple[str, str], Role | None] = {
     ("GET", _UPLOAD): Role.OPERATOR,
     ("PATCH", _UPLOAD): Role.OPERATOR,
     ("DELETE", _UPLOAD): Role.OPERATOR,
+    ("GET", _PROFILES): Role.VIEWER,
+    ("POST", _PROFILES): Role.ADMIN,
+    ("POST", _PROFILES + "/validate"): Role.ADMIN,
+    ("GET", _PROFILE): Role.VIEWER,
+    ("PUT", _PROFILE): Role.ADMIN,
+    ("DELETE", _PROFILE): Role.ADMIN,
+    ("POST", _PROFILE + "/copy"): Role.ADMIN,
     ("POST", "/api/v1/reload"): Role.ADMIN,
     ("POST", "/api/v1/restart"): Role.ADMIN,
     ("GET", "/api/v1/tokens"): Role.ADMIN,

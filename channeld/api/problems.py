@@ -16,7 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from channeld.api.control import ConfigRefused, Invalid, Refused, Stale, UnknownChannel
-from channeld.base.errors import ChannelError
+from channeld.api.relay_book import told
+from channeld.base.errors import ChannelError, StoreError
+from channeld.relay.refusal import ProfileRefused
+from channeld.store.relay_errors import AlreadyTaken, EditRefused, ReadOnlyRecord, StillUsed, UnknownRecord
 from channeld.telemetry.log import get
 
 MEDIA_TYPE = "application/problem+json"
@@ -121,11 +124,34 @@ def _from_config(error: Any) -> Problem:
 
 def _from_validation(error: Any) -> Problem:
     faults = [{"at": ".".join(map(str, fault["loc"])), "message": fault["msg"]} for fault in error.errors()[:20]]
-    if any(fault["at"] == "path.channel" for fault in faults):
-        return Problem(404, "No channel can have this id. GET /api/v1/channels lists all.", title="Unknown channel")
-    if any(fault["at"] == "path.entry" for fault in faults):
-        return Problem(404, "No entry can have this id. GET the playlist as JSON for its entries.", title="Unknown entry")
+    for fault in faults:
+        if fault["at"] in _IDS:
+            thing, where = _IDS[fault["at"]]
+            return Problem(404, f"No {thing} can have this id. {where}", title=f"Unknown {thing}")
     return Problem(422, "; ".join(f"{fault['at']}: {fault['message']}" for fault in faults), title="Invalid request", errors=faults)
+
+
+_IDS = {
+    "path.channel": ("channel", "GET /api/v1/channels lists all."),
+    "path.entry": ("entry", "GET the playlist as JSON for its entries."),
+    "path.profile_id": ("profile", "GET /api/v1/relay/profiles lists all."),
+    "path.config_id": ("relay", "GET /api/v1/relay/metrics lists all."),
+    "path.proxy_id": ("proxy", "GET /api/v1/proxies lists all."),
+    "path.channel_id": ("upstream channel", "GET /api/v1/proxies/{proxy_id}/channels lists them."),
+}
+
+
+def _from_edit(error: Any) -> Problem:
+    """An edit of what the store keeps: which field, and whether it is that it is not there, stands in the way, or is wrong."""
+    kinds = {UnknownRecord: (404, "Unknown"), AlreadyTaken: (409, "Taken"), StillUsed: (409, "In use"), ReadOnlyRecord: (409, "Read-only")}
+    status, title = next((answer for kind, answer in kinds.items() if isinstance(error, kind)), (422, "Invalid request"))
+    return Problem(status, str(error), title=title, errors=[{"at": error.field, "message": error.message}])
+
+
+def _from_profile(error: Any) -> Problem:
+    refusals = [told(each) for each in error.refusals]
+    more = f"; and {len(refusals) - 5} more" if len(refusals) > 5 else ""
+    return Problem(422, "; ".join(each["message"] for each in refusals[:5]) + more, title="Invalid profile", errors=refusals)
 
 
 def _from_http(error: Any) -> Problem:
@@ -144,6 +170,9 @@ _TRANSLATIONS: Mapping[type[Exception], Callable[[Any], Problem]] = {
     Stale: _from_stale,
     Invalid: _from_invalid,
     ConfigRefused: _from_config,
+    EditRefused: _from_edit,
+    ProfileRefused: _from_profile,
+    StoreError: lambda error: Problem(503, str(error), title="Not now"),
     RequestValidationError: _from_validation,
     HTTPException: _from_http,
 }

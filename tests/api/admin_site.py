@@ -28,9 +28,11 @@ from channeld.api.control import (
     Trigger,
     UnknownChannel,
 )
+from channeld.api.relay_book import ProfileBook
 from channeld.api.server import AdminServer
 from channeld.api.shelf import Shelf
 from channeld.base.tls import TlsSpec
+from channeld.channel import relay_profiles
 from channeld.channel.as_run import Page, described, described_total
 from channeld.channel.pictures import NoPicture, Pictures, Ring
 from channeld.config import parse_config
@@ -42,6 +44,7 @@ from channeld.playlist.rewrite import rewrite
 from channeld.playlist.written import Unwritable
 from channeld.store.questions import AiringFilter, count
 from channeld.store.records import Airing, Outcome
+from channeld.store.store import Store
 
 TOKEN = "a-token-of-tests-0123456789"
 AT = "2026-11-21T10:00:00.000Z"
@@ -282,8 +285,8 @@ channels:
 """
 
 
-def desks_over(folder: Path) -> Desks:
-    """Desks of a daemon whose channels have no ring; what is sent lies in `media`."""
+def desks_over(folder: Path, store: Store) -> Desks:
+    """Desks of a daemon whose channels have no ring; what is sent lies in `media`. Relays are those of a real store."""
 
     def lend(channel: str) -> Ring:
         raise NoPicture("the channel has just come on air")
@@ -294,7 +297,10 @@ def desks_over(folder: Path) -> Desks:
     config = parse_config(UPLOADING, folder / "channeld.yaml")
     drafts = DraftBook(folder / "uploads", find_tools())
     uploads = UploadDesk(lambda: config, drafts, publish=lambda *_, **__: None, heard=lambda: None)
-    return Desks(pictures, MemoryLibrary(), uploads, MemoryOverrides(), MemoryAudience())
+    store.open()
+    store.start()
+    store.relays.keep_system_profiles(relay_profiles.system_drafts())
+    return Desks(pictures, MemoryLibrary(), uploads, MemoryOverrides(), MemoryAudience(), ProfileBook(store.relays, lambda: None))
 
 
 class Site:
@@ -336,7 +342,8 @@ def running_site(
     control, folder = MemoryControl(), tempfile.TemporaryDirectory()
     accounts = Accounts(Path(folder.name), TOKEN)
     where = {"allowed_hosts": ["tv.example.org"], "media_base_url": "http://{host}:8090"}
-    desks = desks_over(home or Path(folder.name))
+    store = Store(Path(folder.name))
+    desks = desks_over(home or Path(folder.name), store)
     app = build_app(
         control,
         accounts=accounts,
@@ -356,4 +363,5 @@ def running_site(
     finally:
         server.close()
         desks.pictures.close()
+        store.close()
         folder.cleanup()

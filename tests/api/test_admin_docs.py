@@ -39,6 +39,7 @@ def test_the_examples_reach_every_route(site: Site) -> None:
             path.replace("{channel}", "live1")
             .replace("{name}", "wall")
             .replace("{entry}", "$(first)")
+            .replace("{profile_id}", "$profile")
             .replace("/api/v1/channels/live1/uploads/{upload}", "$CHANNELD$at")
         )
         assert shown in text, f"docs/api.md shows no {path}"

@@ -1,0 +1,108 @@
+"""The channels of a daemon: those of its configuration, and one for each relay that the store keeps.
+
+Rule: the registry hears of both together and only from here, one change at a time; a relay that cannot air is named in `refusals`, and
+while the store cannot be read, relays stay as they are. Any thread but the control loop's.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping
+
+import structlog
+
+from channeld.base.errors import StoreError
+from channeld.channel import relay_profiles
+from channeld.channel.registry import Registry
+from channeld.channel.relayed import RelayRefused, RelayRules, relayed
+from channeld.channel.settings import ChannelSettings
+from channeld.config_values import Config
+from channeld.daemon_settings import media_url
+from channeld.store.relay_errors import UnknownRecord
+from channeld.store.relay_records import RelayConfig, RelayProfile
+from channeld.store.relays import Relays
+
+log = structlog.get_logger()
+
+
+def relay_rules(config: Config) -> RelayRules:
+    """What the configuration says of relays."""
+    urls = config.url_rules
+    folder = config.folders.state / "relays"
+    house = config.profile(config.default_profile)
+    return RelayRules(house, urls.schemes, urls.private, media_url(config), folder, config.relay.enabled, frozenset(config.channels))
+
+
+class RelayChannels:
+    """Implements the reloader's `Channels`. `rules` are replaced with the configuration, before it is taken."""
+
+    def __init__(self, relays: Relays, rules: RelayRules) -> None:
+        self.relays = relays
+        self.rules = rules
+        self.refusals: Mapping[int, str] = {}
+        self._lock = threading.Lock()  # one change at a time: held over reading the store and the registry's change
+        self._registry: Registry | None = None
+        self._configured: list[ChannelSettings] = []
+        self._relayed: list[ChannelSettings] = []
+
+    def start(self, configured: Iterable[ChannelSettings]) -> list[ChannelSettings]:
+        """Everything that is to air, before there is a registry. System profiles are brought up to date."""
+        try:
+            self.relays.keep_system_profiles(relay_profiles.system_drafts())
+        except StoreError as error:
+            log.error("relay_profiles_not_kept", error=str(error))
+        with self._lock:
+            self._configured = list(configured)
+            self._make()
+            return [*self._configured, *self._relayed]
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Channels that are relays."""
+        return frozenset(each.id for each in self._relayed)
+
+    def connect(self, registry: Registry) -> None:
+        """The registry is there."""
+        self._registry = registry
+
+    def present(self) -> dict[str, ChannelSettings]:
+        """Settings of every channel."""
+        return self._registry.present() if self._registry is not None else {}
+
+    def renew(self, wanted: Iterable[ChannelSettings]) -> list[str]:
+        """Have just these channels beside the relays; gives those that restart."""
+        with self._lock:
+            self._configured = list(wanted)
+            return self._renew()
+
+    def follow(self) -> list[str]:
+        """Relays, profiles or upstreams changed; gives the channels that restart."""
+        with self._lock:
+            return self._renew()
+
+    def _renew(self) -> list[str]:
+        self._make()
+        return self._registry.renew([*self._configured, *self._relayed]) if self._registry is not None else []
+
+    def _make(self) -> None:
+        try:
+            profiles = {each.id: each for each in self.relays.profiles()}
+            configs = self.relays.configs()
+            made, refusals = self._judge(configs, profiles)
+        except StoreError as error:
+            log.error("relays_not_read", error=str(error), consequence="they stay as they are")
+            return
+        for config_id, reason in refusals.items():
+            if self.refusals.get(config_id) != reason:
+                log.warning("relay_refused", relay=config_id, reason=reason)
+        self._relayed, self.refusals = made, refusals
+
+    def _judge(self, configs: Iterable[RelayConfig], profiles: Mapping[int, RelayProfile]) -> tuple[list[ChannelSettings], dict[int, str]]:
+        made, refusals = [], {}
+        for config in configs:
+            try:
+                upstream = self.relays.channel(config.proxy_id, config.channel_id)
+                made.append(relayed(config, profiles[config.profile_id], upstream, self.rules))
+            except (RelayRefused, UnknownRecord) as error:
+                refusals[config.id] = str(error)
+            except KeyError:  # removed between the two questions
+                refusals[config.id] = f"there is no profile {config.profile_id} any more"
+        return made, refusals
