@@ -7,8 +7,11 @@ import contextlib
 from collections.abc import Callable
 
 from channeld.api.admin_desks import Desks
+from channeld.api.proxy_book import ProxyBook
 from channeld.api.relay_book import ProfileBook
+from channeld.base.clock import SystemClock
 from channeld.channel.pictures import Pictures
+from channeld.channel.proxy_worker import Refresher
 from channeld.config_values import Config
 from channeld.control_audience import AudienceDesk
 from channeld.control_library import LibraryDesk
@@ -16,6 +19,7 @@ from channeld.control_override import OverrideDesk
 from channeld.control_pictures import ring_lender
 from channeld.control_uploads import UploadDesk
 from channeld.daemon_house import Running
+from channeld.daemon_relays import list_fetcher
 from channeld.media.drafts import DraftBook
 from channeld.media.glance import GlanceBook, Glancer
 from channeld.media.tools import find_tools
@@ -41,4 +45,7 @@ def open_desks(config: Callable[[], Config], running: Running, parts: contextlib
     audience = AudienceDesk(running.loop, running.registry, running.media)
     stage = running.relays
     profiles = ProfileBook(stage.relays, stage.follow)
-    return Desks(pictures, library, uploads, overrides, audience, profiles)
+    refresher = Refresher(stage.relays, list_fetcher(config, stage), SystemClock(), stage.follow)
+    refresher.start()
+    parts.callback(refresher.close)
+    return Desks(pictures, library, uploads, overrides, audience, profiles, ProxyBook(stage.relays, refresher))

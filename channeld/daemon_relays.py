@@ -5,17 +5,21 @@ while the store cannot be read, relays stay as they are. Any thread but the cont
 """
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
+from channeld.base.clock import SystemClock
 from channeld.base.errors import StoreError
 from channeld.channel import relay_profiles
+from channeld.channel.proxy_refresh import Refresh, refresh_once
+from channeld.channel.proxy_worker import Attempt
 from channeld.channel.registry import Registry
 from channeld.channel.relayed import RelayRefused, RelayRules, relayed
 from channeld.channel.settings import ChannelSettings
 from channeld.config_values import Config
-from channeld.daemon_settings import media_url
+from channeld.daemon_settings import fetch_rules, media_url
+from channeld.media.list_fetch import ListReader
 from channeld.store.relay_errors import UnknownRecord
 from channeld.store.relay_records import RelayConfig, RelayProfile
 from channeld.store.relays import Relays
@@ -29,6 +33,19 @@ def relay_rules(config: Config) -> RelayRules:
     folder = config.folders.state / "relays"
     house = config.profile(config.default_profile)
     return RelayRules(house, urls.schemes, urls.private, media_url(config), folder, config.relay.enabled, frozenset(config.channels))
+
+
+def list_fetcher(config: Callable[[], Config], stage: "RelayChannels") -> Attempt:
+    """How a list of upstream channels is fetched: by the configuration in force, from files below any channel's media folders."""
+
+    def attempt(proxy_id: str, should_stop: Callable[[], bool]) -> Refresh:
+        now = config()
+        roots = dict.fromkeys(root for spec in now.channels.values() for root in spec.media_roots)
+        reader = ListReader(fetch_rules(now), list(roots), base=now.path.parent)
+        schemes, clock = relay_rules(now).allowed, SystemClock()
+        return refresh_once(proxy_id, relays=stage.relays, reader=reader, schemes=schemes, clock=clock, should_stop=should_stop)
+
+    return attempt
 
 
 class RelayChannels:

@@ -74,7 +74,7 @@ def build_app(
         session_routes(accounts, calls, logins),
         token_routes(accounts, calls),
         panel_routes(control, calls),
-        desk_routes(control, desks, calls),
+        desk_routes(control, desks, calls, media_base_url),
     )
     for router in (*routers, _viewer_routes(media_base_url), page_routes(media_base_url)):
         app.include_router(router)

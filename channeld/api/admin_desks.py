@@ -12,9 +12,11 @@ from channeld.api.admin_clients import AudienceReader, client_routes
 from channeld.api.admin_library import LibraryReader, library_routes
 from channeld.api.admin_override import Overrides, override_routes
 from channeld.api.admin_pictures import picture_routes
+from channeld.api.admin_proxies import proxy_routes
 from channeld.api.admin_relay_profiles import profile_routes
 from channeld.api.admin_uploads import upload_routes
 from channeld.api.control import Control
+from channeld.api.proxy_book import ProxyBook
 from channeld.api.relay_book import ProfileBook
 from channeld.api.upload_desk import Uploads
 from channeld.channel.pictures import Pictures
@@ -30,9 +32,10 @@ class Desks:
     overrides: Overrides
     audience: AudienceReader
     profiles: ProfileBook
+    proxies: ProxyBook
 
 
-def desk_routes(control: Control, desks: Desks | None, calls: Calls) -> APIRouter:
+def desk_routes(control: Control, desks: Desks | None, calls: Calls, media_base_url: str) -> APIRouter:
     """The routes of every desk."""
     router = APIRouter()
     if desks is not None:
@@ -42,4 +45,5 @@ def desk_routes(control: Control, desks: Desks | None, calls: Calls) -> APIRoute
         router.include_router(override_routes(desks.overrides, calls))
         router.include_router(client_routes(desks.audience, calls))
         router.include_router(profile_routes(desks.profiles, calls))
+        router.include_router(proxy_routes(desks.proxies, calls, media_base_url))
     return router

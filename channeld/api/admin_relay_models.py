@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from channeld.store.relay_records import ProfileDraft
+from channeld.store.relay_records import ProfileDraft, ProxyDraft
 
 MAX_ID = 2**53 - 1
 ProfileId = Annotated[int, Path(ge=1, le=MAX_ID, description="The profile's id", examples=[1])]
@@ -17,6 +17,9 @@ PROFILE_EXAMPLE: dict[str, Any] = {
     "ffmpeg_args": "-i {input_url} -c:v libx264 -preset veryfast -s 1280x720 -b:v 2500k -c:a aac -f mpegts {output_path}",
     "output_format": "transport_stream",
 }
+ProxyId = Annotated[str, Path(pattern=r"^[a-z0-9-]{1,64}$", description="The proxy's id", examples=["tv"])]
+UpstreamId = Annotated[str, Path(pattern=r"^[a-z0-9-]{1,64}$", description="The upstream channel's id in its list", examples=["news"])]
+PROXY_EXAMPLE: dict[str, Any] = {"name": "TV", "source": "https://provider.example.org/list.m3u", "refresh_s": 3600}
 Whole = Annotated[int, Field(strict=True)]
 
 
@@ -86,3 +89,96 @@ class CopyModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "Ours"}})
     name: str
+
+
+class ProxyDraftModel(BaseModel):
+    """A list of upstream channels: `source` is its URL or file. `refresh_s` null: fetched only when asked. `id` is made of the name."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, json_schema_extra={"example": PROXY_EXAMPLE})
+    name: str
+    source: str
+    refresh_s: float | None = None
+    id: str | None = None
+
+    def draft(self) -> ProxyDraft:
+        """As the store takes it."""
+        return ProxyDraft(self.name, self.source, self.refresh_s, self.id)
+
+
+class ProxyChangeModel(BaseModel):
+    """The same anew; without `source` that stays, as what is shown of it may lack a password."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, json_schema_extra={"example": {"name": "TV", "refresh_s": 600}})
+    name: str
+    source: str | None = None
+    refresh_s: float | None = None
+
+
+class ProxyModel(BaseModel):
+    """A proxy. `channels` of its list are known, `relayed` of them are relayed; `source` is without passwords."""
+
+    id: str
+    name: str
+    source: str
+    refresh_s: float | None
+    fetched_at: str | None
+    last_error: str | None
+    channels: int
+    relayed: int
+    created_at: str
+    updated_at: str
+
+
+class GroupModel(BaseModel):
+    """Channels of a list that are filed under one group; null: under none."""
+
+    group: str | None
+    channels: int
+
+
+class OneProxyModel(ProxyModel):
+    """A proxy with its groups."""
+
+    groups: list[GroupModel]
+
+
+class FaultModel(BaseModel):
+    """Why an entry of a list was left out."""
+
+    line: int
+    message: str
+
+
+class RefreshModel(BaseModel):
+    """What fetching a list gave. `pending`: it is still being fetched. With an `error` nothing was imported."""
+
+    proxy_id: str
+    pending: bool
+    error: str | None
+    at: str | None = None
+    channels: int = 0
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    left_out: int = 0
+    faults: list[FaultModel] = []
+
+
+class UpstreamModel(BaseModel):
+    """A channel of a list. `relay`: the relay of it, null while it has none."""
+
+    channel_id: str
+    title: str
+    group: str | None
+    url: str
+    attributes: dict[str, str]
+    position: int
+    is_listed: bool
+    relay: int | None
+
+
+class UpstreamPageModel(BaseModel):
+    """A page of a list's channels; `next` is the `after` of the next one, null on the last."""
+
+    channels: list[UpstreamModel]
+    next: int | None

@@ -17,6 +17,8 @@ _ENTRY = _CHANNEL + "/playlist/entries/{entry}"
 _UPLOAD = _CHANNEL + "/uploads/{upload}"
 _PROFILES = "/api/v1/relay/profiles"
 _PROFILE = _PROFILES + "/{profile_id}"
+_PROXIES = "/api/v1/proxies"
+_PROXY = _PROXIES + "/{proxy_id}"
 SESSION_PATH = "/api/v1/session"
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 # What the media listener serves; the admin listener only says where.
@@ -68,6 +70,14 @@ ROLE_OF: Mapping[tuple[str, str], Role | None] = {
     ("PUT", _PROFILE): Role.ADMIN,
     ("DELETE", _PROFILE): Role.ADMIN,
     ("POST", _PROFILE + "/copy"): Role.ADMIN,
+    ("GET", _PROXIES): Role.VIEWER,
+    ("POST", _PROXIES): Role.ADMIN,
+    ("GET", _PROXY): Role.VIEWER,
+    ("PUT", _PROXY): Role.ADMIN,
+    ("DELETE", _PROXY): Role.ADMIN,
+    ("POST", _PROXY + "/refresh"): Role.ADMIN,
+    ("GET", _PROXY + "/channels"): Role.VIEWER,
+    ("GET", _PROXY + "/playlist.m3u"): Role.VIEWER,
     ("POST", "/api/v1/reload"): Role.ADMIN,
     ("POST", "/api/v1/restart"): Role.ADMIN,
     ("GET", "/api/v1/tokens"): Role.ADMIN,

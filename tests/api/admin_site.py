@@ -28,16 +28,22 @@ from channeld.api.control import (
     Trigger,
     UnknownChannel,
 )
+from channeld.api.proxy_book import ProxyBook
 from channeld.api.relay_book import ProfileBook
 from channeld.api.server import AdminServer
 from channeld.api.shelf import Shelf
+from channeld.base.clock import SystemClock
 from channeld.base.tls import TlsSpec
 from channeld.channel import relay_profiles
 from channeld.channel.as_run import Page, described, described_total
 from channeld.channel.pictures import NoPicture, Pictures, Ring
+from channeld.channel.proxy_refresh import Refresh, refresh_once
+from channeld.channel.proxy_worker import Refresher
 from channeld.config import parse_config
 from channeld.control_uploads import UploadDesk
 from channeld.media.drafts import DraftBook
+from channeld.media.list_fetch import ListReader
+from channeld.media.pinned import FetchRules
 from channeld.media.tools import find_tools
 from channeld.playlist.orders import Order, as_edit
 from channeld.playlist.rewrite import rewrite
@@ -285,7 +291,18 @@ channels:
 """
 
 
-def desks_over(folder: Path, store: Store) -> Desks:
+def refresher_over(folder: Path, store: Store) -> Refresher:
+    """Fetches lists that lie in the folder."""
+    reader = ListReader(FetchRules(), [folder], base=folder)
+
+    def attempt(proxy_id: str, should_stop: Callable[[], bool]) -> Refresh:
+        how: dict[str, Any] = {"reader": reader, "schemes": ("http", "rtsp"), "clock": SystemClock()}
+        return refresh_once(proxy_id, relays=store.relays, should_stop=should_stop, **how)
+
+    return Refresher(store.relays, attempt, SystemClock(), lambda: None)
+
+
+def desks_over(folder: Path, store: Store, refresher: Refresher) -> Desks:
     """Desks of a daemon whose channels have no ring; what is sent lies in `media`. Relays are those of a real store."""
 
     def lend(channel: str) -> Ring:
@@ -300,14 +317,17 @@ def desks_over(folder: Path, store: Store) -> Desks:
     store.open()
     store.start()
     store.relays.keep_system_profiles(relay_profiles.system_drafts())
-    return Desks(pictures, MemoryLibrary(), uploads, MemoryOverrides(), MemoryAudience(), ProfileBook(store.relays, lambda: None))
+    refresher.start()
+    books = ProfileBook(store.relays, lambda: None), ProxyBook(store.relays, refresher)
+    return Desks(pictures, MemoryLibrary(), uploads, MemoryOverrides(), MemoryAudience(), *books)
 
 
 class Site:
     """A running admin server, its Control, and a client that knows the token."""
 
-    def __init__(self, control: MemoryControl, accounts: Accounts, server: AdminServer, client: httpx.Client) -> None:
+    def __init__(self, control: MemoryControl, accounts: Accounts, server: AdminServer, client: httpx.Client, folder: Path) -> None:
         self.control, self.accounts, self.server, self.client = control, accounts, server, client
+        self.folder = folder
         self._operations: dict[str, Any] | None = None
 
     def ask(self, method: str, path: str, **how: Any) -> httpx.Response:
@@ -343,7 +363,9 @@ def running_site(
     accounts = Accounts(Path(folder.name), TOKEN)
     where = {"allowed_hosts": ["tv.example.org"], "media_base_url": "http://{host}:8090"}
     store = Store(Path(folder.name))
-    desks = desks_over(home or Path(folder.name), store)
+    here = home or Path(folder.name)
+    refresher = refresher_over(here, store)
+    desks = desks_over(here, store, refresher)
     app = build_app(
         control,
         accounts=accounts,
@@ -359,9 +381,10 @@ def running_site(
         with httpx.Client(
             base_url=base, headers=BEARER, trust_env=False, timeout=30, verify=ssl.create_default_context(cafile=verify)
         ) as client:
-            yield Site(control, accounts, server, client)
+            yield Site(control, accounts, server, client, here)
     finally:
         server.close()
         desks.pictures.close()
+        refresher.close()
         store.close()
         folder.cleanup()

@@ -18,6 +18,8 @@ SETUP, *EXAMPLES = re.findall(r"^```sh\n(.*?)^```$", DOCUMENT.read_text(encoding
 def site() -> Iterator[Site]:
     with running_site() as running:
         running.control.publish("aired", "live1")
+        (running.folder / "lists").mkdir()
+        (running.folder / "lists" / "tv.m3u").write_text('#EXTM3U\n#EXTINF:-1 tvg-id="news",News\nhttp://upstream.example.org/news.ts\n')
         yield running
 
 
@@ -40,6 +42,7 @@ def test_the_examples_reach_every_route(site: Site) -> None:
             .replace("{name}", "wall")
             .replace("{entry}", "$(first)")
             .replace("{profile_id}", "$profile")
+            .replace("{proxy_id}", "$proxy")
             .replace("/api/v1/channels/live1/uploads/{upload}", "$CHANNELD$at")
         )
         assert shown in text, f"docs/api.md shows no {path}"

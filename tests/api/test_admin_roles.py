@@ -10,7 +10,10 @@ from admin_site import Site, running_site
 from channeld.access.roles import Role
 from channeld.api.admin_roles import ROLE_OF
 
-VALUES = {"channel": "live1", "name": "nobody", "entry": "e1", "upload": "0" * 32, "profile_id": "1"}
+VALUES = {
+    **{"channel": "live1", "name": "nobody", "entry": "e1", "upload": "0" * 32},
+    **{"profile_id": "1", "proxy_id": "tv", "channel_id": "news"},
+}
 
 
 @pytest.fixture(scope="module")
