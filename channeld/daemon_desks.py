@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from channeld.api.admin_desks import Desks
 from channeld.api.proxy_book import ProxyBook
+from channeld.api.relay_assign import AssignBook
 from channeld.api.relay_book import ProfileBook
 from channeld.base.clock import SystemClock
 from channeld.channel.pictures import Pictures
@@ -17,6 +18,8 @@ from channeld.control_audience import AudienceDesk
 from channeld.control_library import LibraryDesk
 from channeld.control_override import OverrideDesk
 from channeld.control_pictures import ring_lender
+from channeld.control_relay_watch import RelayWatch
+from channeld.control_relays import RelayDesk
 from channeld.control_uploads import UploadDesk
 from channeld.daemon_house import Running
 from channeld.daemon_relays import list_fetcher
@@ -48,4 +51,9 @@ def open_desks(config: Callable[[], Config], running: Running, parts: contextlib
     refresher = Refresher(stage.relays, list_fetcher(config, stage), SystemClock(), stage.follow)
     refresher.start()
     parts.callback(refresher.close)
-    return Desks(pictures, library, uploads, overrides, audience, profiles, ProxyBook(stage.relays, refresher))
+    watch = RelayWatch(running.loop, running.registry, running.sources, running.events, stage.relays)
+    watch.start()
+    parts.callback(watch.close)
+    runs = RelayDesk(running.loop, running.registry, stage, watch, lambda: running.sources.limit)
+    books = profiles, ProxyBook(stage.relays, refresher), AssignBook(stage.relays, stage, stage.fault)
+    return Desks(pictures, library, uploads, overrides, audience, *books, runs)

@@ -4,22 +4,26 @@ Rule: the registry hears of both together and only from here, one change at a ti
 while the store cannot be read, relays stay as they are. Any thread but the control loop's.
 """
 
+import ipaddress
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from urllib.parse import urlsplit
 
 import structlog
 
+from channeld.base.address import is_public
 from channeld.base.clock import SystemClock
 from channeld.base.errors import StoreError
 from channeld.channel import relay_profiles
 from channeld.channel.proxy_refresh import Refresh, refresh_once
 from channeld.channel.proxy_worker import Attempt
 from channeld.channel.registry import Registry
-from channeld.channel.relayed import RelayRefused, RelayRules, relayed
+from channeld.channel.relayed import RelayRefused, RelayRules, relayed, url_fault
 from channeld.channel.settings import ChannelSettings
 from channeld.config_values import Config
 from channeld.daemon_settings import fetch_rules, media_url
 from channeld.media.list_fetch import ListReader
+from channeld.media.pinned import system_addresses
 from channeld.store.relay_errors import UnknownRecord
 from channeld.store.relay_records import RelayConfig, RelayProfile
 from channeld.store.relays import Relays
@@ -75,6 +79,22 @@ class RelayChannels:
     def ids(self) -> frozenset[str]:
         """Channels that are relays."""
         return frozenset(each.id for each in self._relayed)
+
+    def fault(self, url: str) -> str | None:
+        """Why this upstream may not be connected to; None: it may. Looks its name up.
+
+        FFmpeg looks it up again: a name that answers otherwise then is not stopped by this, only by the network.
+        """
+        fault = url_fault(url, self.rules)
+        if fault is not None or self.rules.private:
+            return fault
+        host = urlsplit(url).hostname or ""
+        try:
+            found = [ipaddress.ip_address(each.partition("%")[0]) for each in system_addresses(host)]
+        except (OSError, UnicodeError):
+            return None  # it cannot be connected to now, and that is told while it is tried
+        private = next((each for each in found if not is_public(each)), None)
+        return f"host {host} leads to the private address {private} (url_allow.private is off)" if private is not None else None
 
     def connect(self, registry: Registry) -> None:
         """The registry is there."""

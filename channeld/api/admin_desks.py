@@ -14,9 +14,11 @@ from channeld.api.admin_override import Overrides, override_routes
 from channeld.api.admin_pictures import picture_routes
 from channeld.api.admin_proxies import proxy_routes
 from channeld.api.admin_relay_profiles import profile_routes
+from channeld.api.admin_relays import RelayRuns, relay_routes
 from channeld.api.admin_uploads import upload_routes
 from channeld.api.control import Control
 from channeld.api.proxy_book import ProxyBook
+from channeld.api.relay_assign import AssignBook
 from channeld.api.relay_book import ProfileBook
 from channeld.api.upload_desk import Uploads
 from channeld.channel.pictures import Pictures
@@ -33,6 +35,8 @@ class Desks:
     audience: AudienceReader
     profiles: ProfileBook
     proxies: ProxyBook
+    assignments: AssignBook
+    relays: RelayRuns
 
 
 def desk_routes(control: Control, desks: Desks | None, calls: Calls, media_base_url: str) -> APIRouter:
@@ -46,4 +50,5 @@ def desk_routes(control: Control, desks: Desks | None, calls: Calls, media_base_
         router.include_router(client_routes(desks.audience, calls))
         router.include_router(profile_routes(desks.profiles, calls))
         router.include_router(proxy_routes(desks.proxies, calls, media_base_url))
+        router.include_router(relay_routes(desks.assignments, desks.relays, calls))
     return router

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
+from channeld.api.relay_assign import Assignment
 from channeld.store.relay_records import ProfileDraft, ProxyDraft
 
 MAX_ID = 2**53 - 1
@@ -19,6 +20,8 @@ PROFILE_EXAMPLE: dict[str, Any] = {
 }
 ProxyId = Annotated[str, Path(pattern=r"^[a-z0-9-]{1,64}$", description="The proxy's id", examples=["tv"])]
 UpstreamId = Annotated[str, Path(pattern=r"^[a-z0-9-]{1,64}$", description="The upstream channel's id in its list", examples=["news"])]
+ConfigId = Annotated[int, Path(ge=1, le=MAX_ID, description="The relay's id", examples=[1])]
+ASSIGN_EXAMPLE: dict[str, Any] = {"profile_id": 1}
 PROXY_EXAMPLE: dict[str, Any] = {"name": "TV", "source": "https://provider.example.org/list.m3u", "refresh_s": 3600}
 Whole = Annotated[int, Field(strict=True)]
 
@@ -182,3 +185,97 @@ class UpstreamPageModel(BaseModel):
 
     channels: list[UpstreamModel]
     next: int | None
+
+
+class AssignModel(BaseModel):
+    """How an upstream channel is to be relayed. `name` null: as it is titled; `custom_args` stand in place of the profile's own."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": ASSIGN_EXAMPLE})
+    profile_id: Annotated[int, Field(strict=True, ge=1, le=MAX_ID)]
+    name: str | None = None
+    custom_args: str | None = None
+    enabled: bool = True
+
+    def assignment(self) -> Assignment:
+        """As it is carried out."""
+        return Assignment(self.profile_id, self.name, self.custom_args, self.enabled)
+
+
+class RelayModel(BaseModel):
+    """A relay. `channel` is what it is as a channel; `refused`: why it cannot air, null where it can."""
+
+    id: int
+    proxy_id: str
+    channel_id: str
+    profile_id: int
+    name: str
+    custom_args: str | None
+    enabled: bool
+    channel: str
+    refused: str | None
+    playlist: str
+    stream: str
+    created_at: str
+    updated_at: str
+
+
+class RelayFiguresModel(BaseModel):
+    """What a relay did lately. `bytes` came of its upstream; `losses` are those of the upstream since the daemon began."""
+
+    config_id: int
+    channel: str
+    name: str
+    state: str
+    started_at: str | None
+    uptime_s: float | None
+    bytes: int
+    bitrate_bps: int
+    clients: int
+    restarts: int
+    losses: int
+    losses_last_hour: int
+    cpu_percent: float | None
+    memory_bytes: int | None
+    pid: int | None
+
+
+class RelayStatusModel(RelayFiguresModel):
+    """All of a relay. `source`: what airs; `error`: why its upstream does not; `events`: the newest first."""
+
+    proxy_id: str
+    channel_id: str
+    profile_id: int
+    enabled: bool
+    source: str | None
+    error: str | None
+    sources: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+
+
+class RelayMetricsModel(BaseModel):
+    """Figures of each relay, of all together, and of the machine."""
+
+    at: str
+    relays: list[RelayFiguresModel]
+    totals: dict[str, Any]
+    system: dict[str, Any]
+
+
+class RelayHealthModel(BaseModel):
+    """`status`: healthy (its upstream airs), degraded (a slate does), unhealthy (it cannot air), stopped; with the reasons."""
+
+    config_id: int
+    name: str
+    status: str
+    state: str
+    reasons: list[str]
+
+
+class RelaysHealthModel(BaseModel):
+    """`status` is the worst of all that are not stopped; `counts` by status."""
+
+    status: str
+    enabled: bool
+    counts: dict[str, int]
+    relays: list[RelayHealthModel]

@@ -19,6 +19,8 @@ _PROFILES = "/api/v1/relay/profiles"
 _PROFILE = _PROFILES + "/{profile_id}"
 _PROXIES = "/api/v1/proxies"
 _PROXY = _PROXIES + "/{proxy_id}"
+_ASSIGNED = _PROXY + "/channels/{channel_id}/relay"
+_RELAY = "/api/v1/relay/{config_id}"
 SESSION_PATH = "/api/v1/session"
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 # What the media listener serves; the admin listener only says where.
@@ -78,6 +80,15 @@ ROLE_OF: Mapping[tuple[str, str], Role | None] = {
     ("POST", _PROXY + "/refresh"): Role.ADMIN,
     ("GET", _PROXY + "/channels"): Role.VIEWER,
     ("GET", _PROXY + "/playlist.m3u"): Role.VIEWER,
+    ("GET", _ASSIGNED): Role.VIEWER,
+    ("POST", _ASSIGNED): Role.ADMIN,
+    ("DELETE", _ASSIGNED): Role.ADMIN,
+    ("GET", _RELAY + "/status"): Role.VIEWER,
+    ("POST", _RELAY + "/start"): Role.OPERATOR,
+    ("POST", _RELAY + "/stop"): Role.OPERATOR,
+    ("GET", "/api/v1/relay/metrics"): Role.VIEWER,
+    ("GET", "/api/v1/relay/health"): Role.VIEWER,
+    ("GET", "/api/v1/relay/health/{config_id}"): Role.VIEWER,
     ("POST", "/api/v1/reload"): Role.ADMIN,
     ("POST", "/api/v1/restart"): Role.ADMIN,
     ("GET", "/api/v1/tokens"): Role.ADMIN,

@@ -21,12 +21,14 @@ from channeld.access.secret import digest_of, is_same
 from channeld.api.media_files import Folder, OpenFile, is_unchanged, read_chunks, wanted_range
 from channeld.api.media_guide import channels_answer, guide_headers
 from channeld.api.media_stream import Streams
-from channeld.outputs.hls_manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, with_token
+from channeld.base.relay_id import channel_by
+from channeld.outputs.hls_manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, below, with_token
 from channeld.outputs.hls_store import CHANNELS_NAME, GUIDE_NAME
 from channeld.outputs.http_ts import Feed, Limits
 
 READ_BACK = "channeld-readback"
 """The daemon's own looks at what is published: they are no audience."""
+_RELAY = "/api/v1/relay/{config_id}"
 _METHODS = ["GET", "HEAD", "OPTIONS"]
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -146,6 +148,10 @@ class MediaRoutes:
             routes=[
                 Route("/hls/{channel}/{name}", self.hls, methods=_METHODS),
                 Route("/ts/{channel}", self.ts, methods=_METHODS),
+                Route(f"{_RELAY}/playlist.m3u8", self.relay_playlist, methods=_METHODS),
+                Route(f"{_RELAY}/segments/{{name}}", self.relay_hls, methods=_METHODS),
+                Route(f"{_RELAY}/hls/{{name}}", self.relay_hls, methods=_METHODS),
+                Route(f"{_RELAY}/stream.ts", self.relay_ts, methods=_METHODS),
                 Route(f"/{GUIDE_NAME}", self.guide, methods=_METHODS),
                 Route(f"/{CHANNELS_NAME}", self.channels, methods=_METHODS),
                 Route("/healthz", self.healthz, methods=_METHODS),
@@ -160,16 +166,26 @@ class MediaRoutes:
 
     async def hls(self, request: Request) -> Response:
         """A manifest or a segment."""
+        return self._hls(request, request.path_params["channel"], request.path_params["name"])
+
+    async def relay_hls(self, request: Request) -> Response:
+        """The same of a relay, which is a channel, by its number."""
+        return self._hls(request, _relayed(request), request.path_params["name"])
+
+    async def relay_playlist(self, request: Request) -> Response:
+        """A relay's manifest beside the folder of its segments."""
+        return self._hls(request, _relayed(request), MANIFEST_NAME, folder=b"segments")
+
+    def _hls(self, request: Request, channel: str, name: str, *, folder: bytes | None = None) -> Response:
         if (refusal := self._refusal(request)) is not None:
             return refusal
-        channel, name = request.path_params["channel"], request.path_params["name"]
         file = self._folder.open(channel, name)
         if file is None:
             return PlainTextResponse("Not found\n", 404, headers=_PLAIN)
         if request.headers.get("user-agent") != READ_BACK:
             self._watched(channel)
         if name == MANIFEST_NAME:
-            return self._manifest(request, file)
+            return self._manifest(request, file, folder)
         return _segment(request, file)
 
     async def guide(self, request: Request) -> Response:
@@ -204,6 +220,11 @@ class MediaRoutes:
             self._watched(channel)
         return await self.streams.answer(request, lambda: self._access.opens(shown))
 
+    async def relay_ts(self, request: Request) -> Response:
+        """The same of a relay by its number."""
+        request.path_params["channel"] = _relayed(request)
+        return await self.ts(request)
+
     def _refusal(self, request: Request) -> Response | None:
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=_PREFLIGHT)
@@ -211,7 +232,7 @@ class MediaRoutes:
             return PlainTextResponse("A valid token is needed, as ?token= or in Authorization: Bearer\n", 403, headers=_PLAIN)
         return None
 
-    def _manifest(self, request: Request, file: OpenFile) -> Response:
+    def _manifest(self, request: Request, file: OpenFile, folder: bytes | None) -> Response:
         headers = {**_CORS, **_MANIFEST, "ETag": file.etag, "Last-Modified": file.last_modified}
         try:
             if is_unchanged(request, file):
@@ -219,8 +240,14 @@ class MediaRoutes:
             text = os.read(file.fd, MAX_MANIFEST_BYTES)
         finally:
             os.close(file.fd)
+        text = text if folder is None else below(text, folder)
         token = self._access.passed_on(request)
         return Response(text if token is None else with_token(text, token), headers=headers)
+
+
+def _relayed(request: Request) -> str:
+    """The channel of the relay that is asked for; no channel's name where there can be none."""
+    return channel_by(request.path_params["config_id"]) or ""
 
 
 def _segment(request: Request, file: OpenFile) -> Response:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from channeld.base.errors import ChannelError
 from channeld.base.redact import redact_url
+from channeld.base.relay_id import channel_of
 from channeld.base.units import parse_frame_rate
 from channeld.channel import relay_profiles
 from channeld.channel.settings import ChannelSettings, Listing, LiveSettings, ServedTarget, SourceSettings, Target
@@ -23,12 +24,10 @@ from channeld.relay.arguments import Arguments, parse
 from channeld.relay.refusal import ProfileRefused
 from channeld.store.relay_records import ProxyChannel, RelayConfig, RelayProfile
 
-PREFIX = "relay-"
 SOURCE = "upstream"
 PRESETS = frozenset({"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"})
 VIDEO_BITS = (64_000, 100_000_000)
 AUDIO_BITS = (32_000, 512_000)
-_ID = re.compile(r"relay-([1-9][0-9]{0,15})")
 _SIZES = {"hd480": "852x480", "hd720": "1280x720", "hd1080": "1920x1080", "vga": "640x480", "ntsc": "720x480", "pal": "720x576"}
 _RATES = {"ntsc": "30000/1001", "pal": "25", "film": "24"}
 _UNITS = {"k": 1_000, "K": 1_000, "M": 1_000_000}
@@ -58,17 +57,6 @@ class RelayRules:
     def allowed(self) -> tuple[str, ...]:
         """Schemes that an upstream may have."""
         return tuple(scheme for scheme in self.schemes if scheme in LIVE_PROTOCOLS)
-
-
-def channel_of(config_id: int) -> str:
-    """The id of a relay's channel."""
-    return f"{PREFIX}{config_id}"
-
-
-def config_of(channel: str) -> int | None:
-    """The relay that a channel is of; None for one that is none."""
-    found = _ID.fullmatch(channel)
-    return int(found[1]) if found is not None else None
 
 
 def url_fault(url: str, rules: RelayRules) -> str | None:

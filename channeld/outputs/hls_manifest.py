@@ -166,6 +166,11 @@ def _timeline(state: dict[str, Any]) -> tuple[Timeline, int]:
     return read_timeline(state), end
 
 
+def below(text: bytes, folder: bytes) -> bytes:
+    """The playlist for who reads it at another place: its segments are in this folder beside it."""
+    return b"\n".join(folder + b"/" + line if line and not line.startswith(b"#") else line for line in text.split(b"\n"))
+
+
 def with_token(text: bytes, token: str) -> bytes:
     """The playlist as one viewer gets it: each segment's URI carries the viewer's own token."""
     suffix = b"?token=" + quote(token, safe="").encode()

@@ -29,6 +29,7 @@ from channeld.api.control import (
     UnknownChannel,
 )
 from channeld.api.proxy_book import ProxyBook
+from channeld.api.relay_assign import AssignBook
 from channeld.api.relay_book import ProfileBook
 from channeld.api.server import AdminServer
 from channeld.api.shelf import Shelf
@@ -41,6 +42,7 @@ from channeld.channel.proxy_refresh import Refresh, refresh_once
 from channeld.channel.proxy_worker import Refresher
 from channeld.config import parse_config
 from channeld.control_uploads import UploadDesk
+from channeld.daemon_relays import RelayChannels, relay_rules
 from channeld.media.drafts import DraftBook
 from channeld.media.list_fetch import ListReader
 from channeld.media.pinned import FetchRules
@@ -282,6 +284,46 @@ class MemoryAudience:
         return {"channel": channel, "totals": totals, "clients": clients, "left_out": left_out, "is_complete": True, "gone": gone}
 
 
+class MemoryRuns:
+    """Relays that the store knows, none of which is on air before it is started."""
+
+    def __init__(self, store: Store) -> None:
+        self._relays = store.relays
+        self.states: dict[int, str] = {}
+
+    def _figures(self, config_id: int) -> dict[str, Any]:
+        config = self._relays.config(config_id)
+        told = {
+            "config_id": config.id,
+            "channel": f"relay-{config.id}",
+            "name": config.name,
+            "state": self.states.get(config.id, "stopped"),
+        }
+        unknown = dict.fromkeys(("started_at", "uptime_s", "cpu_percent", "memory_bytes", "pid"))
+        return {**told, **unknown, **dict.fromkeys(("bytes", "bitrate_bps", "clients", "restarts", "losses", "losses_last_hour"), 0)}
+
+    def status(self, config_id: int) -> dict[str, Any]:
+        config = self._relays.config(config_id)
+        known = {key: getattr(config, key) for key in ("proxy_id", "channel_id", "profile_id", "enabled")}
+        return {**self._figures(config_id), **known, "source": None, "error": None, "sources": [], "outputs": [], "events": []}
+
+    def trigger(self, config_id: int, action: str) -> Trigger:
+        before = self._figures(config_id)["state"]
+        self.states[config_id] = "on_air" if action == "start" else "stopped"
+        return Trigger(1, AT, before != self.states[config_id])
+
+    def metrics(self) -> dict[str, Any]:
+        return {"at": AT, "relays": [self._figures(each.id) for each in self._relays.configs()], "totals": {}, "system": {}}
+
+    def health_of(self, config_id: int) -> dict[str, Any]:
+        figures = self._figures(config_id)
+        return {**{key: figures[key] for key in ("config_id", "name", "state")}, "status": "stopped", "reasons": []}
+
+    def health(self) -> dict[str, Any]:
+        relays = [self.health_of(each.id) for each in self._relays.configs()]
+        return {"status": "healthy", "enabled": True, "counts": {"stopped": len(relays)}, "relays": relays}
+
+
 UPLOADING = b"""
 uploads: {max_bytes: 20M}
 disk: {critical: 1M}
@@ -318,8 +360,10 @@ def desks_over(folder: Path, store: Store, refresher: Refresher) -> Desks:
     store.start()
     store.relays.keep_system_profiles(relay_profiles.system_drafts())
     refresher.start()
-    books = ProfileBook(store.relays, lambda: None), ProxyBook(store.relays, refresher)
-    return Desks(pictures, MemoryLibrary(), uploads, MemoryOverrides(), MemoryAudience(), *books)
+    stage = RelayChannels(store.relays, relay_rules(config))
+    assignments = AssignBook(store.relays, stage, stage.fault)
+    books = ProfileBook(store.relays, stage.follow), ProxyBook(store.relays, refresher), assignments
+    return Desks(pictures, MemoryLibrary(), uploads, MemoryOverrides(), MemoryAudience(), *books, MemoryRuns(store))
 
 
 class Site:

@@ -43,6 +43,8 @@ def test_the_examples_reach_every_route(site: Site) -> None:
             .replace("{entry}", "$(first)")
             .replace("{profile_id}", "$profile")
             .replace("{proxy_id}", "$proxy")
+            .replace("{channel_id}", "news")
+            .replace("{config_id}", "$relay")
             .replace("/api/v1/channels/live1/uploads/{upload}", "$CHANNELD$at")
         )
         assert shown in text, f"docs/api.md shows no {path}"

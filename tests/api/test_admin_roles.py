@@ -11,8 +11,14 @@ from channeld.access.roles import Role
 from channeld.api.admin_roles import ROLE_OF
 
 VALUES = {
-    **{"channel": "live1", "name": "nobody", "entry": "e1", "upload": "0" * 32},
-    **{"profile_id": "1", "proxy_id": "tv", "channel_id": "news"},
+    "channel": "live1",
+    "name": "nobody",
+    "entry": "e1",
+    "upload": "0" * 32,
+    "profile_id": "1",
+    "proxy_id": "tv",
+    "channel_id": "news",
+    "config_id": "1",
 }
 
 

@@ -227,3 +227,23 @@ def test_a_viewer_that_takes_nothing_is_cut_off(site: Site, hls_dir: Path, monke
         poller = select.poll()
         poller.register(end, 0)  # POLLERR and POLLHUP only: what arrives is not read
         assert poller.poll(DEADLINE_S * 1000)
+
+
+def test_a_relay_is_its_channel_under_an_address_of_its_own(site: Site, hls_dir: Path) -> None:
+    (hls_dir / "one").rename(hls_dir / "relay-7")
+    place = f"{site.url}/api/v1/relay/7"
+    playlist = httpx.get(f"{place}/playlist.m3u8")
+    assert (playlist.status_code, playlist.text) == (200, "#EXTM3U\nsegments/segment-0000000001.ts\n")
+    assert playlist.headers["content-type"] == "application/vnd.apple.mpegurl"
+    assert httpx.get(f"{place}/segments/segment-0000000001.ts").content == BODY
+    assert httpx.get(f"{place}/hls/index.m3u8").text == "#EXTM3U\nsegment-0000000001.ts\n"
+    assert httpx.get(f"{place}/hls/segment-0000000001.ts", headers={"range": "bytes=0-187"}).content == BODY[:188]
+    assert httpx.options(f"{place}/stream.ts").status_code == 204
+
+
+@pytest.mark.parametrize("number", ["0", "07", "8", "x", "9" * 5000, "%2e%2e", "-7"])
+def test_a_relay_that_is_not_there_is_not_found(site: Site, hls_dir: Path, number: str) -> None:
+    (hls_dir / "one").rename(hls_dir / "relay-7")
+    for name in ("playlist.m3u8", "segments/segment-0000000001.ts", "hls/index.m3u8", "stream.ts"):
+        assert httpx.get(f"{site.url}/api/v1/relay/{number}/{name}").status_code == 404
+    assert site.status(b"/api/v1/relay/7/segments/..%2f..%2fone") == b"404"
