@@ -116,6 +116,7 @@ class Answer:
 def right(method: str, template: str, operation: Mapping[str, Any]) -> Wanted:
     """The request as its example in the document has it; of playlists whatever is there may be overwritten."""
     names = {"channel": "live1", "entry": "{entry}", "name": "wall", "upload": "0" * 32}
+    names |= {"profile_id": "1", "proxy_id": "tv", "channel_id": "news", "config_id": "1"}
     content = operation.get("requestBody", {}).get("content", {})
     kind = next((known for known in ("application/json", *content) if known in content), None)
     example = content.get(kind, {}).get("example", "")

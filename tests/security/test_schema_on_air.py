@@ -109,6 +109,10 @@ def make_near(studio: Studio, case: Any) -> None:
             case.path_parameters[name] = "live1"
         elif name == "entry":
             case.path_parameters[name] = next(iter(studio.entries()), "e0")
+        elif name == "profile_id":
+            case.path_parameters[name] = 1  # one that comes with channeld
+        elif name in ("proxy_id", "channel_id"):
+            case.path_parameters[name] = "tv"
 
 
 def try_out(studio: Studio, operation: Any, role: str, mode: Any, examples: int) -> str | None:
