@@ -22,8 +22,8 @@ from channeld.channel.registry import Registry
 from channeld.channel.relayed import SOURCE
 from channeld.channel.source_hub import SourceHub
 from channeld.channel.state import State
+from channeld.daemon_relays import RelayChannels
 from channeld.store.relay_records import RelayStatus
-from channeld.store.relays import Relays
 
 LOOK_S = 2.0
 SAVE_S = 6.0
@@ -60,9 +60,10 @@ class Seen:
 class RelayWatch(Worker):
     """`seen` is replaced at each look."""
 
-    def __init__(self, loop: ControlLoop, registry: Registry, sources: SourceHub, events: EventLog, relays: Relays) -> None:
+    def __init__(self, loop: ControlLoop, registry: Registry, sources: SourceHub, events: EventLog, stage: RelayChannels) -> None:
         super().__init__("relays:watch")
-        self._loop, self._registry, self._sources, self._events, self._relays = loop, registry, sources, events, relays
+        self._loop, self._registry, self._sources, self._events = loop, registry, sources, events
+        self._stage, self._relays = stage, stage.relays
         self.seen: Mapping[int, Seen] = {}
         self._saved: dict[int, RelayStatus] = {}
         self._losses: dict[int, deque[float]] = {}
@@ -111,6 +112,8 @@ class RelayWatch(Worker):
 
     def _look(self, began: Mapping[int, float]) -> None:
         try:
+            if not self._stage.is_read:
+                self._stage.follow()  # the store was not there when the daemon started
             found = self._loop.call(self._read)
         except TimeoutError:
             return  # control is busy: what was seen last stays

@@ -51,7 +51,7 @@ def open_desks(config: Callable[[], Config], running: Running, parts: contextlib
     refresher = Refresher(stage.relays, list_fetcher(config, stage), SystemClock(), stage.follow)
     refresher.start()
     parts.callback(refresher.close)
-    watch = RelayWatch(running.loop, running.registry, running.sources, running.events, stage.relays)
+    watch = RelayWatch(running.loop, running.registry, running.sources, running.events, stage)
     watch.start()
     parts.callback(watch.close)
     runs = RelayDesk(running.loop, running.registry, stage, watch, lambda: running.sources.limit)

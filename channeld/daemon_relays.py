@@ -53,12 +53,16 @@ def list_fetcher(config: Callable[[], Config], stage: "RelayChannels") -> Attemp
 
 
 class RelayChannels:
-    """Implements the reloader's `Channels`. `rules` are replaced with the configuration, before it is taken."""
+    """Implements the reloader's `Channels`. `rules` are replaced with the configuration, before it is taken.
+
+    `is_read`: the store was read at least once; until then nobody knows of relays, and `follow` has to be called again.
+    """
 
     def __init__(self, relays: Relays, rules: RelayRules) -> None:
         self.relays = relays
         self.rules = rules
         self.refusals: Mapping[int, str] = {}
+        self.is_read = False
         self._lock = threading.Lock()  # one change at a time: held over reading the store and the registry's change
         self._registry: Registry | None = None
         self._configured: list[ChannelSettings] = []
@@ -130,7 +134,7 @@ class RelayChannels:
         for config_id, reason in refusals.items():
             if self.refusals.get(config_id) != reason:
                 log.warning("relay_refused", relay=config_id, reason=reason)
-        self._relayed, self.refusals = made, refusals
+        self._relayed, self.refusals, self.is_read = made, refusals, True
 
     def _judge(self, configs: Iterable[RelayConfig], profiles: Mapping[int, RelayProfile]) -> tuple[list[ChannelSettings], dict[int, str]]:
         made, refusals = [], {}

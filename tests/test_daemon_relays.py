@@ -124,3 +124,15 @@ def test_a_daemon_that_starts_again_has_its_relays_from_the_beginning(tmp_path: 
         assert len([each for each in again.relays.profiles() if each.is_system_default]) == len(relay_profiles.system_drafts())
     finally:
         again.close()
+
+
+def test_a_store_that_cannot_be_read_keeps_no_channel_off_the_air(tmp_path: Path, configured: ChannelSettings) -> None:
+    (tmp_path / "state" / "channeld.db").mkdir(parents=True)
+    store = Store(tmp_path / "state")
+    store.open()
+    store.start()
+    try:
+        stage = RelayChannels(store.relays, rules_of(configured, tmp_path))
+        assert stage.start([configured]) == [configured] and not stage.is_read
+    finally:
+        store.close()

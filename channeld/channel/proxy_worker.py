@@ -115,8 +115,14 @@ class Refresher(Worker):
             self._holds.pop(proxy_id, None)
             log.info("proxy_refreshed", proxy=proxy_id, channels=done.channels, left_out=done.left_out)
             if done.changes is not None and (done.changes.changed or done.changes.removed or done.changes.added):
-                self._changed()
+                self._tell()
         future.set_result(done)
+
+    def _tell(self) -> None:
+        try:
+            self._changed()
+        except TimeoutError as error:  # control is busy; what is kept counts from the next change on
+            log.error("relays_not_renewed", error=str(error))
 
     def _hold(self, proxy_id: str) -> None:
         failures = self._holds.get(proxy_id, _Hold(0, 0.0)).failures
