@@ -58,13 +58,14 @@ class Seen:
 
 
 class RelayWatch(Worker):
-    """`seen` is replaced at each look."""
+    """`seen` and `machine_cpu_percent` are replaced at each look."""
 
     def __init__(self, loop: ControlLoop, registry: Registry, sources: SourceHub, events: EventLog, stage: RelayChannels) -> None:
         super().__init__("relays:watch")
         self._loop, self._registry, self._sources, self._events = loop, registry, sources, events
         self._stage, self._relays = stage, stage.relays
         self.seen: Mapping[int, Seen] = {}
+        self.machine_cpu_percent = 0.0
         self._saved: dict[int, RelayStatus] = {}
         self._losses: dict[int, deque[float]] = {}
         self._counts: dict[int, int] = {}
@@ -111,6 +112,7 @@ class RelayWatch(Worker):
     # -- looking ------------------------------------------------------------------------------------------------
 
     def _look(self, began: Mapping[int, float]) -> None:
+        self.machine_cpu_percent = psutil.cpu_percent()  # since it was asked last, by this thread alone
         try:
             if not self._stage.is_read:
                 self._stage.follow()  # the store was not there when the daemon started

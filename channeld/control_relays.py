@@ -96,7 +96,7 @@ class RelayDesk:
             },
             "system": {
                 "cpus": psutil.cpu_count() or 1,
-                "cpu_percent": psutil.cpu_percent(),
+                "cpu_percent": self._watch.machine_cpu_percent,
                 "load_1m": round(load[0], 2),
                 "memory_bytes": memory.total,
                 "memory_available_bytes": memory.available,
