@@ -77,6 +77,19 @@ def _last_tables(stream: bytes) -> int:
     return 0
 
 
+def whole_gops(stream: bytes) -> bytes:
+    """Up to the last tables that stand before a key frame: what comes behind them may end with a picture whose neighbours never came."""
+    tables = cut = 0
+    for at in range(0, len(stream) // PACKET_BYTES * PACKET_BYTES, PACKET_BYTES):
+        pid = (stream[at + 1] & 0x1F) << 8 | stream[at + 2]
+        if pid == 0:
+            tables = at
+        # A unit's start with an adaptation field that says random access (ISO/IEC 13818-1, 2.4.3.5).
+        elif stream[at + 1] & 0x40 and stream[at + 3] & 0x20 and stream[at + 4] and stream[at + 5] & 0x40:
+            cut = tables
+    return stream[:cut]
+
+
 class RecordingOrigin(NginxOrigin):
     """The delivered configuration, with nginx's own recorder on: every publication becomes one FLV file."""
 

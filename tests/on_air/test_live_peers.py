@@ -11,7 +11,7 @@ from judge.ts import SPLICED, read_ts
 from nginx_origin import wait_until
 from peers.fixtures import Maker
 from peers.rtmp_peer import RtmpPeer
-from recordings import TsRecorder
+from recordings import TsRecorder, whole_gops
 from running import FPS, RunningDaemon
 
 StartDaemon = Callable[..., RunningDaemon]
@@ -47,7 +47,7 @@ def until_lost(daemon: RunningDaemon, channel: str, *reasons: str, timeout_s: fl
 
 
 def faults_of(stream: Path) -> list[str]:
-    return read_ts(stream.read_bytes(), fps=Fraction(FPS), allowances=SPLICED).faults() + decode_faults(stream)
+    return read_ts(whole_gops(stream.read_bytes()), fps=Fraction(FPS), allowances=SPLICED).faults() + decode_faults(stream)
 
 
 @pytest.mark.timeout(300)

@@ -60,7 +60,7 @@ class ChannelView {
     }
     const back = h("a", { class: "back", href: "#/", text: "Channels" });
     const head = h("div", { class: "channel-head" }, back, this.name, this.state, h("span", { class: "gap" }), this.orders);
-    this.ordered = h("div", { class: "fault", role: "status", hidden: true });
+    this.ordered = h("div", { class: "ordered", role: "status", hidden: true });
     place.append(head, this.ordered, this.fault, h("div", { class: "channel-body" }, this.#buildSide(), h("section", { class: "channel-main" }, this.tabs, this.panel)));
   }
 
