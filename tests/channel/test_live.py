@@ -91,6 +91,7 @@ def test_a_list_airs_while_no_source_is_live(station_of: OpenStation, tmp_path: 
     until(lambda: (station.shown()["now"] or {}).get("title") in ("a", "b"), "the list again")
 
 
+@pytest.mark.long
 def test_a_source_without_sound_airs_with_silence(station_of: OpenStation, tmp_path: Path, port: int) -> None:
     station = station_of(relay(tmp_path, LiveSettings((upstream("main", port),), **QUICK)))
     with sending(port, audio=False):
@@ -123,6 +124,7 @@ def test_a_killed_host_is_followed_by_one_that_goes_on_with_the_live_source(stat
     assert station.order(lambda: station.channel().rundown.now.serial) == serial
 
 
+@pytest.mark.long
 def test_other_sources_of_a_channel_are_connected_to_without_leaving_the_air(station_of: OpenStation, tmp_path: Path, port: int) -> None:
     one = LiveSettings((pattern("bars"),), **QUICK)
     station = station_of(relay(tmp_path, one))
@@ -150,6 +152,7 @@ def test_a_source_on_demand_is_connected_to_while_somebody_watches(station_of: O
     until_on_air(station, "bars")
 
 
+@pytest.mark.long
 def test_an_encoder_that_begins_anew_on_the_same_connection_is_back_at_once(station_of: OpenStation, tmp_path: Path, port: int) -> None:
     source = upstream("main", port, timeout_s=30.0)
     station = station_of(relay(tmp_path, LiveSettings((source,), **QUICK)))

@@ -50,8 +50,9 @@ def faults_of(stream: Path) -> list[str]:
     return read_ts(whole_gops(stream.read_bytes()), fps=Fraction(FPS), allowances=SPLICED).faults() + decode_faults(stream)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("names", [("rtsp", "hls"), pytest.param(("rtsp", "hls", "ts", "udp", "srt"), marks=pytest.mark.long)], ids=len)
+@pytest.mark.parametrize("names", [("rtsp", "hls"), ("rtsp", "hls", "ts", "udp", "srt")], ids=len)
 def test_sources_are_lost_and_come_back_as_one_stream(
     daemon_of: StartDaemon, tmp_path: Path, request: pytest.FixtureRequest, names: tuple[str, ...]
 ) -> None:
