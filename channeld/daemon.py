@@ -325,7 +325,7 @@ def _clean_orphans(config: Config, relays: frozenset[str], media: MediaHub) -> N
 
 
 def _sources(config: Config, loop: ControlLoop, holder: HolderClient) -> SourceHub:
-    folder = config.relay.temp_directory or config.folders.runtime / "live"
+    folder = (config.relay.temp_directory or config.folders.runtime) / "channeld-live"  # of ours alone: what is not known there is removed
     version, limit = edition(SOURCE_PARTS), source_limit(config)
     return SourceHub(loop=loop, holder=holder, arguments=host_arguments(config), version=version, limit=limit, folder=folder)
 

@@ -5,6 +5,7 @@ for any of it. Control loop's thread only.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import structlog
 
 from channeld.base.clock import NS_PER_SECOND, iso_utc
 from channeld.channel.failover import Failover, FailoverRules, OnAir, Standing
-from channeld.channel.insert import LIVE, Coming, Insert, is_insert, is_slate, live_entry, slate_entry
+from channeld.channel.insert import LIVE, OVERRIDE, Coming, Insert, is_insert, is_slate, live_entry, slate_entry
 from channeld.channel.means import Means
 from channeld.channel.override import Override
 from channeld.channel.settings import ChannelSettings, LiveSettings, SourceSettings
@@ -42,6 +43,7 @@ class Director:
         self._shown: str | None = None
         self._began_s = 0.0
         self._watched_s: float | None = None
+        self._looks_idle = False
         self._figures: dict[str, dict[str, Any]] = {}
         self._looks = 0
         self._order = means.overrides.of(settings.id) if means.overrides is not None else None
@@ -67,6 +69,10 @@ class Director:
             return
         known = self._failover.standings
         self._make()
+        if self._is_running and settings.live is None:
+            self._means.sources.want(settings.id, [])
+        elif self._is_running and self._reference is None:
+            self._ask_reference()
         for name in self._failover.names:
             if name in known and _source(before.live, name) == _source(settings.live, name):
                 self._failover.standings[name] = known[name]
@@ -104,9 +110,8 @@ class Director:
         """Nothing is wanted any more."""
         if self._is_running:
             self._is_running = False
-            self._on_air = None
-            if self.has_sources:
-                self._means.sources.want(self._settings.id, [])
+            self._on_air = self._watched_s = None
+            self._means.sources.want(self._settings.id, [])
             self._make()
 
     def _connect(self) -> None:
@@ -155,10 +160,14 @@ class Director:
         if not was_watched and self._is_running:
             log.info("sources_wanted", channel=self._settings.id)
             self._connect()
+        if not self._looks_idle and self._is_running:
             self._end_idle(live.idle_s)
 
     def _end_idle(self, wait_s: float) -> None:
+        self._looks_idle = True
+
         def look() -> None:
+            self._looks_idle = False
             if not self._is_running or self._watched_s is None:
                 return
             live = self._settings.live
@@ -278,9 +287,28 @@ class Director:
 
     def coming(self, now: Entry | None) -> Coming | None:
         """What is to air in the list's place; None: the list."""
+        order, is_shown = self._order, self._airs_order(now)
+        if order is None:
+            return self._regular(now)
+        if self._ordered is not None and not (order.once and is_shown):
+            entry = Entry(order.name, f"override: {order.title}", None, None, order.title)
+            inserts = (Insert(entry, self._ordered),) * (1 if order.once else PLANNED_SLATES)
+            return Coming(inserts, switches=not is_shown)
+        if now is not None and now.id.startswith(OVERRIDE) and not is_shown:
+            return Coming((), switches=False)  # another order is on air until this one is prepared
+        coming = self._regular(now)
+        return replace(coming, switches=False) if coming is not None and is_shown else coming
+
+    def lets_finish(self, now: Entry) -> bool:
+        """What airs in the list's place airs to its end: an announcement."""
+        return self._order is not None and self._order.once and self._airs_order(now)
+
+    def _airs_order(self, now: Entry | None) -> bool:
+        return self._order is not None and now is not None and now.id == self._order.name
+
+    def _regular(self, now: Entry | None) -> Coming | None:
+        """The same without what is ordered."""
         live = self._settings.live
-        if self._order is not None and self._ordered is not None:
-            return self._as_ordered(self._order, self._ordered, now)
         if live is None or not self._is_running:
             return None
         on_air = self._on_air
@@ -295,14 +323,6 @@ class Director:
         clip = PreparedClip(standing.clip or "", "live", path.with_suffix(".ts"), path.with_suffix(".idx"), 0, 0.0, 0, growing=True)
         insert = Insert(live_entry(best, source.shown_url, source.title), clip, self._failover.store_s(best))
         return Coming((insert, *self._slates_of(SIGNAL_LOST, self._slates.find(SIGNAL_LOST))), switches=True)
-
-    def _as_ordered(self, order: Override, clip: PreparedClip, now: Entry | None) -> Coming | None:
-        entry = Entry(order.name, f"override: {order.title}", None, None, order.title)
-        is_shown = now is not None and now.id == entry.id
-        inserts = (Insert(entry, clip),) * (1 if order.once else PLANNED_SLATES)
-        if order.once and is_shown:
-            return None  # what follows it is what would air without it
-        return Coming(inserts, switches=not is_shown)
 
     def _without_source(self, now: Entry | None) -> Coming | None:
         on_air = self._on_air

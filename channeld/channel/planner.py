@@ -157,7 +157,7 @@ class Planner:
         if coming is None:
             planned = self.rundown.plan()
             # What aired in the list's place gives way to it.
-            switches = now is not None and is_insert(now.entry.id) and bool(planned)
+            switches = now is not None and is_insert(now.entry.id) and bool(planned) and not self.director.lets_finish(now.entry)
         else:
             planned, switches = self.rundown.promise(coming.inserts), coming.switches
         kept = [item.clip for item in ([now] if now else []) + planned if not item.is_live]

@@ -4,6 +4,7 @@ Rule: they belong to the holder and outlive control; one whose order is another 
 died is started again after a back-off and told as lost meanwhile. Control loop's thread.
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -18,7 +19,7 @@ import structlog
 
 from channeld.base.errors import SpawnError
 from channeld.base.wire import Message
-from channeld.channel.link import Link
+from channeld.channel.link import Link, wire_name
 from channeld.channel.loop import ControlLoop
 from channeld.channel.patience import Patience
 from channeld.process.holding import Holding
@@ -40,6 +41,7 @@ class _Place:
     order: dict[str, Any] = field(repr=False)
     name: str
     link: Link | None = None
+    trouble: str = ""
     patience: Patience = field(default_factory=Patience)
 
 
@@ -73,10 +75,17 @@ class SourceHub:
         return self._folder / channel / source
 
     def _end_left(self) -> None:
-        for name in self._left:
+        for name in list(self._left):
             log.info("source_process_unwanted", process=name)
-            self._holder.adopt(name).terminate(CLOSE_S)
-        self._left.clear()
+            self._end_orphan(name)
+
+    def _end_orphan(self, name: str) -> None:
+        """Of an earlier control, and wanted no more as it is. Never waits."""
+        self._left.discard(name)
+        with contextlib.suppress(KeyError):  # it may have ended meanwhile
+            child = self._holder.adopt(name)
+            child.signal(signal.SIGKILL)
+            self._holder.release(wire_name(child))
 
     def change(self, *, arguments: tuple[str, ...], limit: int) -> None:
         """Processes that start later have other arguments, and there may be more or fewer of them."""
@@ -106,17 +115,19 @@ class SourceHub:
         if place is None or place.link is not None or self._is_closing:
             return
         adopts = place.name in self._left
+        for name in [name for name in self._left if name.startswith(f"{PREFIX}{key[0]}/{key[1]}:") and name != place.name]:
+            self._end_orphan(name)  # many a camera has room for one
         if not adopts and sum(each.link is not None for each in self._places.values()) >= self.limit:
             detail = f"all {self.limit} source processes are in use (relay.max_concurrent_processes)"
             self._lost(key, detail if self.limit else "the relay is switched off (relay.enabled)")
-            self._loop.later(place.patience.wait_s(), lambda: self._start(key))
+            self._again(key, place)
             return
         try:
             link = place.link = self._make_link(key, place, adopts=adopts)
         except SpawnError as error:
             self._left.discard(place.name)
             self._lost(key, str(error))
-            self._loop.later(place.patience.wait_s(), lambda: self._start(key))
+            self._again(key, place)
             return
         self._left.discard(place.name)
         place.patience.started()
@@ -143,6 +154,8 @@ class SourceHub:
     def _heard(self, key: tuple[str, str], link: Link, message: Message) -> None:
         place = self._places.get(key)
         if place is not None and place.link is link:
+            if message.kind == "source" and message.values.get("state") == SourceState.LIVE.value:
+                place.trouble = ""
             self.told(*key, message.kind, message.values)
 
     def _gone(self, key: tuple[str, str], link: Link, reason: str) -> None:
@@ -153,9 +166,21 @@ class SourceHub:
         place.link = None
         log.error("source_process_ended", channel=key[0], source=key[1], reason=reason)
         self._lost(key, "the process that takes it in ended")
-        self._loop.later(place.patience.wait_s(), lambda: self._start(key))
+        self._again(key, place)
+
+    def _again(self, key: tuple[str, str], place: _Place) -> None:
+        def start() -> None:
+            if self._places.get(key) is place:
+                self._start(key)
+
+        self._loop.later(place.patience.wait_s(), start)
 
     def _lost(self, key: tuple[str, str], detail: str) -> None:
+        """Tell it, once for as long as it stays so."""
+        place = self._places[key]
+        if place.trouble == detail:
+            return
+        place.trouble = detail
         facts = {"since": time.time(), "since_ns": time.monotonic_ns(), "clip": None}
         self.told(*key, "source", {"state": SourceState.LOST.value, "reason": Reason.OTHER.value, "detail": detail, **facts})
 

@@ -326,7 +326,9 @@ class Air:
     def _prefetch(self) -> None:
         """Keep the playing clip ahead, and the beginnings of the next ones in memory: of more of them where clips are short."""
         now = self.now
-        if now.lookahead is not None and now.lookahead.wants_more(self._lookahead_frames):
+        behind_s = now.source.behind_s if now.source is not None else None
+        most = self._lookahead_frames + (self._splicer.stream.fps.frames_in(behind_s) if behind_s is not None else 0)
+        if now.lookahead is not None and now.lookahead.wants_more(most):
             self._readers.request(now.lookahead)
         self._drop_failed()
         missing = self._lookahead_frames - now.feed.frames_ready

@@ -29,6 +29,8 @@ MAX_SOURCE_BYTES = 7 * 1024
 """A source as JSON: it stands in the state that is published with each slice, which may have 8 KiB."""
 _INDEX_CHUNK_BYTES = 64 * 1024
 _PAGE_BYTES = 4096
+LIVE_BLOCKS_A_VISIT = 16
+"""A block of a live clip may be no longer than a slice."""
 
 log = structlog.get_logger()
 
@@ -129,8 +131,12 @@ class Lookahead:
     def read_block(self) -> None:
         """Read one block; none when a growing file has no more yet. Reader thread only."""
         try:
-            if not self._closed:
-                self._read_block()
+            for _ in range(LIVE_BLOCKS_A_VISIT if self.source.is_live else 1):
+                before = len(self._arrived)
+                if not self._closed:
+                    self._read_block()
+                if len(self._arrived) == before or self.complete:
+                    break
         except (OSError, StreamError) as error:
             self.failure = f"{type(error).__name__}: {error}"
         if self._closed or self.complete or self.failure:
@@ -266,15 +272,18 @@ class DiskReaders:
     def request(self, lookahead: Lookahead) -> None:
         """Ask the right thread for one more block, unless it is asked already."""
         if not lookahead.requested:
-            self._reader(lookahead.source.ts_path).request(lookahead)
+            self._reader(lookahead.source).request(lookahead)
 
     def retire(self, lookahead: Lookahead) -> None:
         """Have the files of a look-ahead that nobody needs any more closed."""
         lookahead.close()
-        self._reader(lookahead.source.ts_path).request(lookahead)
+        self._reader(lookahead.source).request(lookahead)
 
-    def _reader(self, path: str) -> DiskReader:
-        folder = os.path.dirname(path)  # noqa: PTH120  # a string in the hot path
+    def _reader(self, source: ClipSource) -> DiskReader:
+        folder = os.path.dirname(source.ts_path)  # noqa: PTH120  # a string in the hot path
+        if source.is_live:
+            # Each source has a folder of its own, which comes and goes: they share a thread, as they share a disk.
+            folder = os.path.dirname(os.path.dirname(folder))  # noqa: PTH120
         with self._lock:
             reader = self._readers.get(folder)
             if reader is None:

@@ -27,6 +27,8 @@ from channeld.ts.index import Block, ClipHeader
 from channeld.ts.live_conform import LiveConformer
 
 TICK_S = 0.05
+FIRST_BLOCK_S = 20.0
+"""So much longer than for any other block may be waited for the first: the source is probed, and begins with a key frame."""
 STANDING = child.Standing(Limits(address_space_bytes=4 << 30, file_size_bytes=child.WRITTEN_FILE_BYTES, processes=8192, open_files=256), 3)
 """No limit on CPU time: it may run for years. Before preparing, behind hosts and pushes."""
 
@@ -102,8 +104,8 @@ class Attempt:
             error = caught
         finally:
             self._finish()
-        if choice.copies and isinstance(error, StreamError):
-            choice.copies, choice.refused = False, str(error)
+        if choice.copies and error is not None and self._clip is None and self._means.spec.mode == "auto":
+            choice.copies, choice.refused = False, str(error)[:200]
             raise BetterWay from error
         if choice.has_sound and self._diary.lacks_sound and self._clip is None:
             choice.has_sound = False
@@ -137,6 +139,9 @@ class Attempt:
                         heard_s = now_s
                         self._keep(block)
                 # Blocks count, not bytes: pictures whose sound has stopped cannot air either.
+                limit_s = spec.timeout_s if self._clip is not None else spec.timeout_s + FIRST_BLOCK_S
+                if now_s - heard_s > limit_s:
+                    raise ChildStalled("the source", now_s - heard_s)
                 if self._clip is not None and not self._is_quiet and now_s - heard_s > spec.loss_grace_s:
                     self._is_quiet = True
                     means.tell(SourceState.LOST, Reason.TIMED_OUT, f"nothing came for {spec.loss_grace_s:g} s", None)

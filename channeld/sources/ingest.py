@@ -15,7 +15,6 @@ clips of earlier attempts | attempts | the next attempt but one, and the end
 import argparse
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import threading
@@ -34,6 +33,7 @@ from channeld.media.live_input import live_input
 from channeld.media.reference import Reference
 from channeld.media.tools import find_tools
 from channeld.process.backoff import Backoff
+from channeld.process.outbox import Outbox
 from channeld.sources.attempt import Attempt, BetterWay, Choice, Figures, Means
 from channeld.sources.live_clip import LiveClip
 from channeld.sources.spec import Reason, SourceSpec, SourceState
@@ -43,6 +43,7 @@ PROGRESS_S = 1.0
 KEPT_CLIPS = 2
 """The clip of the last attempt may still be on air while the next one begins."""
 HEALTHY_S = 10.0
+LEFT_S = 60.0
 
 log = structlog.get_logger()
 
@@ -60,6 +61,7 @@ class Intake(Worker):
         self._means = Means(spec, live, reference, find_tools(), self.tell, self.stopping.is_set)
         self._clips: list[LiveClip] = []
         self._count = 0
+        self._began_s, self._has_leftovers = time.monotonic(), True
         self.tell(SourceState.CONNECTING, None, "", None)
 
     def tell(self, state: SourceState, reason: Reason | None, detail: str, clip: str | None) -> None:
@@ -115,17 +117,28 @@ class Intake(Worker):
     def _attempt(self, choice: Choice) -> tuple[Reason, str]:
         self._count += 1
         attempt = Attempt(self._means, choice, self.figures, f"{self._spec.name}-{os.getpid()}-{self._count}")
+        self.figures.streams = []
         try:
             return attempt.run()
         finally:
             if attempt.clip is not None:
+                choice.has_sound, choice.refused = True, ""  # what comes next may be another thing
                 self._clips.append(attempt.clip)
                 while len(self._clips) > KEPT_CLIPS:
                     self._clips.pop(0).remove()
 
+    def _remove_leftovers(self) -> None:
+        """What a process of this source left that was killed: it may have been on air until now."""
+        self._has_leftovers = False
+        for path in Path(self._spec.folder).iterdir():
+            if not path.name.startswith(f"{self._spec.name}-{os.getpid()}-"):
+                path.unlink(missing_ok=True)
+
     def progress(self) -> dict[str, Any]:
         """Figures for control."""
         figures = self.figures
+        if time.monotonic() - self._began_s > LEFT_S and self._has_leftovers:
+            self._remove_leftovers()
         idle_s = None if figures.last_block_s is None else round(time.monotonic() - figures.last_block_s, 2)
         plain = {name: getattr(figures, name) for name in ("attempts", "bytes", "frames", "mode")}
         return {"name": self._spec.name, **plain, "why": redact_text(figures.why), "idle_s": idle_s, "streams": figures.streams}
@@ -136,6 +149,7 @@ class Ingest:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self._outbox = Outbox("ingest", wire)
         self._intake: Intake | None = None
         self._is_stopping = False
 
@@ -145,6 +159,7 @@ class Ingest:
 
     def run(self) -> None:
         """Serve until control says quit, nobody is left who could, or SIGTERM comes."""
+        self._outbox.start()
         next_s = time.monotonic() + PROGRESS_S
         while not self._is_stopping:
             wait_s = next_s - time.monotonic()
@@ -182,12 +197,14 @@ class Ingest:
             self._intake.start()
 
     def _send(self, kind: str, **values: Any) -> None:
-        with contextlib.suppress(OSError):  # the main thread reads the same and ends
-            self._wire.send(kind, **values)
+        # Never waits: nobody reads while control is away, and the source must go on.
+        self._outbox.put(kind, (), values)
 
     def _close(self) -> None:
         if self._intake is not None:
             self._intake.close()
+        with contextlib.suppress(RuntimeError):  # control does not read; the thread ends with the process
+            self._outbox.close(0.5)
 
 
 def _intake_of(values: dict[str, Any], send: Any) -> Intake:
@@ -195,9 +212,7 @@ def _intake_of(values: dict[str, Any], send: Any) -> Intake:
     if reference is None:
         raise ValueError("no reference of the profile")
     spec = SourceSpec.from_message(values)
-    folder = Path(spec.folder)
-    shutil.rmtree(folder, ignore_errors=True)  # of a process of this source that was killed
-    folder.mkdir(parents=True, mode=0o750)
+    Path(spec.folder).mkdir(parents=True, mode=0o750, exist_ok=True)
     return Intake(spec, reference, send)
 
 

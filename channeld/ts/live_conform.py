@@ -22,6 +22,8 @@ MIN_BLOCK_S = 0.2
 """A block has at least so much: the air's own slices are as long."""
 COPIED_AUDIO_SLACK_TICKS = 900
 """Sound that came over RTMP has whole milliseconds; the splicer puts it on its grid."""
+MAX_PENDING_PACKETS = 100_000
+"""19 MB: what waits for its picture, its sound or a key frame."""
 MAX_UNEVEN_S = 4.0
 """Pictures may come so long without their sound, and then the stream is refused."""
 
@@ -54,6 +56,8 @@ class LiveConformer(Conformer):
 
     def feed(self, payload: bytes) -> list[Block]:
         self._take(payload)
+        if sum(map(len, self._pending)) > MAX_PENDING_PACKETS:
+            raise StreamError("pictures and sound do not come together, or there is no key frame")
         if not self._is_aligned and not self._align():
             return []
         blocks = []

@@ -56,6 +56,8 @@ def test_a_file_airs_once_as_an_announcement(station: Station, desk: OverrideDes
     until(lambda: station.shown()["override"] is None, "the end of the order")
     station.until_aired(len(station.aired()) + 2)
     assert titles(station).count("d") == 1
+    (shown,) = [each for each in station.events.as_run("one", 1000) if each["title"] == "d"]
+    assert shown["frames"] == 25  # to its end
 
 
 def test_an_order_ends_when_its_time_is_over(station: Station, desk: OverrideDesk) -> None:
