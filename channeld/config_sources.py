@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from channeld.base.redact import redact_url
+from channeld.channel.settings import SourceSettings
 from channeld.config_model import ChannelModel, SourceModel
-from channeld.config_values import SourceSpec
 from channeld.config_yaml import KeyPath
 from channeld.media.live_input import PATTERN
 from channeld.media.whitelist import LIVE_PROTOCOLS
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from channeld.config_rules import Findings
 
 
-def make_sources(found: "Findings", here: KeyPath, channel: ChannelModel) -> tuple[SourceSpec, ...]:
+def make_sources(found: "Findings", here: KeyPath, channel: ChannelModel) -> tuple[SourceSettings, ...]:
     """Every source, in order, each with a name of its own."""
     names = _names(found, here, channel.sources)
     return tuple(_source(found, (*here, "sources", number), name, model) for number, (name, model) in enumerate(names))
@@ -39,9 +39,9 @@ def _names(found: "Findings", here: KeyPath, models: list[SourceModel]) -> list[
     return named
 
 
-def _source(found: "Findings", place: KeyPath, name: str, model: SourceModel) -> SourceSpec:
+def _source(found: "Findings", place: KeyPath, name: str, model: SourceModel) -> SourceSettings:
     if model.pattern:
-        return SourceSpec(name, model.title or "Test pattern", PATTERN, PATTERN)
+        return SourceSettings(name, model.title or "Test pattern", PATTERN, PATTERN)
     url = found.expand((*place, "url"), model.url or "")
     try:
         parts = urlsplit(url)
@@ -51,9 +51,9 @@ def _source(found: "Findings", place: KeyPath, name: str, model: SourceModel) ->
     if not usable or any(character.isspace() or not character.isprintable() for character in url):
         schemes = ", ".join(sorted(LIVE_PROTOCOLS))
         found.fault((*place, "url"), f"not a usable source. Write scheme://host/path without spaces; the schemes are {schemes}")
-        return SourceSpec(name, model.title or name, PATTERN, PATTERN)
+        return SourceSettings(name, model.title or name, PATTERN, PATTERN)
     timeout_s = model.timeout_seconds
-    return SourceSpec(name, model.title or name, url, redact_url(url), model.transport, model.mode, timeout_s)
+    return SourceSettings(name, model.title or name, url, redact_url(url), model.transport, model.mode, timeout_s)
 
 
 def idle_of(found: "Findings", here: KeyPath, channel: ChannelModel, default_s: float) -> float | None:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 from channeld.base.errors import ConfigError
 from channeld.base.tls import TlsSpec
 from channeld.base.units import parse_size
+from channeld.channel.settings import SourceSettings
 from channeld.media.profile import Profile
 from channeld.notices.settings import AlertSettings, WebhookSettings
 
@@ -277,19 +278,6 @@ OutputSpec = RtmpSpec | HlsSpec | TsSpec
 
 
 @dataclass(frozen=True, slots=True)
-class SourceSpec:
-    """A live source. `url` may hold a password and is left out of the repr; `shown_url` is fit for people."""
-
-    name: str
-    title: str
-    url: str = field(repr=False)
-    shown_url: str
-    transport: str = "auto"
-    mode: str = "auto"
-    timeout_s: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
 class FailoverSpec:
     """When one source gives way to another, in seconds; see channel.failover."""
 
@@ -324,7 +312,7 @@ class ChannelSpec:
     number: int | None = None
     logo: str | None = None
     group: str | None = None
-    sources: tuple[SourceSpec, ...] = ()
+    sources: tuple[SourceSettings, ...] = ()
     failover: FailoverSpec = FailoverSpec()
     idle_s: float | None = None
     has_list: bool = True

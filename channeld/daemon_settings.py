@@ -8,7 +8,7 @@ from pathlib import Path
 
 from channeld.channel.disk import Marks, built_in_critical, built_in_low
 from channeld.channel.hub import MediaListener
-from channeld.channel.settings import ChannelSettings, Listing, LiveSettings, RtmpTarget, ServedTarget, SourceSettings, Target
+from channeld.channel.settings import ChannelSettings, Listing, LiveSettings, RtmpTarget, ServedTarget, Target
 from channeld.config_values import Access, ChannelSpec, Config, HlsSpec, OutputSpec, RtmpSpec
 from channeld.media.pinned import FetchRules
 from channeld.media.verdict import Tolerance
@@ -118,11 +118,8 @@ def channel_settings(config: Config, spec: ChannelSpec, before: ChannelSettings 
 def _live(spec: ChannelSpec) -> LiveSettings | None:
     if not spec.sources:
         return None
-    sources = tuple(
-        SourceSettings(each.name, each.title, each.url, each.shown_url, each.transport, each.mode, each.timeout_s) for each in spec.sources
-    )
     rules = spec.failover
-    return LiveSettings(sources, rules.loss_grace_s, rules.recovery_grace_s, rules.buffer_s, rules.standby, spec.idle_s)
+    return LiveSettings(spec.sources, rules.loss_grace_s, rules.recovery_grace_s, rules.buffer_s, rules.standby, spec.idle_s)
 
 
 def _target(channel: str, output: OutputSpec, base: str) -> Target:

@@ -110,7 +110,7 @@ class Director:
         """Nothing is wanted any more."""
         if self._is_running:
             self._is_running = False
-            self._on_air = self._watched_s = None
+            self._on_air = self._watched_s = self._reference = None  # the next profile has another reference
             self._means.sources.want(self._settings.id, [])
             self._make()
 
@@ -339,9 +339,8 @@ class Director:
             return None if leaves or not is_insert(now.id if now else None) else Coming((), switches=False)
         words, clip = self._slates.of(self._failover.fault())
         slates = self._slates_of(words, clip)
-        is_shown = (
-            now is not None and bool(slates) and is_slate(now.id) and now.id == slates[0].entry.id and now.title == slates[0].entry.title
-        )
+        # By its clip: the card with the time follows the one without as soon as it is made.
+        is_shown = now is not None and bool(slates) and is_slate(now.id) and self._shown == slates[0].clip.key
         return Coming(slates, switches=leaves and bool(slates) and not is_shown)
 
     def _is_untold(self, name: str) -> bool:
