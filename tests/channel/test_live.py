@@ -90,6 +90,7 @@ def test_a_list_airs_while_no_source_is_live(station_of: OpenStation, tmp_path: 
     with sending(port):
         until_on_air(station, "main")
     until(lambda: (station.shown()["now"] or {}).get("title") in ("a", "b"), "the list again")
+    assert not [each for each in station.aired() if each.startswith("slate")]  # the list is what airs instead
 
 
 @pytest.mark.long
@@ -97,6 +98,8 @@ def test_a_source_without_sound_airs_with_silence(station_of: OpenStation, tmp_p
     station = station_of(relay(tmp_path, LiveSettings((upstream("main", port),), **QUICK)))
     with sending(port, audio=False):
         until_on_air(station, "main")
+        # One attempt taught that there is no sound, the next one has silence in its place.
+        assert station.shown()["sources"][0]["attempts"] == 2
 
 
 def test_a_killed_source_process_is_followed_by_another_and_leaves_nothing(station_of: OpenStation, tmp_path: Path) -> None:
