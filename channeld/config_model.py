@@ -207,6 +207,9 @@ class FailoverModel(Section):
     recovery_grace_seconds: Annotated[float, Field(ge=0, le=600)] = 3
     buffer_seconds: Annotated[float, Field(ge=0.2, le=30)] = 1
     standby: Literal["cold", "hot"] = "cold"
+    frozen_seconds: Annotated[float, Field(ge=1, le=3600)] | None = None
+    black_seconds: Annotated[float, Field(ge=1, le=3600)] | None = None
+    silent_seconds: Annotated[float, Field(ge=1, le=3600)] | None = None
 
 
 class ChannelModel(Section):

@@ -11,6 +11,8 @@ from typing import Literal
 from channeld.sources.spec import Reason, SourceState
 
 Standby = Literal["cold", "hot"]
+HAD_ITS_GRACE = (Reason.TIMED_OUT, Reason.FROZEN, Reason.BLACK, Reason.SILENT)
+"""What is told only after it lasted a while."""
 STORE_SPARE_S = 0.5
 """What comes late at first: blocks of a source are not evenly long."""
 STORE_GROWTH, MAX_STORE_S = 1.6, 10.0
@@ -101,9 +103,9 @@ class Failover:
         return standing.since_s + (max(store_s, self._rules.recovery_grace_s) if standing.was_lost else store_s) - now_s
 
     def must_leave_in_s(self, name: str, now_s: float) -> float:
-        """How long a lost source that is still on air may go on with what of it is in store; one that was silent has had its grace."""
+        """How long a lost source that is on air may go on with what of it is in store; what HAD_ITS_GRACE not at all."""
         standing = self.standings[name]
-        if standing.reason is Reason.TIMED_OUT:
+        if standing.reason in HAD_ITS_GRACE:
             return 0.0
         return max(0.0, standing.since_s + self._rules.loss_grace_s - now_s)
 

@@ -134,6 +134,7 @@ class SourceDesk:
             mode=source.mode,
             timeout_s=source.timeout_s,
             loss_grace_s=live.loss_grace_s,
+            picture=live.picture,
         )
 
     def _now_s(self) -> float:
