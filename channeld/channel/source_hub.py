@@ -53,7 +53,7 @@ class SourceHub:
 
     def __init__(self, *, loop: ControlLoop, holder: Holding, arguments: tuple[str, ...], version: str, limit: int, folder: Path) -> None:
         self._loop, self._holder = loop, holder
-        self._folder = folder
+        self.folder = folder
         self._arguments, self._version = arguments, version
         self.limit = limit
         self.told: Told = lambda channel, source, kind, values: None
@@ -65,14 +65,14 @@ class SourceHub:
         """Know what an earlier control left; what nobody wants soon is ended, and what the dead left is removed."""
         self._left = {child.name for child in self._holder.held().children if child.name.startswith(PREFIX)}
         living = {name.removeprefix(PREFIX).rpartition(":")[0] for name in self._left}
-        for folder in self._folder.glob("*/*"):
+        for folder in self.folder.glob("*/*"):
             if f"{folder.parent.name}/{folder.name}" not in living:
                 shutil.rmtree(folder, ignore_errors=True)
         self._loop.later(SETTLE_S, self._end_left)
 
     def folder_of(self, channel: str, source: str) -> Path:
         """Where the newest of a source is kept."""
-        return self._folder / channel / source
+        return self.folder / channel / source
 
     def _end_left(self) -> None:
         for name in list(self._left):
