@@ -245,10 +245,9 @@ class RelayModel(BaseModel):
     updated_at: str
 
 
-class RelayFiguresModel(BaseModel):
-    """What a relay did lately. `bytes` came of its upstream; `losses` are those of the upstream since the daemon began."""
+class LiveFiguresModel(BaseModel):
+    """What a channel of live sources did lately. `bytes` came of its sources; `losses` are theirs since the daemon began."""
 
-    config_id: int
     channel: str
     name: str
     state: str
@@ -265,13 +264,20 @@ class RelayFiguresModel(BaseModel):
     pid: int | None
 
 
-class RelayStatusModel(RelayFiguresModel):
-    """All of a relay. `source`: what airs; `error`: why its upstream does not; `events`: the newest first."""
+class RelayFiguresModel(LiveFiguresModel):
+    """What a relay did lately, and what is relayed by it. `refused`: why it cannot air, null where it can."""
 
+    config_id: int
     proxy_id: str
     channel_id: str
     profile_id: int
     enabled: bool
+    refused: str | None
+
+
+class RelayStatusModel(RelayFiguresModel):
+    """All of a relay. `source`: what airs; `error`: why its upstream does not; `events`: the newest first."""
+
     source: str | None
     error: str | None
     sources: list[dict[str, Any]]
@@ -280,10 +286,12 @@ class RelayStatusModel(RelayFiguresModel):
 
 
 class RelayMetricsModel(BaseModel):
-    """Figures of each relay, of all together, and of the machine."""
+    """Figures of each relay, of the configuration's `channels` that have live sources, of all together, and of the machine."""
 
     at: str
+    enabled: bool
     relays: list[RelayFiguresModel]
+    channels: list[LiveFiguresModel]
     totals: dict[str, Any]
     system: dict[str, Any]
 

@@ -64,7 +64,7 @@ class SourceHub:
         cleanup_s: float = 30.0,
     ) -> None:
         self._loop, self._holder = loop, holder
-        self._folder = folder
+        self.folder = folder
         self._arguments, self._version = arguments, version
         self.limit, self._cleanup_s = limit, cleanup_s
         self.told: Told = lambda channel, source, kind, values: None
@@ -89,12 +89,12 @@ class SourceHub:
     def _sweep(self) -> None:
         living = {name.removeprefix(PREFIX).rpartition(":")[0] for name in self._left}
         used = living | {f"{channel}/{source}" for channel, source in (*self._places, *self._ending)}
-        if files := sweep(self._folder, used):
-            log.info("source_leftovers_removed", folder=str(self._folder), files=files)
+        if files := sweep(self.folder, used):
+            log.info("source_leftovers_removed", folder=str(self.folder), files=files)
 
     def folder_of(self, channel: str, source: str) -> Path:
         """Where the newest of a source is kept."""
-        return self._folder / channel / source
+        return self.folder / channel / source
 
     def _end_left(self) -> None:
         for name in list(self._left):

@@ -303,12 +303,12 @@ class MemoryRuns:
             "state": self.states.get(config.id, "stopped"),
         }
         unknown = dict.fromkeys(("started_at", "uptime_s", "cpu_percent", "memory_bytes", "pid"))
-        return {**told, **unknown, **dict.fromkeys(("bytes", "bitrate_bps", "clients", "restarts", "losses", "losses_last_hour"), 0)}
+        known = {key: getattr(config, key) for key in ("proxy_id", "channel_id", "profile_id", "enabled")}
+        counts = dict.fromkeys(("bytes", "bitrate_bps", "clients", "restarts", "losses", "losses_last_hour"), 0)
+        return {**told, **known, **unknown, **counts, "refused": None}
 
     def status(self, config_id: int) -> dict[str, Any]:
-        config = self._relays.config(config_id)
-        known = {key: getattr(config, key) for key in ("proxy_id", "channel_id", "profile_id", "enabled")}
-        return {**self._figures(config_id), **known, "source": None, "error": None, "sources": [], "outputs": [], "events": []}
+        return {**self._figures(config_id), "source": None, "error": None, "sources": [], "outputs": [], "events": []}
 
     def trigger(self, config_id: int, action: str) -> Trigger:
         before = self._figures(config_id)["state"]
@@ -316,7 +316,8 @@ class MemoryRuns:
         return Trigger(1, AT, before != self.states[config_id])
 
     def metrics(self) -> dict[str, Any]:
-        return {"at": AT, "relays": [self._figures(each.id) for each in self._relays.configs()], "totals": {}, "system": {}}
+        relays = [self._figures(each.id) for each in self._relays.configs()]
+        return {"at": AT, "enabled": True, "relays": relays, "channels": [], "totals": {}, "system": {}}
 
     def health_of(self, config_id: int) -> dict[str, Any]:
         figures = self._figures(config_id)
