@@ -127,7 +127,7 @@ class RelayWatch(Worker):
         found = []
         for channel, supervisor in self._registry.channels.items():
             config_id = config_of(channel)
-            source = next(iter(supervisor.director.describe()["sources"]), None)
+            source = next(iter(supervisor.director.sources.describe()), None)
             if config_id is None or source is None or source["name"] != SOURCE:
                 continue
             error = ": ".join(str(source[key]) for key in ("reason", "detail") if source[key]) if source["state"] == "lost" else None

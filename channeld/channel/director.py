@@ -1,396 +1,131 @@
-"""What airs on a channel in its list's place: the best of its live sources, and a slate where none is live and there is no list.
+"""What airs on a channel in its list's place: what is ordered or due by the timetable, else the best of its live sources, or a slate.
 
-Rule: decides by `failover`, connects to what that wants, and says what is coming; the planner carries it out. The channel's air never waits
-for any of it. Control loop's thread only.
+Rule: says what is coming; the planner carries it out. The channel's air never waits for any of it. Control loop's thread only.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import structlog
 
-from channeld.base.clock import NS_PER_SECOND, iso_utc
-from channeld.channel.failover import Failover, FailoverRules, OnAir, Standing
-from channeld.channel.insert import LIVE, OVERRIDE, Coming, Insert, is_insert, is_slate, live_entry, slate_entry
+from channeld.base.clock import iso_utc
+from channeld.channel.insert import Coming
 from channeld.channel.means import Means
+from channeld.channel.orders import Orders
 from channeld.channel.override import Override
-from channeld.channel.settings import ChannelSettings, LiveSettings, SourceSettings
-from channeld.channel.slates import SIGNAL_LOST, Slates
+from channeld.channel.preparation import Want
+from channeld.channel.settings import ChannelSettings
+from channeld.channel.source_desk import SourceDesk
+from channeld.channel.timetable import Turn
 from channeld.media.clip import PreparedClip
-from channeld.media.reference import Reference
 from channeld.playlist.model import Entry
-from channeld.sources.spec import Reason, SourceSpec, SourceState
 
-PLANNED_SLATES = 7
-"""Slates planned behind what airs: so long goes on by itself what control does not look after."""
-REFERENCE_RETRY_S = 10.0
-TAKE_UP_S = 5.0
-"""How long what an earlier control left on air may take to be told, by its source and by who watches it."""
+LOOK_S = 30.0
+"""How often the wall clock is looked at: it may be set, or the machine may have slept."""
 
 log = structlog.get_logger()
 
 
 class Director:
-    """One channel's. `on_change()`: what is coming may be another."""
+    """One channel's. `on_change()`: what is coming may be another; `on_order()`: what is to be prepared for it, too."""
 
-    def __init__(self, settings: ChannelSettings, means: Means, on_change: Callable[[], None]) -> None:
-        self._settings, self._means, self._on_change = settings, means, on_change
-        self._reference: Reference | None = None
+    def __init__(self, settings: ChannelSettings, means: Means, on_change: Callable[[], None], on_order: Callable[[], None]) -> None:
+        self._channel, self._means = settings.id, means
+        self.sources = SourceDesk(settings, means, on_change)
+        self._orders = Orders(settings, means, on_order)
+        self._timetable = settings.timetable
+        self._turn: Turn | None = None
         self._is_running = False
-        self._on_air: OnAir | None = None
-        self._shown: str | None = None
-        self._began_s = 0.0
-        self._watched_s: float | None = None
-        self._looks_idle = False
-        self._figures: dict[str, dict[str, Any]] = {}
         self._looks = 0
-        self._order = means.overrides.of(settings.id) if means.overrides is not None else None
-        self._ordered: PreparedClip | None = None
-        self._was_ordered = False
-        self._make()
-
-    def _make(self) -> None:
-        settings, live = self._settings, self._settings.live
-        rules = FailoverRules() if live is None else FailoverRules(live.loss_grace_s, live.recovery_grace_s, live.buffer_s, live.standby)
-        self._failover = Failover([source.name for source in live.sources] if live else [], rules)
-        self._slates = Slates(settings.name, settings.profile, self._means.preparer, self._changed)
-
-    @property
-    def has_sources(self) -> bool:
-        """There are live sources."""
-        return self._settings.live is not None
 
     def change(self, settings: ChannelSettings) -> None:
         """The channel has other settings; sources that stay as they are go on."""
-        before, self._settings = self._settings, settings
-        if (before.live, before.profile, before.name) == (settings.live, settings.profile, settings.name):
-            return
-        known = self._failover.standings
-        self._make()
-        if self._is_running and settings.live is None:
-            self._means.sources.want(settings.id, [])
-        elif self._is_running and self._reference is None:
-            self._ask_reference()
-        for name in self._failover.names:
-            if name in known and _source(before.live, name) == _source(settings.live, name):
-                self._failover.standings[name] = known[name]
-        if self._is_running:
-            self._slates.prepare()
-            self._changed()
-
-    # -- life ---------------------------------------------------------------------------------------------------
+        self._orders.change(settings)
+        self.sources.change(settings)
+        if settings.timetable != self._timetable:
+            self._timetable = settings.timetable
+            if self._is_running:
+                self._look_at_timetable()
 
     def begin(self) -> None:
         """The channel is on its way: its sources are connected to."""
         if self._is_running:
             return
-        self._is_running, self._began_s = True, self._now_s()
-        if self._order is not None:
-            self.override(self._order)
-        if self.has_sources:
-            self._slates.prepare()
-            self._ask_reference()
-
-    def _ask_reference(self) -> None:
-        def done(result: Reference | str) -> None:
-            if not self._is_running:
-                return
-            if isinstance(result, str):
-                log.error("reference_not_made", channel=self._settings.id, error=result)
-                self._means.loop.later(REFERENCE_RETRY_S, self._ask_reference)
-                return
-            self._reference = result
-            self._connect()
-
-        self._means.preparer.ensure_reference(self._settings.profile, done)
+        self._is_running = True
+        self._orders.begin()
+        self.sources.begin()
+        self._look_at_timetable()
 
     def end(self) -> None:
         """Nothing is wanted any more."""
-        if self._is_running:
-            self._is_running = False
-            self._on_air = self._watched_s = self._reference = None  # the next profile has another reference
-            self._means.sources.want(self._settings.id, [])
-            self._make()
+        self._is_running = False
+        self.sources.end()
 
-    def _connect(self) -> None:
-        """Have just those sources connected to that are wanted now."""
-        live, reference = self._settings.live, self._reference
-        if not self._is_running or live is None or reference is None:
-            return
-        if not self._is_watched and self._now_s() - self._began_s < TAKE_UP_S:
-            return
-        wanted = self._failover.wanted(self._now_s(), self._on_air) if self._is_watched else ()
-        specs = [self._spec(source, live) for source in live.sources if source.name in wanted]
-        for name in self._failover.names:
-            if name not in wanted:
-                self._failover.standings[name] = Standing()
-        self._means.sources.want(self._settings.id, [spec.message(reference) for spec in specs])
-
-    def _spec(self, source: SourceSettings, live: LiveSettings) -> SourceSpec:
-        folder = self._means.sources.folder_of(self._settings.id, source.name)
-        return SourceSpec(
-            source.name,
-            source.url,
-            str(folder),
-            self._settings.profile,
-            transport=source.transport,
-            mode=source.mode,
-            timeout_s=source.timeout_s,
-            loss_grace_s=live.loss_grace_s,
-        )
-
-    def _now_s(self) -> float:
-        return self._means.clock.monotonic_ns() / NS_PER_SECOND
-
-    # -- who watches --------------------------------------------------------------------------------------------
-
-    @property
-    def _is_watched(self) -> bool:
-        idle_s = self._settings.live.idle_s if self._settings.live is not None else None
-        return idle_s is None or (self._watched_s is not None and self._now_s() - self._watched_s < idle_s)
-
-    def watched(self) -> None:
-        """Somebody watches just now."""
-        live = self._settings.live
-        if live is None or live.idle_s is None:
-            return
-        was_watched, self._watched_s = self._is_watched, self._now_s()
-        if not was_watched and self._is_running:
-            log.info("sources_wanted", channel=self._settings.id)
-            self._connect()
-        if not self._looks_idle and self._is_running:
-            self._end_idle(live.idle_s)
-
-    def _end_idle(self, wait_s: float) -> None:
-        self._looks_idle = True
-
-        def look() -> None:
-            self._looks_idle = False
-            if not self._is_running or self._watched_s is None:
-                return
-            live = self._settings.live
-            if live is not None and live.idle_s is not None and self._is_watched:
-                self._end_idle(self._watched_s + live.idle_s - self._now_s())
-                return
-            log.info("sources_idle", channel=self._settings.id)
-            self._watched_s = None
-            self._changed()
-
-        self._means.loop.later(wait_s + 0.05, look)
-
-    # -- what is told -------------------------------------------------------------------------------------------
-
-    def told(self, name: str, kind: str, values: dict[str, Any]) -> None:
-        """Something of one of its sources."""
-        if not self._is_running or name not in self._failover.standings:
-            return
-        if kind == "progress":
-            self._figures[name] = values
-            return
-        reason = values["reason"]
-        standing = Standing(
-            state=SourceState(values["state"]),
-            reason=Reason(reason) if reason else None,
-            detail=str(values["detail"]),
-            clip=values["clip"],
-            folder=str(values.get("folder", "")),
-            since_s=int(values["since_ns"]) / NS_PER_SECOND,
-            since_wall_s=float(values["since"]),
-            mode=str(values.get("mode", "")),
-            why=str(values.get("why", "")),
-        )
-        self._failover.told(name, standing)
-        facts = {"channel": self._settings.id, "source": name, "state": standing.state.value, "reason": reason, "detail": standing.detail}
-        self._means.publish("source_state", **facts)
-        self._changed()
-
-    def started(self, entry: Entry | None, clip: PreparedClip | None) -> None:
-        """This airs now; None is the filler."""
-        is_live = entry is not None and entry.id.startswith(LIVE)
-        self._shown = clip.key if clip is not None else None
-        order = self._order
-        if order is not None and order.once and self._was_ordered and (entry is None or entry.id != order.name):
-            self._lift(order, "it was shown")
-        self._was_ordered = order is not None and entry is not None and entry.id == order.name
-        self._on_air = OnAir(entry.id.removeprefix(LIVE), clip.key) if entry is not None and clip is not None and is_live else None
-        self._connect()
-
-    def ended(self, values: dict[str, Any]) -> None:
-        """An airing ended: a live one that ran dry has to prove itself again."""
-        name = (values["entry"] or "").removeprefix(LIVE)
-        if values["reason"] == "underrun" and (values["entry"] or "").startswith(LIVE) and name in self._failover.standings:
-            self._failover.underran(name, self._now_s())
-            log.warning("source_ran_dry", channel=self._settings.id, source=name)
-            self._look_later()
-
-    def _changed(self) -> None:
-        self._connect()
-        self._on_change()
-        self._look_later()
-
-    def _look_later(self) -> None:
-        wait_s = self._failover.look_again_in_s(self._now_s()) if self.has_sources else None
-        if wait_s is not None:
-            self._later(wait_s)
-
-    def _later(self, wait_s: float) -> None:
+    def _look_at_timetable(self) -> None:
+        """Have what is due now air, and look again when something else may be."""
         self._looks += 1
-        look = self._looks
+        look, table, now_s = self._looks, self._timetable, self._means.clock.wall_s()
+        turn = table.now(now_s) if table is not None else None
+        following = table.next(now_s) if table is not None else None
+        if turn != self._turn:
+            self._turn = turn
+            title = turn.slot.title if turn is not None else None
+            log.info("timetable_turned", channel=self._channel, title=title)
+            self._means.publish("timetable_turned", channel=self._channel, title=title, until=iso_utc(turn.ends_s) if turn else None)
+        self._orders.schedule(_order_of(turn), _order_of(following))
+        is_soon = following is not None and following.begins_s - now_s <= LOOK_S + 1
+        self.sources.prefer(_source_of(turn), expected=_source_of(following) if is_soon else None, is_list=bool(turn and turn.slot.is_list))
+        wait_s = table.changes_in_s(now_s) if table is not None else None
 
         def again() -> None:
             if look == self._looks and self._is_running:
-                self._changed()
+                self._look_at_timetable()
 
-        self._means.loop.later(wait_s + 0.01, again)
-
-    # -- what is ordered ----------------------------------------------------------------------------------------
+        if wait_s is not None:
+            self._means.loop.later(min(LOOK_S, wait_s + 0.001), again)
 
     def override(self, order: Override | None) -> None:
         """Air this in place of everything, as soon as it is prepared; None: no more."""
-        self._order, self._ordered = order, None
-        if order is None:
-            self._on_change()
-            return
+        self._orders.take(order)
 
-        def done(result: PreparedClip | str) -> None:
-            if self._order is not order:
-                return
-            if isinstance(result, str):
-                log.error("override_not_made", channel=self._settings.id, title=order.title, error=result)
-                self._lift(order, f"it could not be prepared: {result}")
-                return
-            self._ordered = result
-            self._on_change()
+    def wants(self) -> list[Want]:
+        """What is to be prepared for what is ordered, before all else."""
+        return self._orders.wants()
 
-        if order.text is not None:
-            self._means.preparer.ensure_slate(self._settings.profile, order.text, done)
-        else:
-            self._means.preparer.ensure_filler(self._settings.profile, Path(order.file or ""), done)
-        if order.until_s is not None:
-            wait_s = max(0.0, order.until_s - self._means.clock.wall_s())
-            self._means.loop.later(wait_s, lambda: self._lift(order, "its time is over"))
+    def clips_changed(self) -> None:
+        """Clips stand otherwise."""
+        self._orders.clips_changed()
 
-    def _lift(self, order: Override, reason: str) -> None:
-        if self._order is not order:
-            return
-        if self._means.overrides is not None:
-            try:
-                self._means.overrides.set(self._settings.id, None)
-            except OSError as error:
-                log.warning("override_not_forgotten", channel=self._settings.id, error=error.strerror)
-        self._means.publish("override_lifted", channel=self._settings.id, title=order.title, reason=reason)
-        self.override(None)
-
-    # -- what is coming -----------------------------------------------------------------------------------------
+    def started(self, entry: Entry | None, clip: PreparedClip | None) -> None:
+        """This airs now; None is the filler."""
+        self._orders.started(entry)
+        self.sources.started(entry, clip)
 
     def coming(self, now: Entry | None) -> Coming | None:
         """What is to air in the list's place; None: the list."""
-        order, is_shown = self._order, self._airs_order(now)
-        if order is None:
-            return self._regular(now)
-        if self._ordered is not None and not (order.once and is_shown):
-            entry = Entry(order.name, f"override: {order.title}", None, None, order.title)
-            inserts = (Insert(entry, self._ordered),) * (1 if order.once else PLANNED_SLATES)
-            return Coming(inserts, switches=not is_shown)
-        if now is not None and now.id.startswith(OVERRIDE) and not is_shown:
-            return Coming((), switches=False)  # another order is on air until this one is prepared
-        coming = self._regular(now)
-        return replace(coming, switches=False) if coming is not None and is_shown else coming
+        return self._orders.coming(now, lambda: self.sources.coming(now))
 
     def lets_finish(self, now: Entry) -> bool:
-        """What airs in the list's place airs to its end: an announcement."""
-        return self._order is not None and self._order.once and self._airs_order(now)
-
-    def _airs_order(self, now: Entry | None) -> bool:
-        return self._order is not None and now is not None and now.id == self._order.name
-
-    def _regular(self, now: Entry | None) -> Coming | None:
-        """The same without what is ordered."""
-        live = self._settings.live
-        if live is None or not self._is_running:
-            return None
-        on_air = self._on_air
-        best = self._failover.best(self._now_s(), on_air)
-        if best is None:
-            return self._without_source(now)
-        standing = self._failover.standings[best]
-        if on_air == OnAir(best, standing.clip or ""):
-            return Coming(self._slates_of(SIGNAL_LOST, self._slates.find(SIGNAL_LOST)), switches=False)
-        source = next(each for each in live.sources if each.name == best)
-        path = Path(standing.folder) / f"{standing.clip}"
-        clip = PreparedClip(standing.clip or "", "live", path.with_suffix(".ts"), path.with_suffix(".idx"), 0, 0.0, 0, growing=True)
-        insert = Insert(live_entry(best, source.shown_url, source.title), clip, self._failover.store_s(best))
-        return Coming((insert, *self._slates_of(SIGNAL_LOST, self._slates.find(SIGNAL_LOST))), switches=True)
-
-    def _without_source(self, now: Entry | None) -> Coming | None:
-        on_air = self._on_air
-        leaves = True
-        if on_air is not None and self._is_untold(on_air.name):
-            self._later(TAKE_UP_S)
-            return Coming(self._slates_of(SIGNAL_LOST, self._slates.find(SIGNAL_LOST)), switches=False)
-        if on_air is not None and on_air.name in self._failover.standings:
-            wait_s = self._failover.must_leave_in_s(on_air.name, self._now_s())
-            leaves = wait_s <= 0
-            if not leaves:
-                self._later(wait_s)
-        if self._settings.has_list:
-            return None if leaves or not is_insert(now.id if now else None) else Coming((), switches=False)
-        words, clip = self._slates.of(self._failover.fault())
-        slates = self._slates_of(words, clip)
-        # By its clip: the card with the time follows the one without as soon as it is made.
-        is_shown = now is not None and bool(slates) and is_slate(now.id) and self._shown == slates[0].clip.key
-        return Coming(slates, switches=leaves and bool(slates) and not is_shown)
-
-    def _is_untold(self, name: str) -> bool:
-        """An earlier control left it on air, and its source has not said yet how it stands."""
-        standing = self._failover.standings.get(name)
-        return standing is not None and not standing.since_s and self._now_s() - self._began_s < TAKE_UP_S
-
-    def _slates_of(self, words: str, clip: PreparedClip | None) -> tuple[Insert, ...]:
-        if clip is None or self._settings.has_list:
-            return ()
-        return (Insert(slate_entry(words), clip),) * PLANNED_SLATES
-
-    # -- what people see ----------------------------------------------------------------------------------------
-
-    def _described_override(self) -> dict[str, Any] | None:
-        """What is ordered to air in place of everything."""
-        order = self._order
-        if order is None:
-            return None
-        until = iso_utc(order.until_s) if order.until_s is not None else None
-        return {
-            "title": order.title,
-            "since": iso_utc(order.since_s),
-            "until": until,
-            "once": order.once,
-            "is_ready": self._ordered is not None,
-        }
+        """What airs in the list's place airs to its end."""
+        return self._orders.lets_finish(now)
 
     def describe(self) -> dict[str, Any]:
-        """What is ordered, and each source: how it stands, since when and why."""
-        live = self._settings.live
-        sources = [self._described(source) for source in live.sources] if live is not None else []
-        return {"sources": sources, "override": self._described_override()}
-
-    def _described(self, source: SourceSettings) -> dict[str, Any]:
-        standing, figures = self._failover.standings[source.name], self._figures.get(source.name, {})
-        return {
-            "name": source.name,
-            "url": source.shown_url,
-            "state": standing.state.value if standing.since_wall_s else "standby",
-            "since": iso_utc(standing.since_wall_s) if standing.since_wall_s else None,
-            "reason": standing.reason.value if standing.reason else None,
-            "detail": standing.detail or None,
-            "on_air": self._on_air is not None and self._on_air.name == source.name,
-            "mode": figures.get("mode") or standing.mode or None,
-            "why": figures.get("why") or standing.why or None,
-            "attempts": figures.get("attempts", 0),
-            "bytes": figures.get("bytes", 0),
-        }
+        """What is ordered, what is due, and each source: how it stands, since when and why."""
+        described = {"sources": self.sources.describe(), "override": self._orders.describe()}
+        table, now_s = self._timetable, self._means.clock.wall_s()
+        return described | {"timetable": None if table is None else {"now": _shown(table.now(now_s)), "next": _shown(table.next(now_s))}}
 
 
-def _source(live: LiveSettings | None, name: str) -> SourceSettings | None:
-    return next((each for each in live.sources if each.name == name), None) if live is not None else None
+def _order_of(turn: Turn | None) -> Override | None:
+    """A turn that airs something of its own."""
+    if turn is None or (turn.slot.text is None and turn.slot.file is None):
+        return None
+    return Override(turn.slot.text, turn.slot.file, turn.begins_s, turn.ends_s, turn.slot.once)
+
+
+def _source_of(turn: Turn | None) -> str | None:
+    return turn.slot.source if turn is not None else None
+
+
+def _shown(turn: Turn | None) -> dict[str, Any] | None:
+    return None if turn is None else {"title": turn.slot.title, "begins_at": iso_utc(turn.begins_s), "ends_at": iso_utc(turn.ends_s)}

@@ -343,7 +343,7 @@ class Supervisor:
             self._continuity.unheard.append(values)
             return
         planned = self._airings.ended(values)
-        self.director.ended(values)
+        self.director.sources.ended(values)
         if values["reason"] == "damaged" and planned is not None:
             self._means.preparer.discard(self.settings.id, self.settings.profile, planned.entry)
 
