@@ -11,6 +11,7 @@ import pytest
 from running import RunningDaemon
 from timeline import DECK
 
+pytestmark = pytest.mark.timeout(300)
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 RECIPES, TUNING = ((DOCS / name).read_text() for name in ("failover-recipes.md", "tuning.md"))
 FOLDERS = "state_dir: state\nhls_dir: hls\n"

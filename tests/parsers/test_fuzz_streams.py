@@ -156,6 +156,17 @@ def test_a_table_that_names_no_h264_is_asked_for_no_idr() -> None:
     assert not any("IDR" in fault or "PMT" in fault for fault in faults)
 
 
+def test_packets_marked_as_damaged_are_told(house_stream: bytes) -> None:
+    rows = as_packets(house_stream).copy()
+    rows[50, 1] |= 0x80
+    assert any("marked as damaged" in fault for fault in inspect_segment(rows.tobytes()).faults)
+
+
+def test_tables_that_come_behind_the_picture_are_told() -> None:
+    media = packet(0x100, pes(0xE0, 90_000, b"\0\0\1\x65")) + packet(0x101, pes(0xC0, 90_000))
+    assert "media stand before its PAT" in inspect_segment(media + tables().tobytes()).faults
+
+
 def test_a_track_without_timestamps_is_told() -> None:
     faults = inspect_segment(tables().tobytes() + packet(0x100, pes(0xE0, 0)) + packet(0x101, b"no header" * 3)).faults
     assert "its audio has packets without a timestamp" in faults

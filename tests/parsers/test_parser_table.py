@@ -39,7 +39,7 @@ def test_no_part_of_the_relay_is_left_out() -> None:
     assert len({parser.module for parser in PARSERS}) == len(PARSERS)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
 def test_every_line_of_the_parsers_is_run_by_their_tests(group: Group, tmp_path: Path) -> None:
     data, report = tmp_path / "coverage", tmp_path / "coverage.json"
@@ -56,7 +56,7 @@ def test_every_line_of_the_parsers_is_run_by_their_tests(group: Group, tmp_path:
         env=env,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=540,
         check=False,
     )
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-2000:]
