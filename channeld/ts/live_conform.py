@@ -46,6 +46,7 @@ class LiveConformer(Conformer):
     def __init__(self, rules: StreamRules, *, has_free_gops: bool = False) -> None:
         super().__init__(rules)
         self._has_free_gops = has_free_gops
+        self.max_pending_packets = MAX_PENDING_PACKETS
         self._is_aligned = False
         if has_free_gops:
             self.audio_slack = COPIED_AUDIO_SLACK_TICKS
@@ -56,8 +57,6 @@ class LiveConformer(Conformer):
 
     def feed(self, payload: bytes) -> list[Block]:
         self._take(payload)
-        if sum(map(len, self._pending)) > MAX_PENDING_PACKETS:
-            raise StreamError("pictures and sound do not come together, or there is no key frame")
         if not self._is_aligned and not self._align():
             return []
         blocks = []
@@ -130,8 +129,6 @@ class LiveConformer(Conformer):
         if not self._has_free_gops:
             super()._check_key_frames(key)
             return
-        if self.video_frames == 0 and not key[0]:
-            raise StreamError("the source does not begin with a key frame", pid=VIDEO_PID)
         for is_key in key.tolist():
             self._since_key = 1 if is_key else self._since_key + 1
             if self._since_key > 2 * self._rules.gop_frames:
