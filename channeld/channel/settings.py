@@ -7,6 +7,7 @@ from typing import Literal
 from channeld.channel.timetable import Timetable
 from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.profile import Profile
+from channeld.media.treatment import NO_TREATMENT, Treatment
 from channeld.playlist.locate import PathRules
 from channeld.playlist.resume import OnOutage, Resume
 
@@ -55,7 +56,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """A live source. `url` may hold a password and stays out of the repr; see sources.spec."""
+    """A live source. `url` may hold a password and stays out of the repr; see sources.spec for the rest."""
 
     name: str
     title: str
@@ -64,6 +65,8 @@ class SourceSettings:
     transport: str = "auto"
     mode: str = "auto"
     timeout_s: float = 10.0
+    allows_private: bool = True
+    treatment: Treatment = NO_TREATMENT
 
 
 @dataclass(frozen=True, slots=True)

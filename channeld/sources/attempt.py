@@ -20,6 +20,7 @@ from channeld.media.tools import Tools
 from channeld.process.confine import Limits
 from channeld.sources.live_clip import LiveClip
 from channeld.sources.picture_watch import PictureWatch
+from channeld.sources.reach import private_fault
 from channeld.sources.reasons import Diary
 from channeld.sources.spec import Reason, SourceSpec, SourceState
 from channeld.sources.suits import why_not_copied
@@ -81,10 +82,10 @@ class Attempt:
         self._clip: LiveClip | None = None
         spec, sets = means.spec, means.reference
         profile = spec.profile
-        rules = StreamRules(
-            profile.fps, profile.gop_frames, COMPOSITION_DELAY, parameter_sets=sets.parameter_sets, silent_frame=sets.silent_frame
-        )
-        self._conformer = LiveConformer(rules, has_free_gops=choice.copies)
+        is_foreign = spec.treatment.has_own_parameter_sets and not choice.copies  # of whichever the first key frame brings
+        reference = None if is_foreign else sets.parameter_sets
+        rules = StreamRules(profile.fps, profile.gop_frames, COMPOSITION_DELAY, parameter_sets=reference, silent_frame=sets.silent_frame)
+        self._conformer = LiveConformer(rules, has_free_gops=choice.copies or is_foreign)
         self._is_quiet = False
 
     @property
@@ -94,8 +95,10 @@ class Attempt:
 
     def run(self) -> tuple[Reason, str]:
         """Take the source in until it ends. Raises BetterWay, ChildStopped, SpawnError, OSError."""
-        choice = self._choice
+        choice, spec = self._choice, self._means.spec
         self._figures.attempts += 1
+        if not spec.allows_private and (fault := private_fault(spec.url)) is not None:
+            return Reason.CANNOT_CONNECT, fault
         self._figures.mode = "copy" if choice.copies else "transcode"
         self._figures.why = "" if choice.copies else choice.refused or self._figures.why
         error: Exception | None = None
@@ -105,7 +108,7 @@ class Attempt:
             error = caught
         finally:
             self._finish()
-        if choice.copies and error is not None and self._clip is None and self._means.spec.mode == "auto":
+        if choice.copies and error is not None and self._clip is None and spec.mode == "auto":
             choice.copies, choice.refused = False, str(error)[:200]
             raise BetterWay from error
         if choice.has_sound and self._diary.lacks_sound and self._clip is None:
@@ -116,8 +119,9 @@ class Attempt:
     def _arguments(self) -> list[str]:
         means, choice = self._means, self._choice
         if choice.copies:
-            return live_copy_args(means.live, means.tools)
-        return live_args(means.live, means.spec.profile, means.tools, has_sound=choice.has_sound, watched=means.spec.picture)
+            return live_copy_args(means.live, means.tools, means.spec.treatment)
+        spec, has_sound = means.spec, choice.has_sound
+        return live_args(means.live, spec.profile, means.tools, has_sound=has_sound, watched=spec.picture, treatment=spec.treatment)
 
     def _take_in(self, argv: list[str]) -> None:
         means, spec = self._means, self._means.spec
