@@ -146,6 +146,10 @@ class HlsModel(OutputModel):
     window: Annotated[int, Field(ge=3, le=10_000)] = 6
 
 
+class DashModel(HlsModel):
+    pass
+
+
 class TsModel(OutputModel):
     pass
 
@@ -155,6 +159,7 @@ class OutputEntry(Section):
 
     rtmp: RtmpModel | None = None
     hls: HlsModel | None = None
+    dash: DashModel | None = None
     ts: TsModel | None = None
 
     @model_validator(mode="before")
@@ -173,7 +178,8 @@ class OutputEntry(Section):
     @model_validator(mode="after")
     def _exactly_one(self) -> "OutputEntry":
         if len(self.model_fields_set) != 1:
-            raise ValueError("an output has exactly one of rtmp, hls and ts. Write `- rtmp: URL`, `- hls: {}` or `- ts: {}`")
+            known = "`- rtmp: URL`, `- hls: {}`, `- dash: {}` or `- ts: {}`"
+            raise ValueError(f"an output has exactly one of rtmp, hls, dash and ts. Write {known}")
         return self
 
 

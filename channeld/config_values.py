@@ -257,14 +257,28 @@ class RtmpSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class HlsSpec:
-    """The embedded HLS origin; `window` counts segments."""
+class SegmentedSpec:
+    """What the embedded origin packages; `window` counts segments."""
 
-    type: ClassVar[str] = "hls"
+    type: ClassVar[str]
     name: str
     enabled: bool
     segment_s: float
     window: int
+
+
+@dataclass(frozen=True, slots=True)
+class HlsSpec(SegmentedSpec):
+    """As HLS."""
+
+    type: ClassVar[str] = "hls"
+
+
+@dataclass(frozen=True, slots=True)
+class DashSpec(SegmentedSpec):
+    """As DASH."""
+
+    type: ClassVar[str] = "dash"
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +290,7 @@ class TsSpec:
     enabled: bool
 
 
-OutputSpec = RtmpSpec | HlsSpec | TsSpec
+OutputSpec = RtmpSpec | HlsSpec | DashSpec | TsSpec
 
 
 @dataclass(frozen=True, slots=True)

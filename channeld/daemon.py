@@ -59,7 +59,7 @@ from channeld.control import DaemonControl
 from channeld.daemon_desks import open_desks
 from channeld.daemon_figures import Figures
 from channeld.daemon_house import House, Running
-from channeld.daemon_leftovers import orphaned_hls, remove_leftovers
+from channeld.daemon_leftovers import orphaned_files, remove_leftovers
 from channeld.daemon_locks import only_one
 from channeld.daemon_losses import HolderLosses
 from channeld.daemon_notify import ServiceManager
@@ -321,8 +321,9 @@ def _end_orphans(holder: HolderClient, config: Config, relays: frozenset[str]) -
 
 
 def _clean_orphans(config: Config, relays: frozenset[str], media: MediaHub) -> None:
-    for channel in set(orphaned_hls(config)) - relays:
-        media.clean(channel, keep_s=ORPHAN_S)
+    for channel, packaging in orphaned_files(config):
+        if channel not in relays:
+            media.clean(channel, packaging, keep_s=ORPHAN_S)
 
 
 def _sources(config: Config, loop: ControlLoop, holder: HolderClient) -> SourceHub:

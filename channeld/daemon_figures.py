@@ -5,8 +5,10 @@ the table, on the thread that asked. What is not there any more has no figure. O
 """
 
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from channeld.channel.clips import StockFigures
@@ -105,6 +107,8 @@ def _measure_outputs(rows: Rows, channel: str, supervisor: Supervisor) -> None:
             rows[table.OUTPUT_RESTARTS][labels] = output["restarts"]
         if "media_sequence" in output:
             rows[table.HLS_SEQUENCE][labels] = output["media_sequence"]
+            if output["type"] == "dash":  # nobody reads it back
+                rows[table.MANIFEST_AGE][labels] = max(0.0, time.time() - datetime.fromisoformat(output["published_at"]).timestamp())
         if "clients" in output:
             rows[table.CLIENTS][labels] = output["clients"]
     for push in supervisor.outputs.figures():

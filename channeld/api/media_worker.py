@@ -1,4 +1,4 @@
-"""The media worker: a process that reads the buses, packages HLS and serves viewers.
+"""The media worker: a process that reads the buses, packages HLS and DASH and serves viewers.
 
 Rule: it only reads; whatever it does, playout does not notice. It ends with its wire, on `stop`, SIGTERM and SIGINT.
 Run as `python -m channeld.api.media_worker --wire-fd N`.
@@ -278,10 +278,10 @@ class MediaWorker:
             self._channel_of.pop(previous.ring_id, None)
         self._orders[order.channel] = order
         self._channel_of[order.ring_id] = order.channel
-        if order.hls is not None:
-            self._origin.packaging.order(Attach(order.channel, order.hls, RingReader(message.fds[0])))
-        elif previous is not None and previous.hls is not None:
-            self._origin.packaging.order(Remove(order.channel))
+        for packaged in order.packaged:
+            self._origin.packaging.order(Attach(order.channel, packaged, RingReader(message.fds[0])))
+        for gone in previous.packagings - order.packagings if previous is not None else ():
+            self._origin.packaging.order(Remove(order.channel, gone))
         if previous is not None and previous.ring_id == order.ring_id and previous.ts is not None and order.ts is not None:
             reader.close()  # other outputs changed, or another control asks; viewers of this one read on
             self._audience.tell_again(order.channel)
@@ -319,8 +319,9 @@ class MediaWorker:
             return
         self._channel_of.pop(order.ring_id, None)
         self._close_feed(channel)
-        if order.hls is not None and self._origin is not None:
-            self._origin.packaging.order(Remove(channel))
+        if self._origin is not None:
+            for packaging in order.packagings:
+                self._origin.packaging.order(Remove(channel, packaging))
 
 
 def _fixed(wanted: Configuration) -> tuple[object, ...]:
