@@ -147,5 +147,6 @@ GROUPS = (
     ),
 )
 
-NO_PARSERS = frozenset(f"relay/{name}.py" for name in ("hardware", "machine", "effects", "effect_table", "effect_filters", "effect_streams"))
+_FOLLOWS = ("hardware", "machine", "effects", "effect_table", "effect_filters", "effect_streams")
+NO_PARSERS = frozenset(f"relay/{name}.py" for name in _FOLLOWS)
 """Of channeld/relay: what starts FFmpeg, and what follows of arguments that were read (test_relay_effects)."""
