@@ -252,8 +252,7 @@ class MediaHub:
                 tell_output(self._alarms, values, failed=now == "retrying")
             if state["state"] != now:
                 state.update(state=now, since=iso_utc(time.time()))
-            if "media_sequence" in values:
-                state["media_sequence"] = values["media_sequence"]
+            state |= {name: values[name] for name in ("media_sequence", "segment_wait_s") if name in values}
             if self._numbers is not None and "discontinuity_sequence" in values:
                 names = values["channel"], values["output"]
                 self._numbers.save_hls(HlsPosition(*names, values["media_sequence"], values["discontinuity_sequence"]))

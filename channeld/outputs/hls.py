@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Protocol
 
-from channeld.base.clock import Clock
+from channeld.base.clock import NS_PER_SECOND, Clock
 from channeld.base.units import TICKS_PER_SECOND
 from channeld.outputs.hls_manifest import Manifest, Segment, Timeline, parse, read_timeline, render, target_seconds
 from channeld.outputs.hls_store import SegmentStore
@@ -29,7 +29,7 @@ _LOST_TIMELINE = Timeline("", 0.0, 0)
 
 
 class Sliced(Protocol):
-    """What is packaged: whole transport packets, PAT and PMT first. dts and duration in ticks of 90 kHz."""
+    """What is packaged: whole transport packets, PAT and PMT first. dts and duration in ticks of 90 kHz; `monotonic_ns`: of its release."""
 
     @property
     def data(self) -> bytes: ...
@@ -39,24 +39,31 @@ class Sliced(Protocol):
     def duration(self) -> int: ...
     @property
     def is_random_access(self) -> bool: ...
+    @property
+    def monotonic_ns(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A finished segment in memory: [start, end) in ticks."""
+    """A finished segment in memory: [start, end) in ticks; `released_ns`: when its first slice aired."""
 
     start: int
     end: int
     pieces: tuple[bytes, ...]
+    released_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The manifest was published: its last media sequence and when (epoch seconds), and its discontinuity sequence."""
+    """The manifest was published: its last media sequence and when (epoch seconds), and its discontinuity sequence.
+
+    `segment_wait_s`: since the newest segment's first slice aired.
+    """
 
     media_sequence: int
     published_wall_s: float
     discontinuity_sequence: int = 0
+    segment_wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,8 @@ class Cutter:
 
     def _cut(self, at: int) -> Cut:
         taken, self._pending = self._pending[:at], self._pending[at:]
-        return Cut(taken[0].dts, taken[-1].dts + taken[-1].duration, tuple(piece.data for piece in taken))
+        pieces = tuple(piece.data for piece in taken)
+        return Cut(taken[0].dts, taken[-1].dts + taken[-1].duration, pieces, taken[0].monotonic_ns)
 
 
 class Packager:
@@ -131,6 +139,7 @@ class Packager:
         # What waited for a whole window would be gone from the manifest anyway: the oldest falls out.
         self._waiting: deque[tuple[Cut, Timeline]] = deque(maxlen=window)
         self._is_unpublished = False
+        self._newest_ns: int | None = None
         self._leaving: list[tuple[int, float]] = []  # (sequence, seconds to keep) once the manifest without them stands
         self._target_s = target_seconds(segment_seconds)
         self._manifest, self._next_sequence = self._recover(after)
@@ -174,14 +183,15 @@ class Packager:
             self._store.write_segment(self._channel, self._next_sequence, cut.pieces)
             self._waiting.popleft()
             self._list(cut, timeline)
-            self._is_unpublished = True
+            self._is_unpublished, self._newest_ns = True, cut.released_ns
         assert self._manifest is not None
         self._store.write_manifest(self._channel, render(self._manifest))
         self._is_unpublished = False
         for sequence, keep_s in self._leaving:
             self._store.retire(self._channel, sequence, keep_s=keep_s)
         self._leaving.clear()
-        return Progress(self._next_sequence - 1, self._clock.wall_s(), self._manifest.discontinuity_sequence)
+        wait_s = round((self._clock.monotonic_ns() - self._newest_ns) / NS_PER_SECOND, 3) if self._newest_ns is not None else None
+        return Progress(self._next_sequence - 1, self._clock.wall_s(), self._manifest.discontinuity_sequence, wait_s)
 
     def _enqueue(self, cuts: Iterable[Cut]) -> None:
         assert self._timeline is not None, "attach first"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from channeld.base.clock import NS_PER_SECOND
 from channeld.base.errors import ChildExited, ChildStalled, StreamError
 from channeld.media import child
 from channeld.media.ffmpeg_args import live_args, live_copy_args
@@ -19,6 +20,7 @@ from channeld.media.reference import Reference
 from channeld.media.tools import Tools
 from channeld.process.confine import Limits
 from channeld.sources.live_clip import LiveClip
+from channeld.sources.measures import Arrival, Losses
 from channeld.sources.reasons import Diary
 from channeld.sources.spec import Reason, SourceSpec, SourceState
 from channeld.sources.suits import why_not_copied
@@ -56,6 +58,10 @@ class Figures:
     why: str = ""
     streams: list[str] = field(default_factory=list)
     last_block_s: float | None = None
+    losses: Losses = field(default_factory=Losses)
+    arrival: Arrival = field(default_factory=Arrival)
+    mark: tuple[str, int, int] | None = None
+    """Of the newest block: its clip, how many pictures that has with it, and when it came (monotonic, ns)."""
 
 
 @dataclass(slots=True)
@@ -118,12 +124,17 @@ class Attempt:
             return live_copy_args(means.live, means.tools)
         return live_args(means.live, means.spec.profile, means.tools, has_sound=choice.has_sound)
 
+    def _hear(self, line: str) -> None:
+        self._diary.feed(line)
+        self._figures.losses.feed(line)
+
     def _take_in(self, argv: list[str]) -> None:
+        self._figures.arrival.restart()
         means, spec = self._means, self._means.spec
         heard_s = time.monotonic()
         chunks = child.stream(
             argv,
-            on_line=self._diary.feed,
+            on_line=self._hear,
             stall_s=spec.timeout_s,
             should_stop=means.should_stop,
             standing=STANDING,
@@ -138,6 +149,8 @@ class Attempt:
                     for block in self._conformer.feed(chunk):
                         heard_s = now_s
                         self._keep(block)
+                    for dts in self._conformer.arrived():
+                        self._figures.arrival.feed(dts, round(now_s * NS_PER_SECOND))
                 # Blocks count, not bytes: pictures whose sound has stopped cannot air either.
                 limit_s = spec.timeout_s if self._clip is not None else spec.timeout_s + FIRST_BLOCK_S
                 if now_s - heard_s > limit_s:
@@ -170,6 +183,7 @@ class Attempt:
         clip.append(block)
         figures.frames += len(block.video)
         figures.last_block_s = time.monotonic()
+        figures.mark = clip.key, clip.frames, round(figures.last_block_s * NS_PER_SECOND)
         if is_first or self._is_quiet:
             self._is_quiet = False
             self._means.tell(SourceState.LIVE, None, "", clip.key)
