@@ -63,6 +63,9 @@ _MESSAGES = {
 # What takes a refused list item's place while the other keys are checked: it must pass every rule.
 _STAND_INS: dict[str, Any] = {
     "outputs": {"rtmp": {"url": "rtmp://refused/output", "enabled": "false"}},
+    "sources": {"pattern": "true"},
+    "schedule": {"at": "00:00", "text": "refused", "once": "true"},
+    "days": "mon",
     "media_roots": ".",
     "allowed_hosts": "localhost",
     "schemes": "https",

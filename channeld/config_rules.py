@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 from channeld.base.redact import MASK, redact_url
 from channeld.base.tls import TlsSpec
 from channeld.config_model import ChannelModel, ConfigModel, OutputEntry, OutputModel, ProfileModel, RtmpModel, TlsModel
-from channeld.config_sources import idle_of, make_sources
+from channeld.config_schedule import make_timetable
+from channeld.config_sources import failover_of, idle_of, make_sources
 from channeld.config_types import BUILT_IN_PROFILE
-from channeld.config_values import ChannelSpec, FailoverSpec, HlsSpec, OutputSpec, RtmpSpec, TsSpec
+from channeld.config_values import ChannelSpec, HlsSpec, OutputSpec, RtmpSpec, TsSpec
 from channeld.config_yaml import KeyPath, PlacedError, Tree, key_text
 from channeld.media.profile import Profile
 
@@ -128,7 +129,6 @@ def _channel(found: Findings, channel_id: str, channel: ChannelModel, model: Con
     outputs = _outputs(found, here, channel.outputs)
     if profile in model.profiles or profile == BUILT_IN_PROFILE:
         _check_segments(found, here, outputs, model.profiles.get(profile, ProfileModel()), profile)
-    failover = channel.failover
     return ChannelSpec(
         id=channel_id,
         name=channel.name or channel_id,
@@ -148,7 +148,8 @@ def _channel(found: Findings, channel_id: str, channel: ChannelModel, model: Con
         logo=channel.logo,
         group=channel.group,
         sources=make_sources(found, here, channel),
-        failover=FailoverSpec(failover.loss_grace_seconds, failover.recovery_grace_seconds, failover.buffer_seconds, failover.standby),
+        failover=failover_of(found, here, channel),
+        timetable=make_timetable(found, here, channel),
         idle_s=idle_of(found, here, channel, model.relay.default_timeout_seconds),
         has_list=channel.playlist is not None or not channel.sources,
     )

@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 from channeld.base.redact import redact_url
 from channeld.channel.settings import SourceSettings
 from channeld.config_model import ChannelModel, SourceModel
+from channeld.config_values import FailoverSpec
 from channeld.config_yaml import KeyPath
 from channeld.media.live_input import PATTERN
+from channeld.media.picture_rules import PictureRules
 from channeld.media.whitelist import LIVE_PROTOCOLS
 
 if TYPE_CHECKING:
@@ -54,6 +56,18 @@ def _source(found: "Findings", place: KeyPath, name: str, model: SourceModel) ->
         return SourceSettings(name, model.title or name, PATTERN, PATTERN)
     timeout_s = model.timeout_seconds
     return SourceSettings(name, model.title or name, url, redact_url(url), model.transport, model.mode, timeout_s)
+
+
+def failover_of(found: "Findings", here: KeyPath, channel: ChannelModel) -> FailoverSpec:
+    """When one source gives way to another; what is only copied cannot be looked at."""
+    said = channel.failover
+    picture = PictureRules(said.frozen_seconds, said.black_seconds, said.silent_seconds)
+    for number, source in enumerate(channel.sources):
+        if picture.any and source.mode == "copy":
+            keys = "frozen_seconds, black_seconds and silent_seconds"
+            message = f"a copied source is not decoded, and {keys} look at decoded pictures. Write `mode: auto`, or remove those keys"
+            found.fault((*here, "sources", number, "mode"), message)
+    return FailoverSpec(said.loss_grace_seconds, said.recovery_grace_seconds, said.buffer_seconds, said.standby, picture)
 
 
 def idle_of(found: "Findings", here: KeyPath, channel: ChannelModel, default_s: float) -> float | None:

@@ -16,6 +16,8 @@ from channeld.base.errors import ConfigError
 from channeld.base.tls import TlsSpec
 from channeld.base.units import parse_size
 from channeld.channel.settings import SourceSettings
+from channeld.channel.timetable import Timetable
+from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.profile import Profile
 from channeld.notices.settings import AlertSettings, WebhookSettings
 
@@ -280,12 +282,13 @@ OutputSpec = RtmpSpec | HlsSpec | TsSpec
 
 @dataclass(frozen=True, slots=True)
 class FailoverSpec:
-    """When one source gives way to another, in seconds; see channel.failover."""
+    """When one source gives way to another, in seconds; see channel.failover. `picture`: also when it sends nothing worth airing."""
 
     loss_grace_s: float = 2.0
     recovery_grace_s: float = 3.0
     buffer_s: float = 1.0
     standby: Literal["cold", "hot"] = "cold"
+    picture: PictureRules = NOT_LOOKED_AT
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +320,7 @@ class ChannelSpec:
     failover: FailoverSpec = FailoverSpec()
     idle_s: float | None = None
     has_list: bool = True
+    timetable: Timetable | None = None
 
 
 @dataclass(frozen=True, slots=True)

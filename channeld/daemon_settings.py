@@ -113,6 +113,7 @@ def channel_settings(config: Config, spec: ChannelSpec, before: ChannelSettings 
         listing=Listing(spec.number, spec.logo, spec.group),
         live=_live(spec),
         has_list=spec.has_list,
+        timetable=spec.timetable,
     )
 
 
@@ -120,7 +121,9 @@ def _live(spec: ChannelSpec) -> LiveSettings | None:
     if not spec.sources:
         return None
     rules = spec.failover
-    return LiveSettings(spec.sources, rules.loss_grace_s, rules.recovery_grace_s, rules.buffer_s, rules.standby, spec.idle_s)
+    return LiveSettings(
+        spec.sources, rules.loss_grace_s, rules.recovery_grace_s, rules.buffer_s, rules.standby, spec.idle_s, picture=rules.picture
+    )
 
 
 def _target(channel: str, output: OutputSpec, base: str) -> Target:

@@ -11,6 +11,8 @@ from typing import Literal
 from channeld.sources.spec import Reason, SourceState
 
 Standby = Literal["cold", "hot"]
+HAD_ITS_GRACE = (Reason.TIMED_OUT, Reason.FROZEN, Reason.BLACK, Reason.SILENT)
+"""What is told only after it lasted a while."""
 STORE_SPARE_S = 0.5
 """What comes late at first: blocks of a source are not evenly long."""
 STORE_GROWTH, MAX_STORE_S = 1.6, 10.0
@@ -58,8 +60,18 @@ class Failover:
 
     def __init__(self, names: Sequence[str], rules: FailoverRules) -> None:
         self.names, self._rules = tuple(names), rules
+        self._preferred: str | None = None
         self.standings = {name: Standing() for name in names}
         self._dry: dict[str, int] = {}
+
+    def prefer(self, name: str | None) -> None:
+        """One goes before all others, for a while."""
+        self._preferred = name
+
+    @property
+    def _ranked(self) -> tuple[str, ...]:
+        first = self._preferred
+        return self.names if first not in self.names else (first, *(name for name in self.names if name != first))
 
     def told(self, name: str, standing: Standing) -> None:
         """A source stands otherwise; one that goes on being live with the same clip keeps its time."""
@@ -79,7 +91,7 @@ class Failover:
 
     def best(self, now_s: float, on_air: OnAir | None) -> str | None:
         """Which source is to be on air; None for none."""
-        return next((name for name in self.names if self._may_air(name, now_s, on_air)), None)
+        return next((name for name in self._ranked if self._may_air(name, now_s, on_air)), None)
 
     def store_s(self, name: str) -> float:
         """How much of a source is kept in store: as the rules say, and more the oftener it ran dry."""
@@ -101,9 +113,9 @@ class Failover:
         return standing.since_s + (max(store_s, self._rules.recovery_grace_s) if standing.was_lost else store_s) - now_s
 
     def must_leave_in_s(self, name: str, now_s: float) -> float:
-        """How long a lost source that is still on air may go on with what of it is in store; one that was silent has had its grace."""
+        """How long a lost source that is on air may go on with what of it is in store; what HAD_ITS_GRACE not at all."""
         standing = self.standings[name]
-        if standing.reason is Reason.TIMED_OUT:
+        if standing.reason in HAD_ITS_GRACE:
             return 0.0
         return max(0.0, standing.since_s + self._rules.loss_grace_s - now_s)
 
@@ -117,13 +129,13 @@ class Failover:
         """Which sources are to be connected to: those before the first that may air, and it; with hot standby all."""
         if self._rules.standby == "hot":
             return self.names
-        best = self.best(now_s, on_air)
+        best, ranked = self.best(now_s, on_air), self._ranked
         if best is None:
-            lost = [self.standings[name].state is SourceState.LOST for name in self.names]
-            first_hopeful = next((number for number, is_lost in enumerate(lost) if not is_lost), len(self.names) - 1)
-            return self.names[: first_hopeful + 1]
-        return self.names[: self.names.index(best) + 1]
+            lost = [self.standings[name].state is SourceState.LOST for name in ranked]
+            first_hopeful = next((number for number, is_lost in enumerate(lost) if not is_lost), len(ranked) - 1)
+            return ranked[: first_hopeful + 1]
+        return ranked[: ranked.index(best) + 1]
 
     def fault(self) -> Standing:
         """What to tell viewers when no source is on air: the first source's trouble."""
-        return self.standings[self.names[0]]
+        return self.standings[self._ranked[0]]

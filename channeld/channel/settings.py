@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from channeld.channel.timetable import Timetable
+from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.profile import Profile
 from channeld.playlist.locate import PathRules
 from channeld.playlist.resume import OnOutage, Resume
@@ -69,7 +71,7 @@ class LiveSettings:
     """The live sources of a channel, best first, and when one gives way to another; see channel.failover.
 
     `buffer_s`: how far the air is behind a source at least. `idle_s`: sources are connected to while somebody watches, and so long after;
-    None: always.
+    None: always. `picture`: when what a source sends is not worth airing.
     """
 
     sources: tuple[SourceSettings, ...]
@@ -78,6 +80,7 @@ class LiveSettings:
     buffer_s: float = 1.0
     standby: Literal["cold", "hot"] = "cold"
     idle_s: float | None = None
+    picture: PictureRules = NOT_LOOKED_AT
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class ChannelSettings:
     listing: Listing = Listing()
     live: LiveSettings | None = None
     has_list: bool = True
+    timetable: Timetable | None = None
 
 
 def needs_restart(before: ChannelSettings, after: ChannelSettings) -> bool:

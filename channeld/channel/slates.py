@@ -23,6 +23,9 @@ _WORDS = {
     Reason.AUTHENTICATION_FAILED: "authentication failed",
     Reason.UNSUPPORTED_FORMAT: "unsupported format",
     Reason.ENDED: "the source ended",
+    Reason.FROZEN: "the picture stands still",
+    Reason.BLACK: "no picture",
+    Reason.SILENT: "no sound",
     Reason.OTHER: "source lost",
 }
 CONNECTING = "connecting"

@@ -12,6 +12,7 @@ import ffmpeg
 from channeld.media import filters
 from channeld.media.facts import AudioFacts, VideoFacts
 from channeld.media.live_input import PATTERN, LiveInput
+from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.plan import Plan
 from channeld.media.profile import COMPOSITION_DELAY, DECODER_BUFFER_S, PEAK_RATIO, Profile
 from channeld.media.stillness import SILENCE_FILTER, STILL_FILTER
@@ -30,6 +31,7 @@ _LAVFI = {
     "protocol_whitelist": "pipe",
     "codec_whitelist": "wrapped_avframe,rawvideo,pcm_u8,pcm_f32le,pcm_s16le",
 }
+
 SILENCE = f"anullsrc=r={filters.AUDIO_RATE}:cl=stereo"
 
 
@@ -88,8 +90,11 @@ def packets_args(source: Path, indexes: list[int], start_s: float, tools: Tools)
     return [tools.ffmpeg, *_QUIET, "-loglevel", "error", "-copyts", *output.get_args()]
 
 
-def live_args(live: LiveInput, profile: Profile, tools: Tools, *, has_sound: bool) -> list[str]:
-    """Conform a live source to the house format on stdout, for as long as it lasts. `has_sound` False: silence in its place."""
+def live_args(live: LiveInput, profile: Profile, tools: Tools, *, has_sound: bool, watched: PictureRules = NOT_LOOKED_AT) -> list[str]:
+    """Conform a live source to the house format on stdout, for as long as it lasts. `has_sound` False: silence in its place.
+
+    `watched`: FFmpeg says on stderr when the picture stands still or is black, or there is no sound.
+    """
     media = ffmpeg.input(live.url, **live.options)
     if live.url == PATTERN:
         pattern = ffmpeg.input(filters.pattern_source(profile), re=None, **_LAVFI)
@@ -98,7 +103,11 @@ def live_args(live: LiveInput, profile: Profile, tools: Tools, *, has_sound: boo
     else:
         streams = [media["v:0"], media["a:0"] if has_sound else ffmpeg.input(SILENCE, **_LAVFI)["0"]]
     picture = filters.pattern_chain(profile) if live.url == PATTERN else filters.live_picture_chain(profile)
-    chains = {"filter:v": picture, "filter:a": filters.live_sound_chain(is_endless=not has_sound)}
+    sound = filters.live_sound_chain(is_endless=not has_sound)
+    chains = {
+        "filter:v": ",".join([picture, *watched.picture_filters()]),
+        "filter:a": ",".join([sound, *watched.sound_filters()]),
+    }
     options = _house_options(profile) | chains | {"x264-params": _x264_params(profile, is_live=True)}
     return [tools.ffmpeg, *_QUIET, *_TOLD, *_JUMPS, *ffmpeg.output(*streams, "pipe:1", **options).get_args()]
 

@@ -21,6 +21,7 @@ from channeld.media.tools import Tools
 from channeld.process.confine import Limits
 from channeld.sources.live_clip import LiveClip
 from channeld.sources.measures import Arrival, Losses
+from channeld.sources.picture_watch import PictureWatch
 from channeld.sources.reasons import Diary
 from channeld.sources.spec import Reason, SourceSpec, SourceState
 from channeld.sources.suits import why_not_copied
@@ -82,7 +83,7 @@ class Attempt:
 
     def __init__(self, means: Means, choice: Choice, figures: Figures, key: str) -> None:
         self._means, self._choice, self._figures, self._key = means, choice, figures, key
-        self._diary = Diary()
+        self._diary, self._picture = Diary(), PictureWatch(means.spec.picture)
         self._clip: LiveClip | None = None
         spec, sets = means.spec, means.reference
         profile = spec.profile
@@ -122,11 +123,7 @@ class Attempt:
         means, choice = self._means, self._choice
         if choice.copies:
             return live_copy_args(means.live, means.tools)
-        return live_args(means.live, means.spec.profile, means.tools, has_sound=choice.has_sound)
-
-    def _hear(self, line: str) -> None:
-        self._diary.feed(line)
-        self._figures.losses.feed(line)
+        return live_args(means.live, means.spec.profile, means.tools, has_sound=choice.has_sound, watched=means.spec.picture)
 
     def _take_in(self, argv: list[str]) -> None:
         self._figures.arrival.restart()
@@ -135,7 +132,7 @@ class Attempt:
         chunks = child.stream(
             argv,
             on_line=self._hear,
-            stall_s=spec.timeout_s,
+            stall_s=spec.timeout_s + FIRST_BLOCK_S,
             should_stop=means.should_stop,
             standing=STANDING,
             tick_s=TICK_S,
@@ -155,9 +152,25 @@ class Attempt:
                 limit_s = spec.timeout_s if self._clip is not None else spec.timeout_s + FIRST_BLOCK_S
                 if now_s - heard_s > limit_s:
                     raise ChildStalled("the source", now_s - heard_s)
-                if self._clip is not None and not self._is_quiet and now_s - heard_s > spec.loss_grace_s:
-                    self._is_quiet = True
-                    means.tell(SourceState.LOST, Reason.TIMED_OUT, f"nothing came for {spec.loss_grace_s:g} s", None)
+                self._is_quiet = now_s - heard_s > spec.loss_grace_s
+                self._tell(now_s)
+
+    def _hear(self, line: str) -> None:
+        self._diary.feed(line)
+        self._picture.feed(line, time.monotonic())
+        self._figures.losses.feed(line)
+
+    def _tell(self, now_s: float) -> None:
+        """How the source stands; it is told on only where that is news."""
+        clip, means = self._clip, self._means
+        if clip is None:
+            return
+        if self._is_quiet:
+            means.tell(SourceState.LOST, Reason.TIMED_OUT, f"nothing came for {means.spec.loss_grace_s:g} s", None)
+        elif (trouble := self._picture.trouble(now_s)) is not None:
+            means.tell(SourceState.LOST, *trouble, None)
+        else:
+            means.tell(SourceState.LIVE, None, "", clip.key)
 
     def _consider_copying(self) -> None:
         """Once its streams are known: a source in the house format is copied, if that was not tried."""
@@ -166,6 +179,9 @@ class Attempt:
             return
         figures.streams = list(self._diary.streams)
         if choice.copies or spec.mode != "auto" or choice.refused or spec.url == PATTERN:
+            return
+        if spec.picture.any:
+            figures.why = "its picture or sound is looked at"
             return
         why = why_not_copied(figures.streams, spec.profile)
         if why is None:
@@ -179,14 +195,10 @@ class Attempt:
             profile = self._means.spec.profile
             header = ClipHeader("", profile.fps, profile.gop_frames, COMPOSITION_DELAY)
             clip = self._clip = LiveClip(Path(self._means.spec.folder), self._key, header)
-        is_first = clip.frames == 0
         clip.append(block)
         figures.frames += len(block.video)
         figures.last_block_s = time.monotonic()
         figures.mark = clip.key, clip.frames, round(figures.last_block_s * NS_PER_SECOND)
-        if is_first or self._is_quiet:
-            self._is_quiet = False
-            self._means.tell(SourceState.LIVE, None, "", clip.key)
 
     def _finish(self) -> None:
         """A reader of the clip ends with what came."""

@@ -67,7 +67,11 @@ class Intake(Worker):
         self.tell(SourceState.CONNECTING, None, "", None)
 
     def tell(self, state: SourceState, reason: Reason | None, detail: str, clip: str | None) -> None:
-        """The source stands otherwise now."""
+        """How the source stands; sent on where that is news."""
+        standing = state.value, reason.value if reason else None, clip
+        with self._lock:
+            if standing == tuple(self._told.get(name) for name in ("state", "reason", "clip")):
+                return
         figures = self.figures
         values = {
             "name": self._spec.name,
@@ -83,11 +87,6 @@ class Intake(Worker):
             "attempts": figures.attempts,
         }
         with self._lock:
-            is_news = [self._told.get(name) for name in ("state", "reason", "clip")] != [
-                values[name] for name in ("state", "reason", "clip")
-            ]
-            if not is_news:
-                return
             self._told = values
         log.info("source_changed", source=self._spec.name, state=state.value, reason=values["reason"], detail=values["detail"])
         self._send("source", **values)

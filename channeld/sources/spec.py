@@ -3,11 +3,12 @@
 Rule: plain values on the wire; a URL may hold a password and is in no repr. Immutable.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from channeld.base.units import FrameRate
+from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.profile import Profile
 from channeld.media.reference import Reference
 
@@ -28,6 +29,9 @@ class Reason(StrEnum):
     AUTHENTICATION_FAILED = "authentication_failed"
     UNSUPPORTED_FORMAT = "unsupported_format"
     ENDED = "ended"
+    FROZEN = "frozen"
+    BLACK = "black"
+    SILENT = "silent"
     OTHER = "other"
 
 
@@ -36,6 +40,7 @@ class SourceSpec:
     """One source. Seconds: `timeout_s` until an upstream that says nothing is given up, `loss_grace_s` until its silence is told.
 
     `mode`: `transcode`, `copy`, or `auto`, which copies what is in the house format already. `folder`: where its newest minute is kept.
+    `picture`: when what it sends is not worth airing.
     """
 
     name: str
@@ -46,20 +51,22 @@ class SourceSpec:
     mode: str = "auto"
     timeout_s: float = 10.0
     loss_grace_s: float = 2.0
+    picture: PictureRules = NOT_LOOKED_AT
 
     def message(self, reference: Reference) -> dict[str, Any]:
         """As values of an `open` message."""
         profile = self.profile
         shape = {name: getattr(profile, name) for name in _PROFILE_FIELDS} | {"fps": [profile.fps.num, profile.fps.den]}
         plain = {name: getattr(self, name) for name in _PLAIN_FIELDS}
-        return {**plain, "profile": shape, "reference": reference.to_json().decode()}
+        return {**plain, "profile": shape, "picture": asdict(self.picture), "reference": reference.to_json().decode()}
 
     @classmethod
     def from_message(cls, values: dict[str, Any]) -> "SourceSpec":
         """Read it again. Raises ValueError, KeyError or TypeError for what is none."""
         shape = dict(values["profile"])
         profile = Profile(fps=FrameRate(*shape.pop("fps")), **shape)
-        return cls(profile=profile, **{name: values[name] for name in _PLAIN_FIELDS})
+        picture = PictureRules(**values.get("picture", {}))
+        return cls(profile=profile, picture=picture, **{name: values[name] for name in _PLAIN_FIELDS})
 
 
 _PROFILE_FIELDS = ("name", "width", "height", "video_bitrate", "audio_bitrate", "gop_seconds", "loudness", "preset")
