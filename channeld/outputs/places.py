@@ -12,6 +12,8 @@ from typing import Any
 import maxminddb
 
 MAX_NAME_CHARS = 60
+_BROKEN = (maxminddb.InvalidDatabaseError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
+"""What its reader raises where bytes are not what they should be: it trusts a file's own figures."""
 
 
 class Places:
@@ -43,7 +45,7 @@ class Places:
             self._seen = seen
             # In memory: a file that is written over in place would be a SIGBUS where it is mapped.
             self._reader = maxminddb.open_database(path, maxminddb.MODE_MEMORY)
-        except (OSError, maxminddb.InvalidDatabaseError, ValueError) as error:
+        except (OSError, *_BROKEN) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             self._tell(f"{path}: {reason or error}. Viewers have no place until there is a GeoIP file (.mmdb) that can be read")
             return
@@ -63,7 +65,7 @@ class Places:
             found = ipaddress.ip_address(address.partition("%")[0])
             mapped = found.ipv4_mapped if found.version == 6 else None
             return _name(reader.get(mapped or found))
-        except (ValueError, maxminddb.InvalidDatabaseError):
+        except _BROKEN:
             return None  # no address, one that the file has no tree for, or a damaged record of it
 
 

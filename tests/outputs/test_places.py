@@ -1,6 +1,7 @@
 """Where addresses are, by a real GeoIP file: read, replaced while it is in use, missing, broken."""
 
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -63,3 +64,18 @@ def test_a_replaced_file_is_taken_up_and_a_missing_or_broken_one_is_told_once(
     places.change(None)
     places.look()
     assert places.of("192.0.2.7") is None
+
+
+def test_a_file_with_any_byte_wrong_ends_nothing(tmp_path: Path, places: Places) -> None:
+    path, random = tmp_path / "geo.mmdb", Random(7)
+    write_geoip(path, {"192.0.2.0/24": BERLIN})
+    whole = path.read_bytes()
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(random.randrange(1, 5)):
+            damaged[-random.randrange(1, 300)] = random.randrange(256)
+        draft = tmp_path / "draft"
+        draft.write_bytes(damaged[: random.choice((None, random.randrange(len(damaged))))])
+        draft.replace(path)
+        places.look()
+        assert places.of("192.0.2.7") is None or isinstance(places.of("192.0.2.7"), str)
