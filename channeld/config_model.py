@@ -55,6 +55,7 @@ class MediaModel(Section):
     max_clients_per_channel: Annotated[int, Field(ge=1, le=100_000)] | None = 1_000
     max_clients_per_address: Annotated[int, Field(ge=1, le=100_000)] | None = 100
     stale_seconds: Annotated[float, Field(ge=1, le=3600)] = 30
+    geoip: str | None = None
     tls: TlsModel | None = None
 
 
@@ -103,6 +104,7 @@ class DiskModel(Section):
 class HistoryModel(Section):
     event_days: Annotated[float, Field(ge=1, le=36_500)] = 30
     as_run_days: Annotated[float, Field(ge=1, le=36_500)] = 400
+    audience_days: Annotated[float, Field(ge=1, le=36_500)] = 400
 
 
 class UploadsModel(Section):

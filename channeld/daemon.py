@@ -239,7 +239,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     parts.callback(lambda: _leave_channels(loop, registry) if will.leaves else _end_channels(loop, registry))
     watching.start()
     parts.callback(watching.close)
-    running = Running(loop, hosts, media, clips, registry, watching, alarms, events, sources, overrides, relays)
+    running = Running(loop, hosts, media, clips, registry, watching, alarms, events, sources, overrides, relays, store)
     return _open_to_people(config, parts, running, token, holder, will, listener)
 
 
@@ -252,7 +252,7 @@ def _start_children(loop: ControlLoop, hubs: tuple[HostHub, MediaHub, SourceHub]
 
 def _remember(config: Config, parts: contextlib.ExitStack) -> tuple[Store, EventLog, Alarms]:
     """What was and what happens."""
-    retention = Retention(config.history.event_days, config.history.as_run_days)
+    retention = Retention(config.history.event_days, config.history.as_run_days, config.history.audience_days)
     store = Store(config.folders.state, url=config.database, retention=retention)
     parts.callback(store.close)
     store.open()

@@ -77,6 +77,7 @@ def media_listener(config: Config, token: str) -> MediaListener:
         token=token if media.access is Access.TOKEN else None,
         tls={"cert": str(media.tls.cert), "key": str(media.tls.key)} if media.tls is not None else None,
         limits=Limits(media.max_clients_per_channel, media.max_clients_per_address, media.stale_s),
+        geoip=str(media.geoip) if media.geoip is not None else None,
     )
 
 

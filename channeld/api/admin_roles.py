@@ -41,6 +41,7 @@ ROLE_OF: Mapping[tuple[str, str], Role | None] = {
     ("GET", _CHANNEL): Role.VIEWER,
     ("GET", _CHANNEL + "/playlist"): Role.VIEWER,
     ("GET", _CHANNEL + "/clients"): Role.VIEWER,
+    ("GET", _CHANNEL + "/clients/history"): Role.VIEWER,
     ("GET", _CHANNEL + "/readings"): Role.VIEWER,
     ("GET", _CHANNEL + "/thumbnail.jpg"): Role.VIEWER,
     ("GET", "/api/v1/events"): Role.VIEWER,

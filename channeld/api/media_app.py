@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -28,6 +29,7 @@ from channeld.outputs.dash import DASH_FILES
 from channeld.outputs.hls_manifest import MANIFEST_NAME, below, with_token
 from channeld.outputs.hls_store import CHANNELS_NAME, GUIDE_NAME, HLS_FILES, FileNames
 from channeld.outputs.http_ts import Feed, Limits
+from channeld.outputs.ts_client import printable
 
 READ_BACK = "channeld-readback"
 """The daemon's own looks at what is published: they are no audience."""
@@ -147,6 +149,36 @@ async def _wait_for_disconnect(receive: Receive) -> None:
         pass
 
 
+class Witness(Protocol):
+    """Hears who watches; see media_audience."""
+
+    def watched(self, channel: str) -> None:
+        """Somebody asks for something of a channel."""
+        ...
+
+    def asked(self, channel: str, address: str, user_agent: str) -> None:
+        """The same of HLS, with who it is."""
+        ...
+
+    def place_of(self, address: str) -> str | None:
+        """Where an address is, if anybody knows."""
+        ...
+
+
+class Nobody:
+    """Hears nothing."""
+
+    def watched(self, channel: str) -> None:
+        """Nothing follows."""
+
+    def asked(self, channel: str, address: str, user_agent: str) -> None:
+        """Nothing follows."""
+
+    def place_of(self, address: str) -> str | None:
+        """Nobody knows."""
+        return None
+
+
 class MediaRoutes:
     """The routes over one folder and the streams of the channels on air here."""
 
@@ -156,10 +188,10 @@ class MediaRoutes:
         feeds: Mapping[str, Feed],
         access: Access,
         limits: Limits,
-        watched: Callable[[str], None] = lambda channel: None,
+        witness: Witness | None = None,
     ) -> None:
-        self._watched = watched
-        self.streams = Streams(feeds, limits, _PLAIN)
+        self._witness = witness = witness or Nobody()
+        self.streams = Streams(feeds, limits, _PLAIN, witness.place_of)
         self._folder, self._feeds, self._access = folder, feeds, access
 
     def application(self) -> Starlette:
@@ -212,8 +244,10 @@ class MediaRoutes:
         file = self._folder.open(channel, name, how.names)
         if file is None:
             return PlainTextResponse("Not found\n", 404, headers=_PLAIN)
-        if request.headers.get("user-agent") != READ_BACK:
-            self._watched(channel)
+        agent = request.headers.get("user-agent", "")
+        if agent != READ_BACK:
+            self._witness.watched(channel)
+            self._witness.asked(channel, request.client.host if request.client is not None else "unknown", printable(agent))
         if name == how.names.manifest:
             return self._manifest(how, request, file, folder)
         return _segment(request, file, how.type_of(name))
@@ -247,7 +281,7 @@ class MediaRoutes:
             return refusal
         shown, channel = _shown(request), request.path_params["channel"]
         if channel in self._feeds:
-            self._watched(channel)
+            self._witness.watched(channel)
         return await self.streams.answer(request, lambda: self._access.opens(shown))
 
     async def relay_ts(self, request: Request) -> Response:

@@ -29,6 +29,7 @@ class Configuration:
     tls: TlsSpec | None
     log_level: str = "info"
     limits: Limits = field(default_factory=Limits)
+    geoip: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ def read_configuration(values: dict[str, Any]) -> Configuration:
         tls=None if tls is None else TlsSpec(Path(_of(tls, "cert", str)), Path(_of(tls, "key", str))),
         log_level=str(values.get("log_level", "info")),
         limits=_read_limits(values.get("limits") or {}),
+        geoip=None if values.get("geoip") is None else Path(_of(values, "geoip", str)),
     )
 
 

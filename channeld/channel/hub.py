@@ -25,7 +25,7 @@ from channeld.channel.elders import Elders
 from channeld.channel.host_hub import HostHub
 from channeld.channel.link import Link
 from channeld.channel.loop import ControlLoop
-from channeld.channel.media_alarms import clear_output, tell_cap, tell_certificate, tell_output
+from channeld.channel.media_alarms import clear_output, tell_cap, tell_certificate, tell_geoip, tell_output
 from channeld.channel.origin import Origin, origin_of
 from channeld.channel.output_set import order_of, packaged_of
 from channeld.channel.patience import Patience
@@ -56,6 +56,7 @@ class MediaListener:
     token: str | None
     tls: dict[str, str] | None
     limits: Limits = field(default_factory=Limits)
+    geoip: str | None = None
 
 
 class MediaHub:
@@ -159,6 +160,7 @@ class MediaHub:
             reuse_port=values.workers > 1,
             log_level=self._level,
             limits=asdict(values.limits),
+            geoip=values.geoip,
         )
         self._tell_keys(link)
 
@@ -226,10 +228,10 @@ class MediaHub:
         values = message.values
         if number in self._elders.successors:
             self._elders.end(self._enter_successors)  # its first word: what it runs is loaded
-        if message.kind == "audience":
-            self.audience.told(number, values)
-        elif message.kind == "clients":
-            self.audience.listed(number, values)
+        if message.kind in ("audience", "clients", "attendance"):
+            self.audience.take(number, message.kind, values)
+        elif message.kind == "geoip" and self._alarms is not None:
+            tell_geoip(self._alarms, values["error"])
         elif message.kind == "watched":
             self.watched(values["channels"])
         elif message.kind == "ready":
@@ -254,8 +256,9 @@ class MediaHub:
                 tell_output(self._alarms, values, failed=now == "retrying")
             if state["state"] != now:
                 state.update(state=now, since=iso_utc(time.time()))
+            state |= {name: values[name] for name in ("media_sequence", "segment_wait_s") if name in values}
             if "media_sequence" in values:
-                state.update(media_sequence=values["media_sequence"], published_at=iso_utc(values["published_wall_s"]))
+                state["published_at"] = iso_utc(values["published_wall_s"])
             if self._numbers is not None and "discontinuity_sequence" in values:
                 names = values["channel"], values["output"]
                 self._numbers.save_hls(HlsPosition(*names, values["media_sequence"], values["discontinuity_sequence"]))

@@ -269,6 +269,7 @@ class Registry:
             for channel, progress in values["channels"].items():
                 if channel in self.channels:
                     self.channels[channel].progressed(progress)
+                    self.channels[channel].director.sources.figures.aired(progress)
             return
         supervisor = self.channels.get(values.get("channel", ""))
         if supervisor is None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Protocol
 
-from channeld.base.clock import Clock
+from channeld.base.clock import NS_PER_SECOND, Clock
 from channeld.base.errors import StreamError
 from channeld.base.units import TICKS_PER_SECOND
 from channeld.outputs.hls_manifest import Manifest, Segment, Timeline, parse, read_timeline, render, segment_name, target_seconds
@@ -32,7 +32,7 @@ _LOST_TIMELINE = Timeline("", 0.0, 0)
 
 
 class Sliced(Protocol):
-    """What is packaged: whole transport packets, PAT and PMT first. dts and duration in ticks of 90 kHz."""
+    """What is packaged: whole transport packets, PAT and PMT first. dts and duration in ticks of 90 kHz; `monotonic_ns`: of its release."""
 
     @property
     def data(self) -> bytes: ...
@@ -42,15 +42,21 @@ class Sliced(Protocol):
     def duration(self) -> int: ...
     @property
     def is_random_access(self) -> bool: ...
+    @property
+    def monotonic_ns(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The manifest was published: its last media sequence and when (epoch seconds), and its discontinuity sequence."""
+    """The manifest was published: its last media sequence and when (epoch seconds), and its discontinuity sequence.
+
+    `segment_wait_s`: since the newest segment's first slice aired.
+    """
 
     media_sequence: int
     published_wall_s: float
     discontinuity_sequence: int = 0
+    segment_wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,8 @@ class Cutter:
 
     def _cut(self, at: int) -> Cut:
         taken, self._pending = self._pending[:at], self._pending[at:]
-        return Cut(taken[0].dts, taken[-1].dts + taken[-1].duration, tuple(piece.data for piece in taken))
+        pieces = tuple(piece.data for piece in taken)
+        return Cut(taken[0].dts, taken[-1].dts + taken[-1].duration, pieces, taken[0].monotonic_ns)
 
 
 class HlsPacking:
@@ -154,6 +161,7 @@ class Packager:
         # What waited for a whole window would be gone from the manifest anyway: the oldest falls out.
         self._waiting: deque[tuple[Cut, Timeline]] = deque(maxlen=window)
         self._is_unpublished = False
+        self._newest_ns: int | None = None
         self._leaving: list[tuple[str, float]] = []  # (file, seconds to keep) once the manifest without them stands
         self._target_s = target_seconds(segment_seconds)
         self._manifest, self._next_sequence = self._recover(after)
@@ -200,7 +208,8 @@ class Packager:
         for name, keep_s in self._leaving:
             self._store.retire(self._channel, name, keep_s=keep_s)
         self._leaving.clear()
-        return Progress(self._next_sequence - 1, self._clock.wall_s(), self._manifest.discontinuity_sequence)
+        wait_s = round((self._clock.monotonic_ns() - self._newest_ns) / NS_PER_SECOND, 3) if self._newest_ns is not None else None
+        return Progress(self._next_sequence - 1, self._clock.wall_s(), self._manifest.discontinuity_sequence, wait_s)
 
     def _write(self, cut: Cut, timeline: Timeline) -> None:
         """Write a cut and list it; one that cannot be packaged is told and left out, a hole like any other."""
@@ -214,7 +223,7 @@ class Packager:
             return
         self._store.write_segment(self._channel, packed.files)
         self._list(packed.segment, cut, timeline)
-        self._is_unpublished = True
+        self._is_unpublished, self._newest_ns = True, cut.released_ns
 
     def _enqueue(self, cuts: Iterable[Cut]) -> None:
         assert self._timeline is not None, "attach first"

@@ -13,11 +13,12 @@ from channeld.outputs.hls_store import FileNames
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A finished segment in memory: [start, end) in ticks."""
+    """A finished segment in memory: [start, end) in ticks; `released_ns`: when its first slice aired."""
 
     start: int
     end: int
     pieces: tuple[bytes, ...]
+    released_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
