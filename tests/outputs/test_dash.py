@@ -33,6 +33,7 @@ class Piece:
     dts: int
     duration: int
     is_random_access: bool
+    monotonic_ns: int = 0
 
 
 @pytest.fixture(scope="session")
