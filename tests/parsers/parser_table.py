@@ -27,6 +27,7 @@ class Group:
 
 
 _SAID, _STREAMS, _LISTS = "parsers/test_ffmpeg_said.py", "parsers/test_fuzz_streams.py", "parsers/test_fuzz_lists.py"
+_LIVE = f"{_SAID}::test_any_lines_of_a_live_source_are_counted_and_judged"
 _LINE = "a line has 4096 bytes at most (media.child)"
 _ARGUMENTS = "relay/test_relay_fuzz.py::test_any_text_is_refused_or_safe"
 _WORDS = "relay/test_relay_arguments.py::test_a_hostile_list_is_refused_with_its_reason_and_place"
@@ -34,7 +35,7 @@ _WORDS = "relay/test_relay_arguments.py::test_a_hostile_list_is_refused_with_its
 GROUPS = (
     Group(
         "what FFmpeg says",
-        (_SAID, "sources/test_reasons.py", "process/test_ffmpeg_log.py"),
+        (_SAID, "sources/test_reasons.py", "sources/test_measures.py", "sources/test_picture_watch.py", "process/test_ffmpeg_log.py"),
         (
             Parser("process/ffmpeg_log.py", f"{_SAID}::test_any_line_is_taken_apart", _LINE),
             Parser(
@@ -42,10 +43,12 @@ GROUPS = (
                 f"{_SAID}::test_any_lines_are_explained_and_never_raise",
                 f"{_SAID}::test_a_source_that_complains_without_end_costs_no_memory",
             ),
+            Parser("sources/measures.py", _LIVE, _LINE),
+            Parser("sources/picture_watch.py", _LIVE, _LINE),
             Parser("sources/suits.py", f"{_SAID}::test_any_lines_are_explained_and_never_raise", _LINE),
             Parser("media/probe_banner.py", f"{_SAID}::test_any_banner_is_read_into_plain_values", _LINE),
         ),
-        but="really_says or test_any_",
+        but="really_says or test_any_ or told_in_turn",
     ),
     Group(
         "streams",

@@ -10,12 +10,15 @@ from steps import bounded
 
 from channeld.base.errors import ChildExited, SpawnError
 from channeld.base.units import FrameRate
+from channeld.media.picture_rules import PictureRules
 from channeld.media.probe import read_answer
 from channeld.media.probe_banner import parse_banner
 from channeld.media.profile import Profile
 from channeld.media.stillness import MAX_SPANS, StillnessLog
 from channeld.media.verdict import DecodeLog
 from channeld.process.ffmpeg_log import LineKind, parse_line
+from channeld.sources.measures import Losses
+from channeld.sources.picture_watch import PictureWatch
 from channeld.sources.reasons import MAX_DETAIL, Diary
 from channeld.sources.spec import Reason
 from channeld.sources.suits import why_not_copied
@@ -211,3 +214,28 @@ def test_any_lines_of_a_prepare_are_counted(lines: list[str]) -> None:
     bounded(read, most=1000 + 60 * len(lines))
     assert all(0.0 <= log.error_share(index) <= 1.0 for index in range(3))
     assert all(len(spans) <= MAX_SPANS for spans in still.facts(60.0).values())
+
+
+_EVENTS = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["silence_start: ", "silence_end: ", "lavfi.black_start=", "lavfi.black_end=", "lavfi.freezedetect.freeze_start: "]),
+    st.floats() | st.just(""),
+    _MARKS,
+)
+_MISSED = st.builds("RTP: missed {} packets{}".format, st.integers(), _MARKS)
+
+
+@FUZZED
+@given(st.lists(_MUTATED | _EVENTS | _MISSED | st.text(max_size=80), max_size=15))
+def test_any_lines_of_a_live_source_are_counted_and_judged(lines: list[str]) -> None:
+    watch, losses = PictureWatch(PictureRules(5.0, 5.0, 5.0)), Losses()
+
+    def read() -> None:
+        for line in lines:
+            watch.feed(line, 0.0)
+            losses.feed(line)
+
+    bounded(read, most=1000 + 60 * len(lines))
+    trouble = watch.trouble(10.0)
+    assert trouble is None or isinstance(trouble[0], Reason)
+    assert all(0 <= count <= 65_535 * len(lines) for count in losses.counts.values())
