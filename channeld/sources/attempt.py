@@ -1,7 +1,8 @@
 """One connection to a source: FFmpeg, conformer and live clip, from the first byte to the end, and what it tells meanwhile.
 
-Rule: what is told is what a viewer would see: live with the first block, lost after the grace without one, live again with the next. The
-child is never left behind; the clip is finished, so that a reader ends with what there was. Blocking; one thread.
+Rule: what is told is what a viewer would see: live with the first block, lost after the grace without one, live again with the next; a
+manifest that stands still is not live. The child is never left behind; the clip is finished, so that a reader ends with what there was.
+Blocking; one thread.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ from channeld.sources.live_clip import LiveClip
 from channeld.sources.picture_watch import PictureWatch
 from channeld.sources.reach import private_fault
 from channeld.sources.reasons import Diary
+from channeld.sources.segments import Segments
 from channeld.sources.spec import Reason, SourceSpec, SourceState
 from channeld.sources.suits import why_not_copied
 from channeld.ts.conform import StreamRules
@@ -62,11 +64,13 @@ class Figures:
 
 @dataclass(slots=True)
 class Choice:
-    """Whether to copy, and whether there is sound: learned by trying. `refused`: why copying is not tried again."""
+    """What is learned by trying: whether to copy, and whether there is sound. `refused`: why copying is not tried again."""
 
     copies: bool
     has_sound: bool = True
     refused: str = ""
+    segments: tuple[str, ...] = ()
+    """Of a manifest, those that the newest attempt opened."""
 
 
 class BetterWay(Exception):
@@ -79,6 +83,7 @@ class Attempt:
     def __init__(self, means: Means, choice: Choice, figures: Figures, key: str) -> None:
         self._means, self._choice, self._figures, self._key = means, choice, figures, key
         self._diary, self._picture = Diary(), PictureWatch(means.spec.picture)
+        self._segments = Segments(choice.segments)
         self._clip: LiveClip | None = None
         spec, sets = means.spec, means.reference
         profile = spec.profile
@@ -151,6 +156,7 @@ class Attempt:
 
     def _hear(self, line: str) -> None:
         self._diary.feed(line)
+        self._segments.feed(line)
         self._picture.feed(line, time.monotonic())
 
     def _tell(self, now_s: float) -> None:
@@ -162,7 +168,7 @@ class Attempt:
             means.tell(SourceState.LOST, Reason.TIMED_OUT, f"nothing came for {means.spec.loss_grace_s:g} s", None)
         elif (trouble := self._picture.trouble(now_s)) is not None:
             means.tell(SourceState.LOST, *trouble, None)
-        else:
+        elif not self._segments.are_old:
             means.tell(SourceState.LIVE, None, "", clip.key)
 
     def _consider_copying(self) -> None:
@@ -193,9 +199,10 @@ class Attempt:
         figures.last_block_s = time.monotonic()
 
     def _finish(self) -> None:
-        """A reader of the clip ends with what came."""
+        """A reader of the clip ends with what came; the next attempt knows what is old by then."""
         if self._clip is None:
             return
+        self._choice.segments = self._segments.seen
         with contextlib.suppress(StreamError):  # what cannot be cut off cleanly is left out
             for block in self._conformer.finish():
                 self._clip.append(block)
