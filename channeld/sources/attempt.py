@@ -24,13 +24,14 @@ from channeld.sources.picture_watch import PictureWatch
 from channeld.sources.reach import private_fault
 from channeld.sources.reasons import Diary
 from channeld.sources.segments import Segments
-from channeld.sources.spec import Reason, SourceSpec, SourceState
+from channeld.sources.spec import Reason, SourceSpec, SourceState, patience_s
 from channeld.sources.suits import why_not_copied
 from channeld.ts.conform import StreamRules
 from channeld.ts.index import Block, ClipHeader
 from channeld.ts.live_conform import LiveConformer
 
-TICK_S = 0.05
+TICK_S = 0.02
+"""How late a silence may be told."""
 FIRST_BLOCK_S = 20.0
 """So much longer than for any other block may be waited for the first: the source is probed, and begins with a key frame."""
 STANDING = child.Standing(Limits(address_space_bytes=4 << 30, file_size_bytes=child.WRITTEN_FILE_BYTES, processes=8192, open_files=256), 3)
@@ -151,7 +152,7 @@ class Attempt:
                 limit_s = spec.timeout_s if self._clip is not None else spec.timeout_s + FIRST_BLOCK_S
                 if now_s - heard_s > limit_s:
                     raise ChildStalled("the source", now_s - heard_s)
-                self._is_quiet = now_s - heard_s > spec.loss_grace_s
+                self._is_quiet = now_s - heard_s > patience_s(spec.loss_grace_s)
                 self._tell(now_s)
 
     def _hear(self, line: str) -> None:
