@@ -19,6 +19,7 @@ LIVE: tuple[tuple[str, Read], ...] = (
     ("media.max_clients_per_channel", lambda config: config.media.max_clients_per_channel),
     ("media.max_clients_per_address", lambda config: config.media.max_clients_per_address),
     ("media.stale_seconds", lambda config: config.media.stale_s),
+    ("media.geoip", lambda config: config.media.geoip),
     ("media.tls", lambda config: config.media.tls),
     ("url_allow", lambda config: config.url_rules),
     ("uploads", lambda config: config.uploads),

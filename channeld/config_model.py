@@ -55,6 +55,7 @@ class MediaModel(Section):
     max_clients_per_channel: Annotated[int, Field(ge=1, le=100_000)] | None = 1_000
     max_clients_per_address: Annotated[int, Field(ge=1, le=100_000)] | None = 100
     stale_seconds: Annotated[float, Field(ge=1, le=3600)] = 30
+    geoip: str | None = None
     tls: TlsModel | None = None
 
 
@@ -103,6 +104,7 @@ class DiskModel(Section):
 class HistoryModel(Section):
     event_days: Annotated[float, Field(ge=1, le=36_500)] = 30
     as_run_days: Annotated[float, Field(ge=1, le=36_500)] = 400
+    audience_days: Annotated[float, Field(ge=1, le=36_500)] = 400
 
 
 class UploadsModel(Section):
@@ -146,6 +148,10 @@ class HlsModel(OutputModel):
     window: Annotated[int, Field(ge=3, le=10_000)] = 6
 
 
+class DashModel(HlsModel):
+    pass
+
+
 class TsModel(OutputModel):
     pass
 
@@ -155,6 +161,7 @@ class OutputEntry(Section):
 
     rtmp: RtmpModel | None = None
     hls: HlsModel | None = None
+    dash: DashModel | None = None
     ts: TsModel | None = None
 
     @model_validator(mode="before")
@@ -173,7 +180,8 @@ class OutputEntry(Section):
     @model_validator(mode="after")
     def _exactly_one(self) -> "OutputEntry":
         if len(self.model_fields_set) != 1:
-            raise ValueError("an output has exactly one of rtmp, hls and ts. Write `- rtmp: URL`, `- hls: {}` or `- ts: {}`")
+            known = "`- rtmp: URL`, `- hls: {}`, `- dash: {}` or `- ts: {}`"
+            raise ValueError(f"an output has exactly one of rtmp, hls, dash and ts. Write {known}")
         return self
 
 

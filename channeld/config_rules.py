@@ -20,7 +20,7 @@ from channeld.config_model import ChannelModel, ConfigModel, OutputEntry, Output
 from channeld.config_schedule import make_timetable
 from channeld.config_sources import failover_of, idle_of, make_sources
 from channeld.config_types import BUILT_IN_PROFILE
-from channeld.config_values import ChannelSpec, HlsSpec, OutputSpec, RtmpSpec, TsSpec
+from channeld.config_values import ChannelSpec, DashSpec, HlsSpec, OutputSpec, RtmpSpec, SegmentedSpec, TsSpec
 from channeld.config_yaml import KeyPath, PlacedError, Tree, key_text
 from channeld.media.profile import Profile
 
@@ -158,13 +158,13 @@ def _channel(found: Findings, channel_id: str, channel: ChannelModel, model: Con
 def _check_segments(found: Findings, here: KeyPath, outputs: tuple[OutputSpec, ...], profile: ProfileModel, name: str) -> None:
     """A segment ends at a random access point, and there is one at the start of each GOP only."""
     for number, output in enumerate(outputs):
-        if isinstance(output, HlsSpec) and profile.gop_seconds > output.segment_s:
+        if isinstance(output, SegmentedSpec) and profile.gop_seconds > output.segment_s:
             message = (
                 f"segments of {output.segment_s:g} s are shorter than the GOP of profile {name} ({profile.gop_seconds:g} s). "
                 f"Write {profile.gop_seconds:g} or more, or lower profiles.{name}.gop_seconds"
             )
             if ("profiles", name, "gop_seconds") not in found.refused:
-                found.fault((*here, "outputs", number, "hls", "segment_seconds"), message)
+                found.fault((*here, "outputs", number, output.type, "segment_seconds"), message)
 
 
 def _outputs(found: Findings, here: KeyPath, entries: list[OutputEntry]) -> tuple[OutputSpec, ...]:
@@ -180,7 +180,8 @@ def _outputs(found: Findings, here: KeyPath, entries: list[OutputEntry]) -> tupl
 
 
 def _kind(entry: OutputEntry) -> tuple[str, OutputModel]:
-    return next((kind, model) for kind, model in (("rtmp", entry.rtmp), ("hls", entry.hls), ("ts", entry.ts)) if model is not None)
+    kinds = (("rtmp", entry.rtmp), ("hls", entry.hls), ("dash", entry.dash), ("ts", entry.ts))
+    return next((kind, model) for kind, model in kinds if model is not None)
 
 
 def _output(found: Findings, place: KeyPath, name: str, model: OutputModel, entry: OutputEntry) -> OutputSpec:
@@ -188,6 +189,8 @@ def _output(found: Findings, place: KeyPath, name: str, model: OutputModel, entr
         return _rtmp(found, place, name, model)
     if entry.hls is not None:
         return HlsSpec(name, model.enabled, entry.hls.segment_seconds, entry.hls.window)
+    if entry.dash is not None:
+        return DashSpec(name, model.enabled, entry.dash.segment_seconds, entry.dash.window)
     return TsSpec(name, model.enabled)
 
 

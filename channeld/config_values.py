@@ -142,7 +142,7 @@ class AdminSpec:
 
 @dataclass(frozen=True, slots=True)
 class MediaSpec:
-    """The listener of viewers. The last three are about endless streams; None: no limit."""
+    """The listener of viewers. `max_…`, `stale_s` are about endless streams; None: no limit. `geoip`: the file that knows places."""
 
     listen: ListenSpec
     workers: int
@@ -151,6 +151,7 @@ class MediaSpec:
     max_clients_per_channel: int | None = 1_000
     max_clients_per_address: int | None = 100
     stale_s: float = 30.0
+    geoip: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,14 +258,28 @@ class RtmpSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class HlsSpec:
-    """The embedded HLS origin; `window` counts segments."""
+class SegmentedSpec:
+    """What the embedded origin packages; `window` counts segments."""
 
-    type: ClassVar[str] = "hls"
+    type: ClassVar[str]
     name: str
     enabled: bool
     segment_s: float
     window: int
+
+
+@dataclass(frozen=True, slots=True)
+class HlsSpec(SegmentedSpec):
+    """As HLS."""
+
+    type: ClassVar[str] = "hls"
+
+
+@dataclass(frozen=True, slots=True)
+class DashSpec(SegmentedSpec):
+    """As DASH."""
+
+    type: ClassVar[str] = "dash"
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +291,7 @@ class TsSpec:
     enabled: bool
 
 
-OutputSpec = RtmpSpec | HlsSpec | TsSpec
+OutputSpec = RtmpSpec | HlsSpec | DashSpec | TsSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +343,7 @@ class HistorySpec:
 
     event_days: float = 30
     as_run_days: float = 400
+    audience_days: float = 400
 
 
 @dataclass(frozen=True, slots=True)

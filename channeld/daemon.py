@@ -59,7 +59,7 @@ from channeld.control import DaemonControl
 from channeld.daemon_desks import open_desks
 from channeld.daemon_figures import Figures
 from channeld.daemon_house import House, Running
-from channeld.daemon_leftovers import orphaned_hls, remove_leftovers
+from channeld.daemon_leftovers import orphaned_files, remove_leftovers
 from channeld.daemon_locks import only_one
 from channeld.daemon_losses import HolderLosses
 from channeld.daemon_notify import ServiceManager
@@ -82,6 +82,7 @@ from channeld.media.tools import Tools, find_tools
 from channeld.outputs.push_orphans import end_orphans
 from channeld.playout.host import PARTS as HOST_PARTS
 from channeld.process.hold_client import HolderClient, start_holder
+from channeld.relay.machine import Machine
 from channeld.store.store import Retention, Store
 from channeld.telemetry.log import configure
 
@@ -186,7 +187,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     token = ensure_token(config.folders.state)
     tools = find_tools()
     store, events, alarms = _remember(config, parts)
-    relays = RelayChannels(store.relays, relay_rules(config))
+    relays = RelayChannels(store.relays, relay_rules(config), Machine(tools.ffmpeg))
     channels = relays.start(channel_settings(config, spec) for spec in config.channels.values())
     holder = _hold(config, relays.ids, will, parts)
     loop = ControlLoop()
@@ -238,7 +239,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     parts.callback(lambda: _leave_channels(loop, registry) if will.leaves else _end_channels(loop, registry))
     watching.start()
     parts.callback(watching.close)
-    running = Running(loop, hosts, media, clips, registry, watching, alarms, events, sources, overrides, relays)
+    running = Running(loop, hosts, media, clips, registry, watching, alarms, events, sources, overrides, relays, store)
     return _open_to_people(config, parts, running, token, holder, will, listener)
 
 
@@ -251,7 +252,7 @@ def _start_children(loop: ControlLoop, hubs: tuple[HostHub, MediaHub, SourceHub]
 
 def _remember(config: Config, parts: contextlib.ExitStack) -> tuple[Store, EventLog, Alarms]:
     """What was and what happens."""
-    retention = Retention(config.history.event_days, config.history.as_run_days)
+    retention = Retention(config.history.event_days, config.history.as_run_days, config.history.audience_days)
     store = Store(config.folders.state, url=config.database, retention=retention)
     parts.callback(store.close)
     store.open()
@@ -320,14 +321,24 @@ def _end_orphans(holder: HolderClient, config: Config, relays: frozenset[str]) -
 
 
 def _clean_orphans(config: Config, relays: frozenset[str], media: MediaHub) -> None:
-    for channel in set(orphaned_hls(config)) - relays:
-        media.clean(channel, keep_s=ORPHAN_S)
+    for channel, packaging in orphaned_files(config):
+        if channel not in relays:
+            media.clean(channel, packaging, keep_s=ORPHAN_S)
 
 
 def _sources(config: Config, loop: ControlLoop, holder: HolderClient) -> SourceHub:
     folder = (config.relay.temp_directory or config.folders.runtime) / "channeld-live"  # of ours alone: what is not known there is removed
     version, limit = edition(SOURCE_PARTS), source_limit(config)
-    return SourceHub(loop=loop, holder=holder, arguments=host_arguments(config), version=version, limit=limit, folder=folder)
+    cleanup_s = config.relay.cleanup_interval_s
+    return SourceHub(
+        loop=loop,
+        holder=holder,
+        arguments=host_arguments(config),
+        version=version,
+        limit=limit,
+        folder=folder,
+        cleanup_s=cleanup_s,
+    )
 
 
 def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[[str], None], keep: Keep, publish: Publish) -> Clips:

@@ -7,6 +7,7 @@ from typing import Literal
 from channeld.channel.timetable import Timetable
 from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.profile import Profile
+from channeld.media.treatment import NO_TREATMENT, Treatment
 from channeld.playlist.locate import PathRules
 from channeld.playlist.resume import OnOutage, Resume
 
@@ -31,10 +32,10 @@ class RtmpTarget:
 
 @dataclass(frozen=True, slots=True)
 class ServedTarget:
-    """An output that the media worker serves: HLS (segments of at most `segment_s` seconds, `window` of them) or HTTP-TS."""
+    """An output that the media worker serves: HLS or DASH (segments of at most `segment_s` seconds, `window` of them), or HTTP-TS."""
 
     name: str
-    type: Literal["hls", "ts"]
+    type: Literal["hls", "dash", "ts"]
     url: str
     enabled: bool = True
     segment_s: float = 4.0
@@ -65,6 +66,7 @@ class SourceSettings:
     mode: str = "auto"
     timeout_s: float = 10.0
     allows_private: bool = True
+    treatment: Treatment = NO_TREATMENT
 
 
 @dataclass(frozen=True, slots=True)

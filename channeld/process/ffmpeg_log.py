@@ -109,7 +109,6 @@ def classify(text: str) -> LineKind:
 def parse_line(line: str) -> FFmpegLine:
     """Take a line apart: `[tcp @ 0x55d1] [error] Connection to tcp://… failed: Connection refused`."""
     match = _PREFIX.match(line)
-    if match is None:  # cannot be: every part of the prefix is optional
-        return FFmpegLine("info", "", redact_text(line), classify(line))
+    assert match is not None  # every part of the prefix is optional
     text = line[match.end() :].strip()
     return FFmpegLine(match["level"] or "info", match["component"] or "", redact_text(text), classify(text))

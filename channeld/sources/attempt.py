@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from channeld.base.clock import NS_PER_SECOND
 from channeld.base.errors import ChildExited, ChildStalled, StreamError
 from channeld.media import child
 from channeld.media.ffmpeg_args import live_args, live_copy_args
@@ -20,6 +21,7 @@ from channeld.media.reference import Reference
 from channeld.media.tools import Tools
 from channeld.process.confine import Limits
 from channeld.sources.live_clip import LiveClip
+from channeld.sources.measures import Arrival, Losses
 from channeld.sources.picture_watch import PictureWatch
 from channeld.sources.reach import private_fault
 from channeld.sources.reasons import Diary
@@ -61,6 +63,10 @@ class Figures:
     why: str = ""
     streams: list[str] = field(default_factory=list)
     last_block_s: float | None = None
+    losses: Losses = field(default_factory=Losses)
+    arrival: Arrival = field(default_factory=Arrival)
+    mark: tuple[str, int, int] | None = None
+    """Of the newest block: its clip, how many pictures that has with it, and when it came (monotonic, ns)."""
 
 
 @dataclass(slots=True)
@@ -88,10 +94,10 @@ class Attempt:
         self._clip: LiveClip | None = None
         spec, sets = means.spec, means.reference
         profile = spec.profile
-        rules = StreamRules(
-            profile.fps, profile.gop_frames, COMPOSITION_DELAY, parameter_sets=sets.parameter_sets, silent_frame=sets.silent_frame
-        )
-        self._conformer = LiveConformer(rules, has_free_gops=choice.copies)
+        is_foreign = spec.treatment.has_own_parameter_sets and not choice.copies  # of whichever the first key frame brings
+        reference = None if is_foreign else sets.parameter_sets
+        rules = StreamRules(profile.fps, profile.gop_frames, COMPOSITION_DELAY, parameter_sets=reference, silent_frame=sets.silent_frame)
+        self._conformer = LiveConformer(rules, has_free_gops=choice.copies or is_foreign)
         self._is_quiet = False
 
     @property
@@ -125,10 +131,12 @@ class Attempt:
     def _arguments(self) -> list[str]:
         means, choice = self._means, self._choice
         if choice.copies:
-            return live_copy_args(means.live, means.tools)
-        return live_args(means.live, means.spec.profile, means.tools, has_sound=choice.has_sound, watched=means.spec.picture)
+            return live_copy_args(means.live, means.tools, means.spec.treatment)
+        spec, has_sound = means.spec, choice.has_sound
+        return live_args(means.live, spec.profile, means.tools, has_sound=has_sound, watched=spec.picture, treatment=spec.treatment)
 
     def _take_in(self, argv: list[str]) -> None:
+        self._figures.arrival.restart()
         means, spec = self._means, self._means.spec
         heard_s = time.monotonic()
         chunks = child.stream(
@@ -148,6 +156,8 @@ class Attempt:
                     for block in self._conformer.feed(chunk):
                         heard_s = now_s
                         self._keep(block)
+                    for dts in self._conformer.arrived():
+                        self._figures.arrival.feed(dts, round(now_s * NS_PER_SECOND))
                 # Blocks count, not bytes: pictures whose sound has stopped cannot air either.
                 limit_s = spec.timeout_s if self._clip is not None else spec.timeout_s + FIRST_BLOCK_S
                 if now_s - heard_s > limit_s:
@@ -159,6 +169,7 @@ class Attempt:
         self._diary.feed(line)
         self._segments.feed(line)
         self._picture.feed(line, time.monotonic())
+        self._figures.losses.feed(line)
 
     def _tell(self, now_s: float) -> None:
         """How the source stands; it is told on only where that is news."""
@@ -198,6 +209,7 @@ class Attempt:
         clip.append(block)
         figures.frames += len(block.video)
         figures.last_block_s = time.monotonic()
+        figures.mark = clip.key, clip.frames, round(figures.last_block_s * NS_PER_SECOND)
 
     def _finish(self) -> None:
         """A reader of the clip ends with what came; the next attempt knows what is old by then."""

@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0003"
+REVISION = "0005"
 """The newest migration."""
 
 metadata = MetaData()
@@ -139,6 +139,21 @@ airings = Table(
     Index("airings_open", "outcome", "channel"),
 )
 
+audience = Table(
+    "audience",
+    metadata,
+    Column("channel", String(64), primary_key=True),
+    Column("span_s", Integer, primary_key=True, autoincrement=False),
+    Column("at_s", BigInteger, primary_key=True, autoincrement=False),
+    Column("life", BigInteger, primary_key=True, autoincrement=False),
+    Column("peak", Integer, nullable=False),
+    Column("viewer_s", Double, nullable=False),
+    Column("stays", JsonText, nullable=False),
+    Column("stayed_s", Double, nullable=False),
+    *(Column(name, JsonText, nullable=False) for name in ("protocols", "agents", "places")),
+    Index("audience_at", "span_s", "at_s"),
+)
+
 relay_profiles = Table(
     "relay_profiles",
     metadata,
@@ -202,6 +217,9 @@ channel_relay_configs = Table(
     Column("enabled", Boolean, nullable=False),
     Column("created_at_s", Double, nullable=False),
     Column("updated_at_s", Double, nullable=False),
+    Column("lifecycle", String(16), nullable=False, server_default="always"),
+    Column("idle_seconds", Double),
+    Column("hardware_fallback", String(16), nullable=False, server_default="refuse"),
     UniqueConstraint("proxy_id", "channel_id", name="relay_configs_channel"),
     Index("relay_configs_by_profile", "profile_id"),
     sqlite_autoincrement=True,

@@ -41,6 +41,7 @@ from channeld.channel.pictures import NoPicture, Pictures, Ring
 from channeld.channel.proxy_refresh import Refresh, refresh_once
 from channeld.channel.proxy_worker import Refresher
 from channeld.config import parse_config
+from channeld.control_attendance import merged, totals
 from channeld.control_uploads import UploadDesk
 from channeld.daemon_relays import RelayChannels, relay_rules
 from channeld.media.drafts import DraftBook
@@ -50,8 +51,11 @@ from channeld.media.tools import find_tools
 from channeld.playlist.orders import Order, as_edit
 from channeld.playlist.rewrite import rewrite
 from channeld.playlist.written import Unwritable
+from channeld.relay.hardware import Availability
+from channeld.relay.machine import Machine
+from channeld.relay.profile import Hardware
 from channeld.store.questions import AiringFilter, count
-from channeld.store.records import Airing, Outcome
+from channeld.store.records import Airing, AudienceSpan, Outcome
 from channeld.store.store import Store
 
 TOKEN = "a-token-of-tests-0123456789"
@@ -276,12 +280,35 @@ class MemoryAudience:
     def read(self, channel: str, limit: int) -> dict[str, Any]:
         if channel not in ("live1", "live2"):
             raise UnknownChannel(channel)
-        client = {"user_agent": "VLC/3", "since": AT, "connected_s": 4.0, "bytes": 1000, "position": 9, "last_read_at": AT}
+        client = {
+            "place": "DE/Berlin",
+            "user_agent": "VLC/3",
+            "since": AT,
+            "connected_s": 4.0,
+            "bytes": 1000,
+            "position": 9,
+            "last_read_at": AT,
+        }
         rows = [{"id": f"1-{at}", "address": "192.0.2.7", **client, "lag_bytes": 0, "lag_s": 0.0, "skips": 0} for at in range(3)]
         totals = {"clients": 2, "bytes": 3000, "skips": 0, "refused": 0, "ended": 1, "ended_mean_s": 4.0}
         clients, gone = rows[:2][:limit], [{**rows[2], "ended": "left"}]
         left_out = 2 - len(clients)
         return {"channel": channel, "totals": totals, "clients": clients, "left_out": left_out, "is_complete": True, "gone": gone}
+
+
+class MemoryAttendance:
+    """An hour in which somebody watched live1."""
+
+    def __init__(self) -> None:
+        self.asked: tuple[str, str, float, float, int] | None = None
+
+    def read(self, channel: str, step: str, since_s: float, until_s: float, limit: int) -> dict[str, Any]:
+        if channel not in ("live1", "live2"):
+            raise UnknownChannel(channel)
+        self.asked = channel, step, since_s, until_s, limit
+        span = AudienceSpan(channel, 3600, 1_800_000_000, 1, 3, 5400.0, [0, 1, *[0] * 8], 4.0, {"hls": 5400.0}, {"vlc": 5400.0}, {})
+        rows = [merged([span], 3600)][:limit]
+        return {"channel": channel, "step": step, "rows": rows, "totals": totals([span]), "problem": None}
 
 
 class MemoryRuns:
@@ -300,12 +327,12 @@ class MemoryRuns:
             "state": self.states.get(config.id, "stopped"),
         }
         unknown = dict.fromkeys(("started_at", "uptime_s", "cpu_percent", "memory_bytes", "pid"))
-        return {**told, **unknown, **dict.fromkeys(("bytes", "bitrate_bps", "clients", "restarts", "losses", "losses_last_hour"), 0)}
+        known = {key: getattr(config, key) for key in ("proxy_id", "channel_id", "profile_id", "enabled")}
+        counts = dict.fromkeys(("bytes", "bitrate_bps", "clients", "restarts", "losses", "losses_last_hour"), 0)
+        return {**told, **known, **unknown, **counts, "refused": None}
 
     def status(self, config_id: int) -> dict[str, Any]:
-        config = self._relays.config(config_id)
-        known = {key: getattr(config, key) for key in ("proxy_id", "channel_id", "profile_id", "enabled")}
-        return {**self._figures(config_id), **known, "source": None, "error": None, "sources": [], "outputs": [], "events": []}
+        return {**self._figures(config_id), "source": None, "error": None, "sources": [], "outputs": [], "events": []}
 
     def trigger(self, config_id: int, action: str) -> Trigger:
         before = self._figures(config_id)["state"]
@@ -313,7 +340,8 @@ class MemoryRuns:
         return Trigger(1, AT, before != self.states[config_id])
 
     def metrics(self) -> dict[str, Any]:
-        return {"at": AT, "relays": [self._figures(each.id) for each in self._relays.configs()], "totals": {}, "system": {}}
+        relays = [self._figures(each.id) for each in self._relays.configs()]
+        return {"at": AT, "enabled": True, "relays": relays, "channels": [], "totals": {}, "system": {}}
 
     def health_of(self, config_id: int) -> dict[str, Any]:
         figures = self._figures(config_id)
@@ -344,7 +372,12 @@ def refresher_over(folder: Path, store: Store) -> Refresher:
     return Refresher(store.relays, attempt, SystemClock(), lambda: None)
 
 
-def desks_over(folder: Path, store: Store, refresher: Refresher) -> Desks:
+def one_card(hardware: Hardware, device: str) -> Availability:
+    """A machine with a card of NVIDIA and nothing else."""
+    return Availability(hardware, hardware is Hardware.NVIDIA, "" if hardware is Hardware.NVIDIA else f"there is no {device}")
+
+
+def desks_over(folder: Path, store: Store, refresher: Refresher, machine: Machine) -> Desks:
     """Desks of a daemon whose channels have no ring; what is sent lies in `media`. Relays are those of a real store."""
 
     def lend(channel: str) -> Ring:
@@ -360,10 +393,10 @@ def desks_over(folder: Path, store: Store, refresher: Refresher) -> Desks:
     store.start()
     store.relays.keep_system_profiles(relay_profiles.system_drafts())
     refresher.start()
-    stage = RelayChannels(store.relays, relay_rules(config))
+    stage = RelayChannels(store.relays, relay_rules(config), machine)
     assignments = AssignBook(store.relays, stage, stage.fault)
-    books = ProfileBook(store.relays, stage.follow), ProxyBook(store.relays, refresher), assignments
-    return Desks(pictures, MemoryLibrary(), uploads, MemoryOverrides(), MemoryAudience(), *books, MemoryRuns(store))
+    books = ProfileBook(store.relays, stage.follow, stage.availability), ProxyBook(store.relays, refresher), assignments
+    return Desks(pictures, MemoryLibrary(), uploads, MemoryOverrides(), MemoryAudience(), MemoryAttendance(), *books, MemoryRuns(store))
 
 
 class Site:
@@ -409,7 +442,10 @@ def running_site(
     store = Store(Path(folder.name))
     here = home or Path(folder.name)
     refresher = refresher_over(here, store)
-    desks = desks_over(here, store, refresher)
+    machine = Machine("ffmpeg", look=one_card)
+    machine.start()
+    assert machine.judged(Hardware.QSV, wait_s=30.0) is not None  # the last of those that are tried at start
+    desks = desks_over(here, store, refresher, machine)
     app = build_app(
         control,
         accounts=accounts,
@@ -429,6 +465,7 @@ def running_site(
     finally:
         server.close()
         desks.pictures.close()
+        machine.close()
         refresher.close()
         store.close()
         folder.cleanup()
