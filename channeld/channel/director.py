@@ -29,12 +29,23 @@ log = structlog.get_logger()
 
 
 class Director:
-    """One channel's. `on_change()`: what is coming may be another; `on_order()`: what is to be prepared for it, too."""
+    """One channel's. `on_change()`: what is coming may be another; `on_order()`: what is to be prepared for it, too.
 
-    def __init__(self, settings: ChannelSettings, means: Means, on_change: Callable[[], None], on_order: Callable[[], None]) -> None:
+    `at_once()`: a source was lost, or is back, and soon is too late.
+    """
+
+    def __init__(
+        self,
+        settings: ChannelSettings,
+        means: Means,
+        *,
+        on_change: Callable[[], None],
+        on_order: Callable[[], None],
+        at_once: Callable[[], None],
+    ) -> None:
         connections = Connections(settings.id, means)
         self._channel, self._means = settings.id, means
-        self.sources = SourceDesk(settings, means, connections, on_change)
+        self.sources = SourceDesk(settings, means, connections, on_change=on_change, at_once=at_once)
         self.entries = LiveEntries(settings, means, connections, on_change, on_order)
         self._orders = Orders(settings, means, on_order)
         self._timetable = settings.timetable

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from channeld.base.clock import NS_PER_SECOND
-from channeld.sources.spec import Reason, SourceState
+from channeld.sources.spec import SWITCH_S, Reason, SourceState, patience_s
 
 Standby = Literal["cold", "hot"]
 HAD_ITS_GRACE = (Reason.TIMED_OUT, Reason.FROZEN, Reason.BLACK, Reason.SILENT)
@@ -34,7 +34,10 @@ class FailoverRules:
 
 @dataclass(slots=True)
 class Standing:
-    """How one source stands. `clip`: the live clip it writes. `since_s`: of the state; `since_wall_s` labels it."""
+    """How one source stands. `clip`: the live clip it writes. `since_s`: of the state; `since_wall_s` labels it.
+
+    `silent_s`: since when nothing came of a lost one, whatever was told of it since.
+    """
 
     state: SourceState = SourceState.CONNECTING
     reason: Reason | None = None
@@ -43,6 +46,7 @@ class Standing:
     folder: str = ""
     since_s: float = 0.0
     since_wall_s: float = 0.0
+    silent_s: float = 0.0
     was_lost: bool = False
     mode: str = ""
     why: str = ""
@@ -59,6 +63,7 @@ def standing_of(values: dict[str, Any]) -> Standing:
         folder=str(values.get("folder", "")),
         since_s=int(values["since_ns"]) / NS_PER_SECOND,
         since_wall_s=float(values["since"]),
+        silent_s=int(values.get("silent_ns") or 0) / NS_PER_SECOND,
         mode=str(values.get("mode", "")),
         why=str(values.get("why", "")),
     )
@@ -97,6 +102,7 @@ class Failover:
             return
         standing.was_lost = before.was_lost or standing.state is SourceState.LOST
         if standing.state is SourceState.LOST:
+            standing.silent_s = before.silent_s if before.state is SourceState.LOST else standing.silent_s or standing.since_s
             self._dry.pop(name, None)  # another connection may be another thing
         self.standings[name] = standing
 
@@ -134,7 +140,8 @@ class Failover:
         standing = self.standings[name]
         if standing.reason in HAD_ITS_GRACE:
             return 0.0
-        return max(0.0, standing.since_s + self._rules.loss_grace_s - now_s)
+        # Once more: at its end FFmpeg gives out what it held back, so that the last picture comes that much after the silence began.
+        return max(0.0, standing.silent_s + patience_s(self._rules.loss_grace_s) - SWITCH_S - now_s)
 
     def look_again_in_s(self, now_s: float) -> float | None:
         """When `best` may change though nothing is told: a source proves itself."""

@@ -28,6 +28,10 @@ CLOSE_S = 1.5
 SYNC_S = 3.0
 """How long an adopted host may take to tell what it airs."""
 FROZEN_S = 3.0
+STARTING_S = 15.0
+"""How long a new host may take to tell anything: on a machine that is busy beyond its means its code is loaded in seconds, and whoever ends
+it for that makes the next one slower.
+"""
 WATCH_S = 0.5
 FROZEN_LOOKS = 3
 """Looks in a row that find a host frozen before it is ended: one alone may only mean that we were."""
@@ -67,6 +71,7 @@ class _Host:
     since_ns: int = 0
     turned_ns: int = 0
     looks: int = 0
+    has_turned: bool = False
     is_condemned: bool = False
     successor: Link | None = None
     patience: Patience = field(default_factory=Patience)
@@ -135,7 +140,7 @@ class HostHub:
         host = self._hosts[number]
         host.link, host.is_ready, host.version = link, True, self._version
         host.since_ns = host.turned_ns = time.monotonic_ns()
-        host.looks = 0
+        host.looks, host.has_turned = 0, False
         host.patience.started()
         link.start()
         self._events.started(number)
@@ -151,7 +156,7 @@ class HostHub:
             self._start_one(number)
             return
         host = self._hosts[number]
-        host.link, host.is_ready = link, False
+        host.link, host.is_ready, host.has_turned = link, False, True
         host.since_ns = host.turned_ns = time.monotonic_ns()
         host.patience.started()
         link.start()
@@ -172,7 +177,7 @@ class HostHub:
         if message.kind == "progress":
             # A host whose heap stands still goes on telling: it is the heap's own mark that must move.
             if int(message.values["turned_ns"]) > host.turned_ns:
-                host.turned_ns, host.looks = int(message.values["turned_ns"]), 0
+                host.turned_ns, host.looks, host.has_turned = int(message.values["turned_ns"]), 0, True
         elif message.kind == "synced":
             host.version = str(message.values["version"])
         elif message.kind == "led":
@@ -192,7 +197,7 @@ class HostHub:
             if link is None or not host.is_ready:
                 continue
             idle_s = (time.monotonic_ns() - host.turned_ns) / NS_PER_SECOND
-            host.looks = host.looks + 1 if idle_s > FROZEN_S else 0
+            host.looks = host.looks + 1 if idle_s > (FROZEN_S if host.has_turned else STARTING_S) else 0
             if host.looks == FROZEN_LOOKS:
                 log.error("host_frozen", host=number, pid=link.child.pid, idle_s=round(idle_s, 1), consequence="it is ended and replaced")
                 host.is_condemned = True

@@ -38,7 +38,7 @@ class Planner:
     def __init__(self, settings: ChannelSettings, means: Means, judge: Judge) -> None:
         self._settings = settings
         self._means = means
-        self.director = Director(settings, means, on_change=self.plan_soon, on_order=self._ordered)
+        self.director = Director(settings, means, on_change=self.plan_soon, on_order=self._ordered, at_once=self.plan)
         self.rundown = Rundown(
             Queue(settings.order, settings.shuffle_seed),
             lambda entry: judge(entry, self._look_up(entry)),

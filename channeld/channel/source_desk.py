@@ -32,10 +32,19 @@ log = structlog.get_logger()
 
 
 class SourceDesk:
-    """One channel's. `on_change()`: what is coming may be another."""
+    """One channel's. `on_change()`: what is coming may be another; `at_once()`: so it is, and soon is too late."""
 
-    def __init__(self, settings: ChannelSettings, means: Means, connections: Connections, on_change: Callable[[], None]) -> None:
-        self._settings, self._means, self._connections, self._on_change = settings, means, connections, on_change
+    def __init__(
+        self,
+        settings: ChannelSettings,
+        means: Means,
+        connections: Connections,
+        *,
+        on_change: Callable[[], None],
+        at_once: Callable[[], None],
+    ) -> None:
+        self._settings, self._means, self._connections = settings, means, connections
+        self._on_change, self._at_once = on_change, at_once
         self._reference: Reference | None = None
         self._is_running = False
         self._on_air: OnAir | None = None
@@ -43,7 +52,7 @@ class SourceDesk:
         self._began_s = 0.0
         self._interest = Interest(settings.id, means, settings.live.idle_s if settings.live else None, self._changed)
         self.figures = SourceFigures()
-        self._looks = 0
+        self._look_at_s: float | None = None
         self._preferred: tuple[str | None, str | None, bool] = None, None, False
         self._make()
 
@@ -106,7 +115,7 @@ class SourceDesk:
     def end(self) -> None:
         """Nothing is wanted any more."""
         if self._is_running:
-            self._is_running = False
+            self._is_running, self._look_at_s = False, None
             self._interest.end()
             self._on_air = self._reference = None  # the next profile has another reference
             self._connections.want("sources", [])
@@ -173,7 +182,7 @@ class SourceDesk:
         self._failover.told(name, standing)
         facts = {"channel": self._settings.id, "source": name, "state": standing.state.value, "reason": reason, "detail": standing.detail}
         self._means.publish("source_state", **facts)
-        self._changed()
+        self._stands_otherwise()
 
     def started(self, entry: Entry | None, clip: PreparedClip | None) -> None:
         """This airs now; None is the filler."""
@@ -195,20 +204,30 @@ class SourceDesk:
         self._on_change()
         self._look_later()
 
+    def _stands_otherwise(self) -> None:
+        """A source does, or its time has come."""
+        self._connect()
+        self._at_once()
+        self._look_later()
+
     def _look_later(self) -> None:
         wait_s = self._failover.look_again_in_s(self._now_s()) if self.has_sources else None
         if wait_s is not None:
             self._later(wait_s)
 
     def _later(self, wait_s: float) -> None:
-        self._looks += 1
-        look = self._looks
+        """Look again then; whoever looks knows what is to be waited for next, so that the nearest of all waits is enough."""
+        at_s = self._now_s() + wait_s + 0.005
+        if self._look_at_s is not None and self._look_at_s <= at_s:
+            return
+        self._look_at_s = at_s
 
         def again() -> None:
-            if look == self._looks and self._is_running:
-                self._changed()
+            if self._look_at_s == at_s and self._is_running:
+                self._look_at_s = None
+                self._stands_otherwise()
 
-        self._means.loop.later(wait_s + 0.01, again)
+        self._means.loop.later(wait_s + 0.005, again)
 
     # -- what is coming -----------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from channeld.bus.ring import RingWriter
 from channeld.playout.beginning import Beginning, feed_from
 from channeld.playout.lookahead import LOOKAHEAD_S, ClipSource, DiskReaders, Lookahead
 from channeld.playout.on_air import Filler, OnAir, named
-from channeld.playout.pace import LiveStore, Pace
+from channeld.playout.pace import Hush, LiveStore, Pace
 from channeld.playout.resume import AirState, encode_source, encode_state, last_presented
 from channeld.ts.splicer import ClipFeed, Slice, Splicer
 
@@ -67,6 +67,7 @@ class Air:
         self._report = report
         self._pace = Pace(anchor_ns, round((lead_s + SLICE_S) * TICKS_PER_SECOND))
         self._plan = Plan()
+        self._hush = Hush()
         self.now = OnAir(0, None, ClipFeed(), None)
         fps = splicer.stream.fps
         self._slice_frames = max(1, fps.frames_in(SLICE_S))
@@ -175,7 +176,8 @@ class Air:
         changes: list[tuple[str, dict[str, Any]]] = []
         if now.feed.frames_ready == 0 or (wants_cut and now.feed.may_cut):
             changes = self._change()
-        piece = self._splicer.next_slice(self.now.feed, self._slice_frames, up_to_cut=wants_cut and self.now is now)
+        is_short = (wants_cut and self.now is now) or self._hush.lasts(self._elapsed)
+        piece = self._splicer.next_slice(self.now.feed, self._slice_frames, up_to_cut=is_short)
         if piece is None:
             raise RuntimeError("nothing to air, not even the filler")
         self.ring.publish(
@@ -205,6 +207,9 @@ class Air:
         now, fps = self.now, self._splicer.stream.fps
         if now.source is None or now.source.behind_s is None:
             return
+        self._hush.follow(now.feed.frames_sent + now.feed.frames_ready, self._elapsed)
+        if self._hush.lasts(self._elapsed):
+            return  # what is missing is not its clock's fault
         now.store = now.store or LiveStore(now.source.behind_s)
         self._pace.anchor_ns += now.store.shift_ns(fps.seconds(now.feed.frames_ready), fps.seconds(self._slice_frames))
 
@@ -243,6 +248,8 @@ class Air:
             ended.feed = feed_from(self._filler.blocks, Beginning())  # the filler goes round
             self._splicer.join(ended.feed)
             return []
+        if ended.source is not None and ended.source.is_live:
+            self._hush.begin(self._elapsed)
         passed_over = self._take(chosen)
         feed = chosen.feed if chosen else feed_from(self._filler.blocks, Beginning())
         dts, source = self._splicer.next_dts, chosen.source if chosen else None

@@ -12,6 +12,8 @@ from channeld.base.units import TICKS_PER_SECOND
 
 SLEW = 0.01
 DEAD_ZONE_S = 0.15
+HUSH_TICKS, HUSHED_TICKS = TICKS_PER_SECOND // 2, 3 * TICKS_PER_SECOND
+"""A source that sends comes each 0.2 s or little more; a slate that airs instead of a silent one may soon give way to another."""
 WATCHED_SLICES = 20
 """The least store of so many slices counts: a live source comes in bursts."""
 
@@ -30,6 +32,31 @@ class Pace:
     def due_ns(self, elapsed_ticks: int) -> int:
         """When so much of the timeline is due."""
         return self.anchor_ns + elapsed_ticks * NS_PER_SECOND // TICKS_PER_SECOND
+
+
+class Hush:
+    """Whether a live source has fallen silent: then, and for a while after, slices are as short as may be.
+
+    What follows it is soon to air, and a slice that is released cannot be taken back. All in ticks of the timeline.
+    """
+
+    def __init__(self) -> None:
+        self._came, self._since, self._until = -1, 0, 0
+
+    def follow(self, came: int, now: int) -> None:
+        """Told with each slice how many pictures have come of it."""
+        if came != self._came:
+            self._came, self._since = came, now
+        elif now - self._since >= HUSH_TICKS:
+            self.begin(now)
+
+    def begin(self, now: int) -> None:
+        """It is silent, or was left."""
+        self._until = now + HUSHED_TICKS
+
+    def lasts(self, now: int) -> bool:
+        """Still."""
+        return now < self._until
 
 
 class LiveStore:

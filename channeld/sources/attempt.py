@@ -1,7 +1,8 @@
 """One connection to a source: FFmpeg, conformer and live clip, from the first byte to the end, and what it tells meanwhile.
 
-Rule: what is told is what a viewer would see: live with the first block, lost after the grace without one, live again with the next. The
-child is never left behind; the clip is finished, so that a reader ends with what there was. Blocking; one thread.
+Rule: what is told is what a viewer would see: live with the first block, lost after the grace without one, live again with the next; a
+manifest that stands still is not live. The child is never left behind; the clip is finished, so that a reader ends with what there was.
+Blocking; one thread.
 """
 
 import contextlib
@@ -24,13 +25,15 @@ from channeld.sources.measures import Arrival, Losses
 from channeld.sources.picture_watch import PictureWatch
 from channeld.sources.reach import private_fault
 from channeld.sources.reasons import Diary
-from channeld.sources.spec import Reason, SourceSpec, SourceState
+from channeld.sources.segments import Segments
+from channeld.sources.spec import Reason, SourceSpec, SourceState, patience_s
 from channeld.sources.suits import why_not_copied
 from channeld.ts.conform import StreamRules
 from channeld.ts.index import Block, ClipHeader
 from channeld.ts.live_conform import LiveConformer
 
-TICK_S = 0.05
+TICK_S = 0.02
+"""How late a silence may be told."""
 FIRST_BLOCK_S = 20.0
 """So much longer than for any other block may be waited for the first: the source is probed, and begins with a key frame."""
 STANDING = child.Standing(Limits(address_space_bytes=4 << 30, file_size_bytes=child.WRITTEN_FILE_BYTES, processes=8192, open_files=256), 3)
@@ -68,11 +71,13 @@ class Figures:
 
 @dataclass(slots=True)
 class Choice:
-    """Whether to copy, and whether there is sound: learned by trying. `refused`: why copying is not tried again."""
+    """What is learned by trying: whether to copy, and whether there is sound. `refused`: why copying is not tried again."""
 
     copies: bool
     has_sound: bool = True
     refused: str = ""
+    segments: tuple[str, ...] = ()
+    """Of a manifest, those that the newest attempt opened."""
 
 
 class BetterWay(Exception):
@@ -85,6 +90,7 @@ class Attempt:
     def __init__(self, means: Means, choice: Choice, figures: Figures, key: str) -> None:
         self._means, self._choice, self._figures, self._key = means, choice, figures, key
         self._diary, self._picture = Diary(), PictureWatch(means.spec.picture)
+        self._segments = Segments(choice.segments)
         self._clip: LiveClip | None = None
         spec, sets = means.spec, means.reference
         profile = spec.profile
@@ -156,11 +162,12 @@ class Attempt:
                 limit_s = spec.timeout_s if self._clip is not None else spec.timeout_s + FIRST_BLOCK_S
                 if now_s - heard_s > limit_s:
                     raise ChildStalled("the source", now_s - heard_s)
-                self._is_quiet = now_s - heard_s > spec.loss_grace_s
+                self._is_quiet = now_s - heard_s > patience_s(spec.loss_grace_s)
                 self._tell(now_s)
 
     def _hear(self, line: str) -> None:
         self._diary.feed(line)
+        self._segments.feed(line)
         self._picture.feed(line, time.monotonic())
         self._figures.losses.feed(line)
 
@@ -173,7 +180,7 @@ class Attempt:
             means.tell(SourceState.LOST, Reason.TIMED_OUT, f"nothing came for {means.spec.loss_grace_s:g} s", None)
         elif (trouble := self._picture.trouble(now_s)) is not None:
             means.tell(SourceState.LOST, *trouble, None)
-        else:
+        elif not self._segments.are_old:
             means.tell(SourceState.LIVE, None, "", clip.key)
 
     def _consider_copying(self) -> None:
@@ -205,9 +212,10 @@ class Attempt:
         figures.mark = clip.key, clip.frames, round(figures.last_block_s * NS_PER_SECOND)
 
     def _finish(self) -> None:
-        """A reader of the clip ends with what came."""
+        """A reader of the clip ends with what came; the next attempt knows what is old by then."""
         if self._clip is None:
             return
+        self._choice.segments = self._segments.seen
         with contextlib.suppress(StreamError):  # what cannot be cut off cleanly is left out
             for block in self._conformer.finish():
                 self._clip.append(block)

@@ -24,6 +24,7 @@ from typing import Any
 
 import structlog
 
+from channeld.base.clock import NS_PER_SECOND
 from channeld.base.errors import ProcessError
 from channeld.base.redact import redact_text
 from channeld.base.wire import Message, Wire
@@ -82,6 +83,7 @@ class Intake(Worker):
             "folder": self._spec.folder,
             "since": time.time(),
             "since_ns": time.monotonic_ns(),
+            "silent_ns": None if figures.last_block_s is None else int(figures.last_block_s * NS_PER_SECOND),
             "mode": figures.mode,
             "why": redact_text(figures.why),
             "attempts": figures.attempts,

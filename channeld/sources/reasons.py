@@ -11,6 +11,7 @@ from channeld.sources.spec import Reason
 
 MAX_DETAIL = 200
 _KEPT_LINES = 20
+_TROUBLE = ("error", "fatal", "warning")
 
 _BY_KIND = {
     LineKind.AUTH_FAILED: Reason.AUTHENTICATION_FAILED,
@@ -34,12 +35,22 @@ _BY_TEXT = tuple(
     )
 )
 
+_HUNG_UP = re.compile(
+    r"rtsps?://\S+: Invalid data found|\w+://\S+: (End of file|Input/output error|Connection reset by peer|Broken pipe)"
+    r"|Cannot read RTMP handshake|Server returned (400|5)",
+    re.IGNORECASE,
+)
+"""The far end took the connection and gave nothing; of RTSP, FFmpeg calls an answer that never came invalid data."""
+_NO_DATAGRAM = re.compile(r"\budp://\S+: Input/output error")
+"""FFmpeg's words for a time that ran out."""
+
 
 class Diary:
     """What FFmpeg said of one attempt, as far as it explains its end."""
 
     def __init__(self) -> None:
         self._causes: list[tuple[Reason, str]] = []
+        self._hung_up = ""
         self.lacks_sound = False
         self.streams: list[str] = []
         """What the source has, once all of it is told."""
@@ -57,7 +68,11 @@ class Diary:
         is_no_stream = "matches no streams" in told.text or "for option 'map'" in told.text
         if is_no_stream and ("':a'" in told.text or "a:0" in told.text):
             self.lacks_sound = True
-        reason = _reason_of(told)
+        # By the line itself: of an address without a path nothing is left in what may be told.
+        reason = Reason.TIMED_OUT if _NO_DATAGRAM.search(line) else _reason_of(told)
+        if reason is not Reason.TIMED_OUT and told.kind not in _BY_KIND and told.level in _TROUBLE and _HUNG_UP.search(line):
+            self._hung_up = self._hung_up or told.text[:MAX_DETAIL]
+            return
         if reason is not None and len(self._causes) < _KEPT_LINES:
             self._causes.append((reason, told.text[:MAX_DETAIL]))
 
@@ -71,6 +86,8 @@ class Diary:
         causes = [each for each in self._causes if not (was_live and each[0] is Reason.UNSUPPORTED_FORMAT)]
         if causes:
             return causes[-1] if was_live else causes[0]
+        if self._hung_up and not was_live:
+            return Reason.CANNOT_CONNECT, self._hung_up
         if error is None:
             return Reason.ENDED, "the source ended"
         if isinstance(error, ChildExited):
@@ -80,7 +97,7 @@ class Diary:
 
 
 def _reason_of(told: FFmpegLine) -> Reason | None:
-    if told.level not in ("error", "fatal", "warning"):
+    if told.level not in _TROUBLE:
         return None
     if told.kind in _BY_KIND:
         return _BY_KIND[told.kind]

@@ -13,6 +13,16 @@ from channeld.media.profile import Profile
 from channeld.media.reference import Reference
 from channeld.media.treatment import NO_TREATMENT, Treatment
 
+SWITCH_S = 0.1
+"""What a switch takes at most, from the loss told to the slate seen: so much before its grace is over a silent source is told as lost."""
+UNEVEN_S = 0.4
+"""What comes of a source that is well may be so far apart."""
+
+
+def patience_s(loss_grace_s: float) -> float:
+    """How long a source may be silent before it is told as lost, so that what follows airs when the grace is over."""
+    return max(min(loss_grace_s, UNEVEN_S), loss_grace_s - SWITCH_S)
+
 
 class SourceState(StrEnum):
     """How a source stands."""

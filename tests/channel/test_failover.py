@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from channeld.channel.failover import Failover, FailoverRules, OnAir, Standing
-from channeld.sources.spec import Reason, SourceState
+from channeld.sources.spec import SWITCH_S, Reason, SourceState
 
 RULES = FailoverRules(loss_grace_s=2.0, recovery_grace_s=5.0, buffer_s=1.0)
 LIVE = Standing(SourceState.LIVE, clip="main-1")
@@ -72,9 +72,20 @@ def test_hot_standby_connects_to_all() -> None:
 
 def test_a_lost_source_airs_what_of_it_is_in_store_for_the_grace_at_most(failover: Failover) -> None:
     failover.told("main", replace(LOST, reason=Reason.ENDED, since_s=10.0))
-    assert failover.must_leave_in_s("main", 10.5) == pytest.approx(1.5)
+    assert failover.must_leave_in_s("main", 10.5) == pytest.approx(1.5 - 2 * SWITCH_S)
     failover.told("main", replace(LOST, reason=Reason.TIMED_OUT, since_s=10.0))
     assert failover.must_leave_in_s("main", 10.0) == 0.0
+
+
+def test_the_grace_begins_with_the_silence_and_another_reason_does_not_lengthen_it(failover: Failover) -> None:
+    failover.told("main", live("main", 0.0))
+    failover.told("main", replace(LOST, reason=Reason.ENDED, since_s=10.1, silent_s=10.0))
+    failover.told("main", replace(LOST, reason=Reason.CANNOT_CONNECT, since_s=10.7, silent_s=10.0))
+    failover.told("main", replace(LOST, reason=Reason.OTHER, since_s=11.5))  # the process that took it in was killed, and knows of nothing
+    assert failover.must_leave_in_s("main", 11.5) == pytest.approx(0.5 - 2 * SWITCH_S)
+    failover.told("main", live("main", 20.0))
+    failover.told("main", replace(LOST, reason=Reason.ENDED, since_s=30.0))
+    assert failover.must_leave_in_s("main", 30.0) == pytest.approx(2.0 - 2 * SWITCH_S)
 
 
 def test_a_source_that_ran_dry_proves_itself_again(failover: Failover) -> None:

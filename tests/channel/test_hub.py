@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from station import Station, settings, until
 
+from channeld.channel import host_hub
 from channeld.channel.settings import ServedTarget
 
 OpenStation = Callable[..., Station]
@@ -92,6 +94,24 @@ def test_after_a_killed_host_the_same_ring_is_served_on_without_a_discontinuity(
     until(lambda: shown.append(manifest(station)) or len(newer(shown[-1], before)) >= 2, "newer segments")
     assert ring_of(station) == ring
     assert not any("#EXT-X-DISCONTINUITY\n" in each for each in shown)
+
+
+def test_a_host_that_is_slow_to_start_is_not_ended_for_it(station_of: OpenStation, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that is busy beyond its means the next one would be as slow, and the air never there."""
+    monkeypatch.setattr(host_hub, "FROZEN_S", 0.0)
+    monkeypatch.setattr(host_hub, "WATCH_S", 60.0)
+    station = open_one(station_of, shelf)
+    before = station.hosts.pids()["host:0"]
+    os.kill(before, signal.SIGKILL)
+    until(lambda: station.hosts.pids().get("host:0", before) != before, "another host")
+    pid = station.hosts.pids()["host:0"]
+    os.kill(pid, signal.SIGSTOP)
+    for _ in range(host_hub.FROZEN_LOOKS + 1):
+        station.order(station.hosts._watch)
+    os.kill(pid, signal.SIGCONT)
+    newest = max(segments(station))
+    until(lambda: newer(manifest(station), newest), "newer segments")
+    assert station.hosts.pids()["host:0"] == pid
 
 
 def newer(text: str, before: str) -> list[str]:

@@ -84,9 +84,9 @@ def whole_gops(stream: bytes) -> bytes:
         pid = (stream[at + 1] & 0x1F) << 8 | stream[at + 2]
         if pid == 0:
             tables = at
-        # A unit's start with an adaptation field that says random access (ISO/IEC 13818-1, 2.4.3.5).
+        # A unit's start with an adaptation field that says random access (ISO/IEC 13818-1, 2.4.3.5), of a picture: sound may say it, too.
         elif stream[at + 1] & 0x40 and stream[at + 3] & 0x20 and stream[at + 4] and stream[at + 5] & 0x40:
-            cut = tables
+            cut = tables if stream[at + 8 + stream[at + 4]] & 0xF0 == 0xE0 else cut
     return stream[:cut]
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -18,25 +19,40 @@ START_S = 60.0
 SMALL = {"size": "160x90", "fps": "10", "gop-seconds": "0.5", "bitrate": "200k"}
 """Enough for most tests, and light."""
 _PATHS = {
-    "ts": "http://{}127.0.0.1:{}/live.ts",
-    "hls": "http://{}127.0.0.1:{}/live.m3u8",
-    "rtsp": "rtsp://{}127.0.0.1:{}/live",
-    "rtmp": "rtmp://{}127.0.0.1:{}/live/mock",
-    "srt": "srt://{}127.0.0.1:{}",
-    "udp": "udp://{}127.0.0.1:{}",
+    "ts": "http://{}{}:{}/live.ts",
+    "hls": "http://{}{}:{}/live.m3u8",
+    "rtsp": "rtsp://{}{}:{}/live",
+    "rtmp": "rtmp://{}{}:{}/live/mock",
+    "srt": "srt://{}{}:{}",
+    "udp": "udp://{}{}:{}",
 }
 
 
 class MockPeer:
-    """One source. Options are those of `mock-source` without their dashes: `vcodec="hevc"`, `gop_seconds="2"`, `digest=True`."""
+    """One source. Options are those of `mock-source` without their dashes: `vcodec="hevc"`, `gop_seconds="2"`, `digest=True`.
 
-    def __init__(self, protocol: str, port: int, *, faults: tuple[str, ...] = (), **options: str | bool) -> None:
-        self.protocol, self.port = protocol, port
+    `host`: where it listens, or sends to; `through`: words before its command, such as those that enter a network namespace.
+    """
+
+    def __init__(
+        self,
+        protocol: str,
+        port: int,
+        *,
+        faults: tuple[str, ...] = (),
+        host: str = "127.0.0.1",
+        through: tuple[str, ...] = (),
+        **options: str | bool,
+    ) -> None:
+        self.protocol, self.port, self.host = protocol, port, host
+        self._through = through
         self.options: dict[str, str | bool] = {**SMALL, **{name.replace("_", "-"): value for name, value in options.items()}}
         self._faults = faults
         self._process: subprocess.Popen[str] | None = None
         self._words: list[str] = []
         self._known: set[int] = set()
+        self.struck_ns = 0
+        """When what befell it last began, by the monotonic clock."""
 
     @property
     def url(self) -> str:
@@ -48,7 +64,7 @@ class MockPeer:
 
     def url_for(self, login: str) -> str:
         """The address with another login before the host: `"user:wrong@"`, or none."""
-        return _PATHS[self.protocol].format(login, self.port)
+        return _PATHS[self.protocol].format(login, self.host, self.port)
 
     @property
     def pid(self) -> int:
@@ -72,7 +88,13 @@ class MockPeer:
         repository = Path(__file__).resolve().parent.parent.parent
         self._words = []
         self._process = subprocess.Popen(
-            [*guard, *command], stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True, cwd=repository, process_group=0
+            [*guard, *self._through, *command],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=repository,
+            process_group=0,
         )
         threading.Thread(target=self._listen, args=(self._process,), name="peer", daemon=True).start()
         wait_until(self._is_up, what=f"the {self.protocol} peer to serve", timeout_s=START_S)
@@ -80,7 +102,7 @@ class MockPeer:
         return self
 
     def _arguments(self) -> list[str]:
-        listen = [] if "push" in self.options else ["--listen", f"127.0.0.1:{self.port}"]
+        listen = [] if "push" in self.options else ["--listen", f"{self.host}:{self.port}"]
         for name, value in self.options.items():
             listen += [f"--{name}"] if value is True else [f"--{name}", str(value)]
         return listen + [word for fault in self._faults for word in ("--fault", fault)]
@@ -125,6 +147,7 @@ class MockPeer:
         if self._process is None:
             return
         self._known |= self.pids()
+        self.struck_ns = time.monotonic_ns()
         self._process.kill()
         self._finish()
 
@@ -143,7 +166,9 @@ class MockPeer:
         self.start()
 
     def _signal(self, number: int) -> None:
-        for pid in sorted(self.pids()):
+        pids = sorted(self.pids())
+        self.struck_ns = time.monotonic_ns()
+        for pid in pids:
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
@@ -172,7 +197,7 @@ class MockPeer:
     def _order(self, order: str, awaited: str) -> None:
         if self._process is None or self._process.stdin is None:
             raise RuntimeError("the peer does not run")
-        before = len(self._words)
+        before, self.struck_ns = len(self._words), time.monotonic_ns()
         self._process.stdin.write(order + "\n")
         self._process.stdin.flush()
         self.wait_for(awaited, since=before)

@@ -274,7 +274,10 @@ class TcpProxy:
         async def take() -> None:
             chunk = b"-"
             while chunk:
-                chunk = await reader.read(_CHUNK)
+                try:
+                    chunk = await reader.read(_CHUNK)
+                except OSError:  # a reset; who waits at the queue has to know
+                    chunk = b""
                 await queue.put((loop.time() + self.delay_s, await self.changed(chunk, peer, forth=forth)))
 
         taking = asyncio.create_task(take())

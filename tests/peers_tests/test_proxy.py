@@ -1,9 +1,10 @@
 """The bad lines are as bad as they are told to be, and the same each time."""
 
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from random import Random
 
 import pytest
@@ -161,6 +162,15 @@ def test_the_end_of_one_side_is_the_end_of_the_other(server: socket.socket):
             there.sendall(b"last words")
             there.close()
             assert client.recv(64) == b"last words" and client.recv(64) == b""
+
+
+def test_a_reset_of_the_server_ends_the_client(server: socket.socket):
+    with TcpProxy(server.getsockname()) as line, socket.create_connection(("127.0.0.1", line.port), timeout=10) as client:
+        there, _ = server.accept()
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        there.close()
+        with suppress(ConnectionResetError):
+            assert client.recv(1) == b""
 
 
 def test_rtp_over_udp_goes_through_the_bad_line(rtsp_server: Callable[..., MockPeer]):

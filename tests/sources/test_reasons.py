@@ -36,6 +36,18 @@ AUDIO = "Stream #0:1[0x101]: Audio: aac (LC) ([15][0][0][0] / 0x000F), 48000 Hz,
         (["[error] http://h/x: Invalid data found when processing input"], Reason.UNSUPPORTED_FORMAT),
         (["[error] Stream map '0:v:0' matches no streams."], Reason.UNSUPPORTED_FORMAT),
         (["[fatal] something that nobody knows"], Reason.OTHER),
+        (["[error] rtsp://127.0.0.1:43101/live: Invalid data found when processing input"], Reason.CANNOT_CONNECT),
+        (
+            ["[rtmp @ 0x5] [error] Cannot read RTMP handshake response", "[error] rtmp://127.0.0.1:43/live/x: Connection reset by peer"],
+            Reason.CANNOT_CONNECT,
+        ),
+        (["[error] http://127.0.0.1:43101/x.m3u8: End of file"], Reason.CANNOT_CONNECT),
+        (["[error] srt://127.0.0.1:43101: Input/output error"], Reason.CANNOT_CONNECT),
+        (["[error] udp://127.0.0.1:43101: Input/output error"], Reason.TIMED_OUT),
+        (
+            ["[http @ 0x5] [warning] HTTP error 502 Bad Gateway", "[error] http://h/x: Server returned 5XX Server Error reply"],
+            Reason.CANNOT_CONNECT,
+        ),
     ],
 )
 def test_what_ffmpeg_says_before_anything_came_names_the_reason(lines: list[str], reason: Reason) -> None:
@@ -56,6 +68,12 @@ def test_damaged_pictures_are_not_the_reason_why_a_live_source_ended() -> None:
     diary = Diary()
     diary.feed("[h264 @ 0x5] [error] Invalid data found when processing input")
     assert diary.explain(None, was_live=True) == (Reason.ENDED, "the source ended")
+    assert diary.explain(EXITED, was_live=True)[0] is Reason.ENDED
+
+
+def test_a_live_source_that_hangs_up_has_ended() -> None:
+    diary = Diary()
+    diary.feed("[error] http://127.0.0.1:43101/x.ts: Input/output error")
     assert diary.explain(EXITED, was_live=True)[0] is Reason.ENDED
 
 
