@@ -1,5 +1,6 @@
 """The gate of live sources: what comes is cut into blocks as it comes, and whatever is cut off leaves only whole pictures behind."""
 
+import itertools
 import random
 from fractions import Fraction
 from pathlib import Path
@@ -122,3 +123,12 @@ def test_pictures_without_sound_are_refused_in_the_end(raw: bytes, rules: Stream
     with pytest.raises(StreamError, match="alone"):
         for _ in range(200):
             conformer.feed(silent)
+
+
+def test_each_picture_is_told_once_as_it_comes_with_its_time(raw: bytes, rules: StreamRules) -> None:
+    conformer, came = LiveConformer(rules), list[int]()
+    for at in range(0, len(raw), 5000):
+        conformer.feed(raw[at : at + 5000])
+        came += conformer.arrived()
+    assert len(came) == FRAMES
+    assert {(after - before) % 2**33 for before, after in itertools.pairwise(came)} == {round(90_000 / FPS)}
