@@ -19,6 +19,7 @@ from channeld.channel.settings import SourceSettings
 from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.profile import Profile
 from channeld.notices.settings import AlertSettings, WebhookSettings
+from channeld.outputs.push_srt import SrtLink
 
 
 class Order(StrEnum):
@@ -256,6 +257,26 @@ class RtmpSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class SrtSpec:
+    """An SRT push. `link` holds passphrase and stream id, which stay out of its repr. `key_path`: where the passphrase was read."""
+
+    type: ClassVar[str] = "srt"
+    name: str
+    enabled: bool
+    url: str
+    link: SrtLink
+    key_path: Path | None = None
+
+    @property
+    def shown_url(self) -> str:
+        """Fit for people: it holds no secret."""
+        return self.url
+
+
+PushSpec = RtmpSpec | SrtSpec
+
+
+@dataclass(frozen=True, slots=True)
 class HlsSpec:
     """The embedded HLS origin; `window` counts segments."""
 
@@ -275,7 +296,7 @@ class TsSpec:
     enabled: bool
 
 
-OutputSpec = RtmpSpec | HlsSpec | TsSpec
+OutputSpec = PushSpec | HlsSpec | TsSpec
 
 
 @dataclass(frozen=True, slots=True)
