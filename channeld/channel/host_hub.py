@@ -28,6 +28,8 @@ CLOSE_S = 1.5
 SYNC_S = 3.0
 """How long an adopted host may take to tell what it airs."""
 FROZEN_S = 3.0
+BEGIN_S = 30.0
+"""How long a new host may take to its first turn: on a starved machine or a slow disk the imports alone take longer than FROZEN_S."""
 WATCH_S = 0.5
 FROZEN_LOOKS = 3
 """Looks in a row that find a host frozen before it is ended: one alone may only mean that we were."""
@@ -58,7 +60,7 @@ class HostEvents(Protocol):
 class _Host:
     """One place for a host. `is_ready`: it may be asked to start channels. `version` of its code, once it told.
 
-    `is_condemned`: we end it, for its standing still.
+    `has_turned`: it has begun. `is_condemned`: we end it, for its standing still.
     """
 
     link: Link | None = None
@@ -66,6 +68,7 @@ class _Host:
     version: str | None = None
     since_ns: int = 0
     turned_ns: int = 0
+    has_turned: bool = False
     looks: int = 0
     is_condemned: bool = False
     successor: Link | None = None
@@ -135,7 +138,7 @@ class HostHub:
         host = self._hosts[number]
         host.link, host.is_ready, host.version = link, True, self._version
         host.since_ns = host.turned_ns = time.monotonic_ns()
-        host.looks = 0
+        host.has_turned, host.looks = False, 0
         host.patience.started()
         link.start()
         self._events.started(number)
@@ -151,7 +154,7 @@ class HostHub:
             self._start_one(number)
             return
         host = self._hosts[number]
-        host.link, host.is_ready = link, False
+        host.link, host.is_ready, host.has_turned = link, False, True
         host.since_ns = host.turned_ns = time.monotonic_ns()
         host.patience.started()
         link.start()
@@ -172,7 +175,7 @@ class HostHub:
         if message.kind == "progress":
             # A host whose heap stands still goes on telling: it is the heap's own mark that must move.
             if int(message.values["turned_ns"]) > host.turned_ns:
-                host.turned_ns, host.looks = int(message.values["turned_ns"]), 0
+                host.turned_ns, host.has_turned, host.looks = int(message.values["turned_ns"]), True, 0
         elif message.kind == "synced":
             host.version = str(message.values["version"])
         elif message.kind == "led":
@@ -192,7 +195,7 @@ class HostHub:
             if link is None or not host.is_ready:
                 continue
             idle_s = (time.monotonic_ns() - host.turned_ns) / NS_PER_SECOND
-            host.looks = host.looks + 1 if idle_s > FROZEN_S else 0
+            host.looks = host.looks + 1 if idle_s > (FROZEN_S if host.has_turned else BEGIN_S) else 0
             if host.looks == FROZEN_LOOKS:
                 log.error("host_frozen", host=number, pid=link.child.pid, idle_s=round(idle_s, 1), consequence="it is ended and replaced")
                 host.is_condemned = True

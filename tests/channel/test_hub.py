@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import urllib.request
 import zlib
 from collections.abc import Callable
@@ -9,8 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from station import Station, settings, until
 
+from channeld.channel import host_hub
+from channeld.channel.host_hub import FROZEN_LOOKS, WATCH_S
 from channeld.channel.settings import ServedTarget
 
 OpenStation = Callable[..., Station]
@@ -41,6 +45,28 @@ def open_one(station_of: OpenStation, shelf: Path) -> Station:
     station = station_of(settings(shelf / "list.txt", targets=(HLS,)), workers=1)
     until(lambda: len(segments(station)) >= 2, "a manifest")
     return station
+
+
+def test_a_host_that_is_slow_to_begin_is_not_taken_for_a_frozen_one(
+    station_of: OpenStation, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped before its first turn, for longer than a host on air may stand still; it then goes on, and airs."""
+    (shelf / "list.txt").write_text("a.mp4\nb.mp4\n")
+    station = station_of(settings(shelf / "list.txt"))
+    station.until_state("on_air")
+    first = station.hosts.pids()["host:0"]
+    with monkeypatch.context() as impatient:
+        impatient.setattr(host_hub, "FROZEN_S", 0.1)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: station.hosts.pids().get("host:0", first) != first, "another host")
+        second = station.hosts.pids()["host:0"]
+        os.kill(second, signal.SIGSTOP)
+        was_looked_at = threading.Event()
+        station.order(lambda: station.loop.later(2 * FROZEN_LOOKS * WATCH_S, was_looked_at.set))
+        assert was_looked_at.wait(30)
+    os.kill(second, signal.SIGCONT)
+    until(lambda: station.shown()["state"] == "on_air", "the channel on air again")
+    assert station.hosts.pids()["host:0"] == second
 
 
 def test_a_channel_is_served_and_its_output_is_up(station_of: OpenStation, shelf: Path) -> None:
