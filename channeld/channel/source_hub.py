@@ -27,6 +27,8 @@ from channeld.sources.spec import Reason, SourceState
 
 PREFIX = "source:"
 CLOSE_S = 2.0
+GONE_S = 1.0
+"""How long after its kill a process is surely no more, and writes nothing."""
 SETTLE_S = 30.0
 """How long channels may take after a start to want the sources that an earlier control left."""
 
@@ -190,17 +192,19 @@ class SourceHub:
             self._part(place.link)
         folder = Path(str(place.order["folder"]))
         # Not at once: what of it is on air is read by open descriptors, but what is planned is opened by its name.
-        self._loop.later(CLOSE_S, lambda: None if key in self._places else shutil.rmtree(folder, ignore_errors=True))
+        self._loop.later(CLOSE_S + GONE_S, lambda: self._remove(key, folder))
+
+    def _remove(self, key: tuple[str, str], folder: Path) -> None:
+        """What a source left, unless it is wanted again, and its channel's folder with the last of them."""
+        if key not in self._places:
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another source's folder is in it, or somebody was faster
+                folder.parent.rmdir()
 
     def _part(self, link: Link) -> None:
-        """Ask it to end, and see to it without waiting."""
+        """Ask it to end, and see to it without waiting: its end breaks the wire, which is told as `_gone`, and that closes the link."""
         link.send("quit")
-
-        def close() -> None:
-            link.child.signal(signal.SIGKILL)  # nothing happens where it is gone, as it should be
-            link.close(0.5)
-
-        self._loop.later(CLOSE_S, close)
+        self._loop.later(CLOSE_S, lambda: link.child.signal(signal.SIGKILL))  # nothing happens where it is gone, as it should be
 
     def pids(self) -> dict[tuple[str, str], int]:
         """Of each process, by channel and source."""
