@@ -64,6 +64,8 @@ _MESSAGES = {
 _STAND_INS: dict[str, Any] = {
     "outputs": {"rtmp": {"url": "rtmp://refused/output", "enabled": "false"}},
     "sources": {"pattern": "true"},
+    "schedule": {"at": "00:00", "text": "refused", "once": "true"},
+    "days": "mon",
     "media_roots": ".",
     "allowed_hosts": "localhost",
     "schemes": "https",

@@ -221,12 +221,31 @@ class FailoverModel(Section):
     silent_seconds: Annotated[float, Field(ge=1, le=3600)] | None = None
 
 
+class ScheduleModel(Section):
+    at: str
+    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = []
+    seconds: Annotated[float, Field(gt=0, le=604_800)] | None = None
+    text: Annotated[GroupName | None, Field(max_length=80)] = None
+    path: PathText | None = None
+    source: OutputName | None = None
+    playlist: bool = False
+    once: bool = False
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "ScheduleModel":
+        if sum((self.text is not None, self.path is not None, self.source is not None, self.playlist)) != 1:
+            raise ValueError("it airs exactly one thing. Write one of `text`, `path`, `source` and `playlist: true`")
+        return self
+
+
 class ChannelModel(Section):
     name: str | None = None
     enabled: bool = True
     playlist: PathText | None = None
     sources: Annotated[list[SourceModel], Field(max_length=16)] = []
     failover: FailoverModel = FailoverModel()
+    schedule: Annotated[list[ScheduleModel], Field(max_length=200)] = []
+    timezone: str | None = None
     lifecycle: Literal["always", "on_demand"] = "always"
     idle_seconds: Annotated[float, Field(ge=5, le=86_400)] | None = None
     profile: ProfileName | None = None

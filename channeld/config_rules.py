@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from channeld.base.redact import MASK, redact_url
 from channeld.base.tls import TlsSpec
 from channeld.config_model import ChannelModel, ConfigModel, OutputEntry, OutputModel, ProfileModel, RtmpModel, SrtModel, TlsModel
+from channeld.config_schedule import make_timetable
 from channeld.config_sources import failover_of, idle_of, make_sources
 from channeld.config_types import BUILT_IN_PROFILE
 from channeld.config_values import ChannelSpec, HlsSpec, OutputSpec, PushSpec, RtmpSpec, SrtSpec, TsSpec
@@ -149,6 +150,7 @@ def _channel(found: Findings, channel_id: str, channel: ChannelModel, model: Con
         group=channel.group,
         sources=make_sources(found, here, channel),
         failover=failover_of(found, here, channel),
+        timetable=make_timetable(found, here, channel),
         idle_s=idle_of(found, here, channel, model.relay.default_timeout_seconds),
         has_list=channel.playlist is not None or not channel.sources,
     )

@@ -16,6 +16,7 @@ from channeld.base.errors import ConfigError
 from channeld.base.tls import TlsSpec
 from channeld.base.units import parse_size
 from channeld.channel.settings import SourceSettings
+from channeld.channel.timetable import Timetable
 from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.profile import Profile
 from channeld.notices.settings import AlertSettings, WebhookSettings
@@ -339,6 +340,7 @@ class ChannelSpec:
     failover: FailoverSpec = FailoverSpec()
     idle_s: float | None = None
     has_list: bool = True
+    timetable: Timetable | None = None
 
 
 @dataclass(frozen=True, slots=True)

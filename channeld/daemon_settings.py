@@ -112,6 +112,7 @@ def channel_settings(config: Config, spec: ChannelSpec, before: ChannelSettings 
         listing=Listing(spec.number, spec.logo, spec.group),
         live=_live(spec),
         has_list=spec.has_list,
+        timetable=spec.timetable,
     )
 
 

@@ -1,12 +1,14 @@
 """Live sources in the configuration: what they become, and every fault with its key."""
 
 from collections.abc import Iterator
+from datetime import datetime, time
 from pathlib import Path
 from typing import get_args, get_origin
 
 import pytest
 from test_config import only_fault, read
 
+from channeld.channel.timetable import Slot
 from channeld.config import _STAND_INS
 from channeld.config_model import ConfigModel, Section, inner_type
 from channeld.media.live_input import PATTERN
@@ -84,3 +86,48 @@ def test_a_refused_item_of_any_list_leaves_the_other_keys_judged(tmp_path: Path)
                 yield from lists(inner)
 
     assert set(lists(ConfigModel)) <= set(_STAND_INS)
+
+
+def test_a_timetable_is_read_with_its_zone_days_and_dates(tmp_path: Path) -> None:
+    text = """
+        channels:
+          a:
+            playlist: a.m3u
+            sources: [{name: hall, url: "rtsp://h/1"}]
+            timezone: Europe/Berlin
+            schedule:
+              - {at: 10:00, days: [sun], seconds: 5400, source: hall}
+              - {at: "9:30:15", seconds: 60, playlist: true}
+              - {at: 2026-12-24T18:00, path: mass.mp4, once: true}
+        """
+    table = read(text, tmp_path).channel("a").timetable
+    assert table is not None and str(table.zone) == "Europe/Berlin"
+    assert table.slots == (
+        Slot(time(10), 5400, frozenset({6}), source="hall"),
+        Slot(time(9, 30, 15), 60, is_list=True),
+        Slot(datetime(2026, 12, 24, 18), 600, file=str(tmp_path / "mass.mp4"), once=True),
+    )
+    assert read("channels: {a: {}}", tmp_path).channel("a").timetable is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "key", "message"),
+    [
+        ("schedule: [{at: 25:00, seconds: 1, text: x}]", "schedule[0].at", "is no time"),
+        ("schedule: [{at: soon, seconds: 1, text: x}]", "schedule[0].at", "is no time"),
+        ("schedule: [{at: '2026-12-24T18:00+01:00', seconds: 1, text: x}]", "schedule[0].at", "without a zone"),
+        ("schedule: [{at: '2026-12-24T18:00', days: [mon], seconds: 1, text: x}]", "schedule[0].days", "a date has its day"),
+        ("schedule: [{at: 8:00, text: x}]", "schedule[0]", "it has no end"),
+        ("schedule: [{at: 8:00, seconds: 5}]", "schedule[0]", "exactly one thing"),
+        ("schedule: [{at: 8:00, seconds: 5, text: x, path: y}]", "schedule[0]", "exactly one thing"),
+        ("schedule: [{at: 8:00, seconds: 5, days: [monday], text: x}]", "schedule[0].days[0]", "Input should be 'mon'"),
+        ("schedule: [{at: 8:00, seconds: 5, source: hall}]", "schedule[0].source", "no source of this channel is named 'hall'"),
+        ("schedule: [{at: 8:00, seconds: 5, playlist: true}]", "schedule[0].playlist", "no sources, or no playlist"),
+        ("schedule: [{at: 8:00, seconds: 5, text: x}, {at: 8:00, seconds: 9, text: y}]", "schedule", "two items begin"),
+        ("timezone: Nowhere/City", "timezone", "there is no time zone"),
+        ("timezone: ../../etc/passwd", "timezone", "there is no time zone"),
+    ],
+)
+def test_a_timetable_that_cannot_be_kept_is_refused(keys: str, key: str, message: str, tmp_path: Path) -> None:
+    fault = only_fault(f"channels: {{a: {{{keys}}}}}", tmp_path)
+    assert fault.key == f"channels.a.{key}" and message in fault.message

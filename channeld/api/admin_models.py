@@ -150,13 +150,29 @@ class SourceModel(BaseModel):
 
 
 class OverrideModel(BaseModel):
-    """What is ordered to air in place of everything; `until` null: until it is lifted. `is_ready`: it is prepared."""
+    """What is to air in place of everything; `until` null: until it is lifted. `is_ready`: it is prepared. `by`: order or timetable."""
 
     title: str
     since: str
     until: str | None
     once: bool
     is_ready: bool
+    by: str
+
+
+class TurnModel(BaseModel):
+    """An item of the timetable at one of its times."""
+
+    title: str
+    begins_at: str
+    ends_at: str
+
+
+class TimetableModel(BaseModel):
+    """What the timetable says for now, and what it will say next."""
+
+    now: TurnModel | None
+    next: TurnModel | None
 
 
 class ChannelModel(BaseModel):
@@ -176,6 +192,7 @@ class ChannelModel(BaseModel):
     prepared: PreparedModel
     sources: list[SourceModel] = []
     override: OverrideModel | None = None
+    timetable: TimetableModel | None = None
 
 
 class EventModel(BaseModel):

@@ -20,7 +20,7 @@ _EXAMPLE: dict[str, Any] = {"text": "Back at 14:00", "seconds": 3600}
 
 
 class OrderModel(BaseModel):
-    """What is to air: a `text` on a slate, or the file at `path` (up to its first minute, again and again).
+    """What is to air: a `text` on a slate, or the file at `path`, again and again.
 
     `seconds`: how long; else until it is lifted. `once`: one time, and then what would air without it.
     """

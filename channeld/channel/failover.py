@@ -60,8 +60,18 @@ class Failover:
 
     def __init__(self, names: Sequence[str], rules: FailoverRules) -> None:
         self.names, self._rules = tuple(names), rules
+        self._preferred: str | None = None
         self.standings = {name: Standing() for name in names}
         self._dry: dict[str, int] = {}
+
+    def prefer(self, name: str | None) -> None:
+        """One goes before all others, for a while."""
+        self._preferred = name
+
+    @property
+    def _ranked(self) -> tuple[str, ...]:
+        first = self._preferred
+        return self.names if first not in self.names else (first, *(name for name in self.names if name != first))
 
     def told(self, name: str, standing: Standing) -> None:
         """A source stands otherwise; one that goes on being live with the same clip keeps its time."""
@@ -81,7 +91,7 @@ class Failover:
 
     def best(self, now_s: float, on_air: OnAir | None) -> str | None:
         """Which source is to be on air; None for none."""
-        return next((name for name in self.names if self._may_air(name, now_s, on_air)), None)
+        return next((name for name in self._ranked if self._may_air(name, now_s, on_air)), None)
 
     def store_s(self, name: str) -> float:
         """How much of a source is kept in store: as the rules say, and more the oftener it ran dry."""
@@ -119,13 +129,13 @@ class Failover:
         """Which sources are to be connected to: those before the first that may air, and it; with hot standby all."""
         if self._rules.standby == "hot":
             return self.names
-        best = self.best(now_s, on_air)
+        best, ranked = self.best(now_s, on_air), self._ranked
         if best is None:
-            lost = [self.standings[name].state is SourceState.LOST for name in self.names]
-            first_hopeful = next((number for number, is_lost in enumerate(lost) if not is_lost), len(self.names) - 1)
-            return self.names[: first_hopeful + 1]
-        return self.names[: self.names.index(best) + 1]
+            lost = [self.standings[name].state is SourceState.LOST for name in ranked]
+            first_hopeful = next((number for number, is_lost in enumerate(lost) if not is_lost), len(ranked) - 1)
+            return ranked[: first_hopeful + 1]
+        return ranked[: ranked.index(best) + 1]
 
     def fault(self) -> Standing:
         """What to tell viewers when no source is on air: the first source's trouble."""
-        return self.standings[self.names[0]]
+        return self.standings[self._ranked[0]]

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """One order. Exactly one of `text` and `file`; a file airs up to its first minute, again and again, or `once`.
+    """One order. Exactly one of `text` and `file`; a file airs again and again, or `once`.
 
     `until_s`: seconds since 1970; None: until it is lifted.
     """

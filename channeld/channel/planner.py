@@ -37,7 +37,7 @@ class Planner:
     def __init__(self, settings: ChannelSettings, means: Means, judge: Judge) -> None:
         self._settings = settings
         self._means = means
-        self.director = Director(settings, means, on_change=self.plan_soon)
+        self.director = Director(settings, means, on_change=self.plan_soon, on_order=self._ordered)
         self.rundown = Rundown(
             Queue(settings.order, settings.shuffle_seed),
             lambda entry: judge(entry, means.preparer.look_up(settings.id, self._settings.profile, entry)),
@@ -115,6 +115,15 @@ class Planner:
         self.tell_wants()
         self.plan()
 
+    def _ordered(self) -> None:
+        self.tell_wants()
+        self.plan_soon()
+
+    def clips_changed(self) -> None:
+        """The channel's clips stand otherwise."""
+        self.director.clips_changed()
+        self.plan_soon()
+
     def plan_soon(self) -> None:
         """Tell the host, once for many changes."""
         self._once(PLAN_SOON_S, self.plan)
@@ -171,7 +180,7 @@ class Planner:
     def tell_wants(self) -> None:
         """Tell the preparer what will air, and when."""
         if self._is_wanting:
-            wants = self.rundown.wants(self._means.clock.monotonic_ns())
+            wants = [*self.director.wants(), *self.rundown.wants(self._means.clock.monotonic_ns())]
             self._means.preparer.want(self._settings.id, self._settings.profile, wants)
 
     def look_again(self) -> None:

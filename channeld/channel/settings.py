@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from channeld.channel.timetable import Timetable
 from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.profile import Profile
 from channeld.outputs.push_srt import SrtLink
@@ -109,6 +110,7 @@ class ChannelSettings:
     listing: Listing = Listing()
     live: LiveSettings | None = None
     has_list: bool = True
+    timetable: Timetable | None = None
 
 
 def needs_restart(before: ChannelSettings, after: ChannelSettings) -> bool:

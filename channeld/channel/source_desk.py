@@ -43,12 +43,14 @@ class SourceDesk:
         self._interest = Interest(settings.id, means, settings.live.idle_s if settings.live else None, self._changed)
         self._figures: dict[str, dict[str, Any]] = {}
         self._looks = 0
+        self._preferred: tuple[str | None, str | None, bool] = None, None, False
         self._make()
 
     def _make(self) -> None:
         settings, live = self._settings, self._settings.live
         rules = FailoverRules() if live is None else FailoverRules(live.loss_grace_s, live.recovery_grace_s, live.buffer_s, live.standby)
         self._failover = Failover([source.name for source in live.sources] if live else [], rules)
+        self._failover.prefer(self._preferred[0])
         self._slates = Slates(settings.name, settings.profile, self._means.preparer, self._changed)
 
     @property
@@ -116,7 +118,9 @@ class SourceDesk:
             return
         if not self._interest.is_there and self._now_s() - self._began_s < TAKE_UP_S:
             return
-        wanted = self._failover.wanted(self._now_s(), self._on_air) if self._interest.is_there else ()
+        wanted: set[str | None] = set()
+        if self._interest.is_there:
+            wanted = {*self._failover.wanted(self._now_s(), self._on_air), self._preferred[1]}
         specs = [self._spec(source, live) for source in live.sources if source.name in wanted]
         for name in self._failover.names:
             if name not in wanted:
@@ -143,6 +147,14 @@ class SourceDesk:
     def watched(self) -> None:
         """Somebody watches just now."""
         self._interest.watched()
+
+    def prefer(self, name: str | None, *, expected: str | None, is_list: bool) -> None:
+        """For a while one source goes before the others, or the list before all; `expected` soon will, and is connected to."""
+        wanted = name, expected, is_list
+        if wanted != self._preferred:
+            self._preferred = wanted
+            self._failover.prefer(name)
+            self._changed()
 
     # -- what is told -------------------------------------------------------------------------------------------
 
@@ -210,7 +222,7 @@ class SourceDesk:
     def coming(self, now: Entry | None) -> Coming | None:
         """What is to air in the list's place; None: the list."""
         live = self._settings.live
-        if live is None or not self._is_running:
+        if live is None or not self._is_running or (self._preferred[2] and self._settings.has_list):
             return None
         on_air = self._on_air
         best = self._failover.best(self._now_s(), on_air)

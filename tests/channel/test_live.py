@@ -6,12 +6,14 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from station import Station, relay, until
 
 from channeld.channel.settings import LiveSettings, SourceSettings
+from channeld.channel.timetable import Slot, Timetable
 from channeld.media.live_input import PATTERN
 
 OpenStation = Callable[..., Station]
@@ -195,3 +197,23 @@ def test_sources_over_the_limit_are_told_once(station_of: OpenStation, tmp_path:
     until(lambda: "switched off" in str(station.shown()["sources"][0]["detail"]), "why it is not connected to")
     until(lambda: station.order(lambda: station.channel().progress.get("frames", 0)) > 50, "some tries")
     assert len([each for each in station.events.remembered()[0] if each.event["kind"] == "source_state"]) == told + 1
+
+
+def test_the_timetable_has_another_source_go_first_and_the_list_before_all(station_of: OpenStation, shelf: Path) -> None:
+    playlist = shelf / "list.txt"
+    playlist.write_text("a.mp4\nb.mp4\n")
+    before = relay(shelf, LiveSettings((pattern("bars"), pattern("hall")), **QUICK), playlist=playlist)
+    station = station_of(before)
+    until_on_air(station, "bars")
+    begins = datetime.now() - timedelta(seconds=1)
+
+    def by_the_clock(slot: Slot) -> None:
+        station.registry.renew([replace(before, timetable=Timetable((slot,)))])
+
+    by_the_clock(Slot(begins, 600, source="hall"))
+    until_on_air(station, "hall")
+    by_the_clock(Slot(begins, 600, is_list=True))
+    until(lambda: (station.shown()["now"] or {}).get("title") in ("a", "b"), "the list")
+    assert station.shown()["timetable"]["now"]["title"] == "the list"
+    by_the_clock(Slot(begins, 1, is_list=True))
+    until_on_air(station, "bars")

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from station import Station, settings, until
 
 from channeld.channel.override import Override, OverrideBook
+from channeld.channel.timetable import Slot, Timetable
 from channeld.control_override import OverrideDesk
 
 OpenStation = Callable[..., Station]
@@ -62,10 +65,44 @@ def test_a_file_airs_once_as_an_announcement(station: Station, desk: OverrideDes
 
 def test_an_order_ends_when_its_time_is_over(station: Station, desk: OverrideDesk) -> None:
     station.until_aired(1)
-    order(desk, text="A moment", seconds=3)
+    order(desk, text="A moment", seconds=6)
     until(lambda: "A moment" in titles(station), "the text on air")
     until(lambda: station.shown()["override"] is None, "its end")
     until(lambda: (station.shown()["now"] or {}).get("title") in ("a", "b", "c"), "the list again")
+
+
+def in_a_moment(after_s: float, **what: Any) -> Slot:
+    return Slot(datetime.now() + timedelta(seconds=after_s), **what)
+
+
+def test_the_timetable_airs_a_text_at_its_time_and_a_file_once(station_of: OpenStation, shelf: Path) -> None:
+    playlist = shelf / "list.txt"
+    playlist.write_text("a.mp4\nb.mp4\nc.mp4\n")
+    before = settings(playlist)
+    station = station_of(before)
+    station.until_aired(1)
+    table = Timetable((in_a_moment(3, seconds=6, text="It is time"), in_a_moment(10, seconds=60, file=str(shelf / "d.mp4"), once=True)))
+    station.registry.renew([replace(before, timetable=table)])
+    assert station.shown()["timetable"]["now"] is None and station.shown()["timetable"]["next"]["title"] == "It is time"
+    until(lambda: (station.shown()["now"] or {}).get("title") == "It is time", "the text on air")
+    assert station.shown()["override"]["by"] == "timetable"
+    until(lambda: station.shown()["override"] is None, "its end")
+    until(lambda: "d" in titles(station), "the file")
+    until(lambda: (station.shown()["now"] or {}).get("title") in ("a", "b", "c"), "the list again")
+    assert titles(station).count("d") == 1
+
+
+def test_what_somebody_orders_goes_before_the_timetable(station_of: OpenStation, shelf: Path) -> None:
+    playlist = shelf / "list.txt"
+    playlist.write_text("a.mp4\n")
+    station = station_of(replace(settings(playlist), timetable=Timetable((in_a_moment(-60, seconds=3600, text="By the clock"),))))
+    assert station.means.overrides is not None
+    desk = OverrideDesk(station.loop, station.registry, station.means.overrides, station.events)
+    until(lambda: (station.shown()["now"] or {}).get("title") == "By the clock", "the timetable's text")
+    order(desk, text="By order")
+    until(lambda: (station.shown()["now"] or {}).get("title") == "By order", "the order")
+    desk.lift("one")
+    until(lambda: (station.shown()["now"] or {}).get("title") == "By the clock", "the timetable's text again")
 
 
 def test_a_file_outside_of_the_media_roots_is_refused_and_nothing_is_ordered(station: Station, desk: OverrideDesk) -> None:

@@ -11,7 +11,7 @@ const GROUPS = [
   ["air", "On air", ["entry_started", "entry_continued", "entry_ended", "entry_skipped", "entry_substituted", "entry_passed_over", "channel_state", "channel_late"]],
   ["lists", "Playlists", ["playlist_applied", "playlist_refused"]],
   ["outputs", "Outputs", ["output_state", "output_verdict", "output_treated"]],
-  ["sources", "Sources and orders", ["source_state", "override_ordered", "override_lifted"]],
+  ["sources", "Sources and orders", ["source_state", "override_ordered", "override_lifted", "timetable_turned"]],
   ["daemon", "The daemon", ["config_reloaded", "config_refused", "store_not_written", "store_written_again", "store_set_aside", "clock_jumped", "channel_removed"]],
   ["alarms", "Alarms", ["alarm", "alert"]],
 ];
