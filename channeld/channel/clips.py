@@ -370,7 +370,7 @@ def _name(channel: str, profile: Profile, entry: Entry) -> str:
 def request_of(profile: Profile, entry: Entry) -> PrepareRequest | None:
     """What is to be prepared for an entry; None where it has no source."""
     source = entry.path or entry.url
-    if source is None:
+    if source is None or entry.is_live:
         return None
     return PrepareRequest(
         source,

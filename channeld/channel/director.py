@@ -9,7 +9,9 @@ from typing import Any
 import structlog
 
 from channeld.base.clock import iso_utc
+from channeld.channel.connections import Connections
 from channeld.channel.insert import Coming
+from channeld.channel.live_entries import NAME, LiveEntries
 from channeld.channel.means import Means
 from channeld.channel.orders import Orders
 from channeld.channel.override import Override
@@ -30,8 +32,10 @@ class Director:
     """One channel's. `on_change()`: what is coming may be another; `on_order()`: what is to be prepared for it, too."""
 
     def __init__(self, settings: ChannelSettings, means: Means, on_change: Callable[[], None], on_order: Callable[[], None]) -> None:
+        connections = Connections(settings.id, means)
         self._channel, self._means = settings.id, means
-        self.sources = SourceDesk(settings, means, on_change)
+        self.sources = SourceDesk(settings, means, connections, on_change)
+        self.entries = LiveEntries(settings, means, connections, on_change, on_order)
         self._orders = Orders(settings, means, on_order)
         self._timetable = settings.timetable
         self._turn: Turn | None = None
@@ -42,6 +46,7 @@ class Director:
         """The channel has other settings; sources that stay as they are go on."""
         self._orders.change(settings)
         self.sources.change(settings)
+        self.entries.change(settings)
         if settings.timetable != self._timetable:
             self._timetable = settings.timetable
             if self._is_running:
@@ -60,6 +65,7 @@ class Director:
         """Nothing is wanted any more."""
         self._is_running = False
         self.sources.end()
+        self.entries.end()
 
     def _look_at_timetable(self) -> None:
         """Have what is due now air, and look again when something else may be."""
@@ -88,6 +94,10 @@ class Director:
         """Air this in place of everything, as soon as it is prepared; None: no more."""
         self._orders.take(order)
 
+    def told(self, source: str, kind: str, values: dict[str, Any]) -> None:
+        """Something of one of the channel's live sources."""
+        (self.entries if source.startswith(NAME) else self.sources).told(source, kind, values)
+
     def wants(self) -> list[Want]:
         """What is to be prepared for what is ordered, before all else."""
         return self._orders.wants()
@@ -100,6 +110,7 @@ class Director:
         """This airs now; None is the filler."""
         self._orders.started(entry)
         self.sources.started(entry, clip)
+        self.entries.started(entry)
 
     def coming(self, now: Entry | None) -> Coming | None:
         """What is to air in the list's place; None: the list."""

@@ -6,8 +6,9 @@ flaps does not flap the air. What is on air and live stays until a better one ha
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from channeld.base.clock import NS_PER_SECOND
 from channeld.sources.spec import Reason, SourceState
 
 Standby = Literal["cold", "hot"]
@@ -45,6 +46,22 @@ class Standing:
     was_lost: bool = False
     mode: str = ""
     why: str = ""
+
+
+def standing_of(values: dict[str, Any]) -> Standing:
+    """As the process that takes a source in told it; see sources.ingest."""
+    reason = values["reason"]
+    return Standing(
+        state=SourceState(values["state"]),
+        reason=Reason(reason) if reason else None,
+        detail=str(values["detail"]),
+        clip=values["clip"],
+        folder=str(values.get("folder", "")),
+        since_s=int(values["since_ns"]) / NS_PER_SECOND,
+        since_wall_s=float(values["since"]),
+        mode=str(values.get("mode", "")),
+        why=str(values.get("why", "")),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,14 @@ Rule: the list knows nothing of it, and goes on where it was. Values; pure.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from channeld.media.clip import PreparedClip
 from channeld.playlist.model import Entry
 
 LIVE, SLATE, OVERRIDE = "@live/", "@slate/", "@override/"
+LIVE_CLIP = "live"
+"""In place of a profile's key: no clip of the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,11 @@ class Coming:
 
     inserts: tuple[Insert, ...]
     switches: bool
+
+
+def live_clip(folder: str, key: str) -> PreparedClip:
+    """The clip that never ends of a live source."""
+    return PreparedClip(key, LIVE_CLIP, Path(folder) / f"{key}.ts", Path(folder) / f"{key}.idx", 0, 0.0, 0, growing=True)
 
 
 def is_insert(entry_id: str | None) -> bool:

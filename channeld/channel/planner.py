@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from channeld.base.units import FrameRate
 from channeld.channel.director import Director
 from channeld.channel.insert import is_insert
 from channeld.channel.means import Means
@@ -40,7 +41,7 @@ class Planner:
         self.director = Director(settings, means, on_change=self.plan_soon, on_order=self._ordered)
         self.rundown = Rundown(
             Queue(settings.order, settings.shuffle_seed),
-            lambda entry: judge(entry, means.preparer.look_up(settings.id, self._settings.profile, entry)),
+            lambda entry: judge(entry, self._look_up(entry)),
         )
         self.filler: PreparedClip | None = None
         self._is_wanting = False
@@ -49,6 +50,11 @@ class Planner:
         self._patient_until = 0.0, 0
         self._sent: tuple[int, list[dict[str, Any]], bool] | None = None
         self._due: set[Callable[[], None]] = set()
+
+    def _look_up(self, entry: Entry) -> Prepared:
+        if entry.is_live:
+            return self.director.entries.look_up(entry)
+        return self._means.preparer.look_up(self._settings.id, self._settings.profile, entry)
 
     def change(self, settings: ChannelSettings) -> None:
         """The channel has other settings; a new order counts from the next boundary on."""
@@ -172,7 +178,7 @@ class Planner:
         kept = [item.clip for item in ([now] if now else []) + planned if not item.is_live]
         clips = [*([self.filler] if self.filler else []), *kept]
         self._means.preparer.hold(self._settings.id, clips)
-        sources: list[dict[str, Any]] = [_source(item) for item in planned]
+        sources: list[dict[str, Any]] = [_source(item, self._settings.profile.fps) for item in planned]
         if self._place is not None and sources and sources[0]["entry"] == self._place[0]:
             sources[0]["from_frame"] = self._place[1]
         return sources, switches
@@ -180,8 +186,9 @@ class Planner:
     def tell_wants(self) -> None:
         """Tell the preparer what will air, and when."""
         if self._is_wanting:
-            wants = [*self.director.wants(), *self.rundown.wants(self._means.clock.monotonic_ns())]
-            self._means.preparer.want(self._settings.id, self._settings.profile, wants)
+            wants = self.rundown.wants(self._means.clock.monotonic_ns())
+            self.director.entries.expect(wants)
+            self._means.preparer.want(self._settings.id, self._settings.profile, [*self.director.wants(), *wants])
 
     def look_again(self) -> None:
         """Have the files that air soon looked at again."""
@@ -189,8 +196,11 @@ class Planner:
             self._means.preparer.look_again(self._settings.id)
 
 
-def _source(item: Planned) -> dict[str, Any]:
+def _source(item: Planned, fps: FrameRate) -> dict[str, Any]:
     # A growing clip is named as it will be when it is whole: the look-ahead tries both names.
     ts, idx = (str(path).removesuffix(".part") for path in (item.clip.ts_path, item.clip.idx_path))
     source = {"airing": item.airing, "entry": item.entry.id, "ts": ts, "idx": idx, "tag": item.tag}
-    return source if item.behind_s is None else source | {"behind_s": item.behind_s}
+    if item.behind_s is None:
+        return source
+    airs = {} if item.is_endless else {"airs_frames": fps.frames_in(item.length_s)}
+    return source | {"behind_s": item.behind_s} | airs

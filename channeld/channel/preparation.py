@@ -19,7 +19,7 @@ class Prepared:
     """How far an entry is: ready with its clip, pending, or refused for a reason. `length_s` as soon as it is known.
 
     `share`: how much of the clip is prepared, 0 to 1; None while it is pending. `is_looked_up`: that is what the cache
-    says, not just that nobody has asked it yet.
+    says, not just that nobody has asked it yet. `behind_s`: of a live source; its clip has no length, the entry has.
     """
 
     readiness: Readiness
@@ -29,6 +29,7 @@ class Prepared:
     is_looked_up: bool = True
     is_preparing: bool = False
     share: float | None = None
+    behind_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -310,7 +310,7 @@ class Registry:
     def source_told(self, channel: str, source: str, kind: str, values: dict[str, Any]) -> None:
         """Something of a channel's live source."""
         if channel in self.channels:
-            self.channels[channel].director.sources.told(source, kind, values)
+            self.channels[channel].director.told(source, kind, values)
 
     def readiness(self) -> tuple[bool, dict[str, str], dict[str, dict[str, str]]]:
         """Whether viewers of at least one enabled channel see something, each channel's state and its outputs' verdicts."""

@@ -87,7 +87,9 @@ def relayed(config: RelayConfig, profile: RelayProfile, upstream: ProxyChannel, 
     except ProfileRefused as error:
         raise RelayRefused(f"its arguments are refused: {error.refusals[0]}") from None
     mode = "auto" if _last(said.middle, "c", "v") == "copy" else "transcode"
-    source = SourceSettings(SOURCE, upstream.title, upstream.url, redact_url(upstream.url), "auto", mode, said.input_timeout_s)
+    source = SourceSettings(
+        SOURCE, upstream.title, upstream.url, redact_url(upstream.url), "auto", mode, said.input_timeout_s, rules.private
+    )
     return ChannelSettings(
         id=channel,
         name=config.name,

@@ -17,7 +17,7 @@ import structlog
 from channeld.base.clock import NS_PER_SECOND, iso_utc
 from channeld.base.redact import redact_source, redact_text
 from channeld.channel.inquest import Scene
-from channeld.channel.insert import LIVE, Insert, is_insert
+from channeld.channel.insert import LIVE_CLIP, Insert, is_insert
 from channeld.channel.preparation import Prepared, Want
 from channeld.channel.tag import Tag
 from channeld.media.clip import PreparedClip
@@ -54,8 +54,13 @@ class Planned:
 
     @property
     def is_live(self) -> bool:
-        """It airs until something else does."""
+        """Nothing of it is in the cache."""
         return self.behind_s is not None
+
+    @property
+    def is_endless(self) -> bool:
+        """It airs until something else does."""
+        return self.is_live and not self.length_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,7 @@ class Rundown:
             if prepared.clip is not None:
                 turn = entry.id, prepared.clip.key
                 turns[turn] += 1
-                planned.append(self._promise(entry, prepared.clip, prepared.length_s, turns[turn]))
+                planned.append(self._promise(entry, prepared.clip, prepared.length_s, turns[turn], behind_s=prepared.behind_s))
         return planned
 
     def promise(self, inserts: Sequence[Insert]) -> list[Planned]:
@@ -142,7 +147,7 @@ class Rundown:
     def learn(self, airing: str, tag: Tag, serial: int) -> Planned:
         """An airing that an earlier control promised, under our entry where the list still has it."""
         entry = self.queue.find(tag.entry) or tag.as_entry()
-        behind_s = 0.0 if entry.id.startswith(LIVE) else None  # how far behind is the host's to know
+        behind_s = 0.0 if tag.profile_key == LIVE_CLIP else None  # how far behind is the host's to know
         planned = self._promised[airing] = Planned(airing, entry, tag.as_clip(), tag.length_s, serial - 1, tag.text(), behind_s)
         return planned
 
@@ -186,7 +191,7 @@ class Rundown:
     def ends_in_s(self, now_ns: int) -> float | None:
         """How soon the playing clip ends, 0 when it should have; None while the filler or a live source airs."""
         planned = self.now.planned
-        return None if planned is None or planned.is_live else max(0.0, self._airing_length_s(planned) - self._elapsed_s(now_ns))
+        return None if planned is None or planned.is_endless else max(0.0, self._airing_length_s(planned) - self._elapsed_s(now_ns))
 
     def scene(self, channel: str, now_ns: int) -> Scene:
         """What airs, for an inquest."""
@@ -197,7 +202,7 @@ class Rundown:
     def due_wall_s(self) -> float | None:
         """When the playing clip ends, by the wall clock as it began; None while the filler or a live source airs."""
         planned = self.now.planned
-        return None if planned is None or planned.is_live else self.now.started_wall_s + self._airing_length_s(planned)
+        return None if planned is None or planned.is_endless else self.now.started_wall_s + self._airing_length_s(planned)
 
     def why_pending(self, entry: Entry) -> str | None:
         """What keeps an entry from being ready, where that is known."""
@@ -261,9 +266,10 @@ class Rundown:
         at_s = self.ends_in_s(now_ns) or 0.0
         for entry, times in self._coming():
             prepared = self._look_up(entry)
-            if prepared.readiness is Readiness.PENDING:
+            if prepared.readiness is Readiness.PENDING and not entry.is_live:
                 return at_s
-            at_s += times * (self._length_s(prepared) or 0.0) if prepared.readiness is Readiness.READY else 0.0
+            airs = prepared.readiness is Readiness.READY or entry.is_live
+            at_s += times * (self._length_s(prepared) or 0.0) if airs else 0.0
         return None
 
     def forecast(self, *, now_ns: int, wall_s: float, until_s: float, limit: int) -> list[Airing]:
@@ -288,7 +294,7 @@ class Rundown:
         planned = self.now.planned
         if planned is None:
             return None
-        length_s, elapsed_s = None if planned.is_live else self._airing_length_s(planned), self._elapsed_s(now_ns)
+        length_s, elapsed_s = None if planned.is_endless else self._airing_length_s(planned), self._elapsed_s(now_ns)
         return {
             **_named(planned.entry),
             "position_s": round(elapsed_s if length_s is None else min(elapsed_s, length_s), 3),

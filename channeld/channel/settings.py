@@ -62,7 +62,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """A live source. `url` may hold a password and stays out of the repr; see sources.spec."""
+    """A live source. `url` may hold a password and stays out of the repr; see sources.spec for the rest."""
 
     name: str
     title: str
@@ -71,6 +71,7 @@ class SourceSettings:
     transport: str = "auto"
     mode: str = "auto"
     timeout_s: float = 10.0
+    allows_private: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,14 @@ Rule: decides by `failover`; connects to what that wants. Control loop's thread 
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from channeld.base.clock import NS_PER_SECOND, iso_utc
-from channeld.channel.failover import Failover, FailoverRules, OnAir, Standing
-from channeld.channel.insert import LIVE, Coming, Insert, is_insert, is_slate, live_entry, slate_entry
+from channeld.channel.connections import Connections
+from channeld.channel.failover import Failover, FailoverRules, OnAir, Standing, standing_of
+from channeld.channel.insert import LIVE, Coming, Insert, is_insert, is_slate, live_clip, live_entry, slate_entry
 from channeld.channel.interest import Interest
 from channeld.channel.means import Means
 from channeld.channel.settings import ChannelSettings, LiveSettings, SourceSettings
@@ -19,7 +19,7 @@ from channeld.channel.slates import SIGNAL_LOST, Slates
 from channeld.media.clip import PreparedClip
 from channeld.media.reference import Reference
 from channeld.playlist.model import Entry
-from channeld.sources.spec import Reason, SourceSpec, SourceState
+from channeld.sources.spec import SourceSpec
 
 PLANNED_SLATES = 7
 """Slates planned behind what airs: so long goes on by itself what control does not look after."""
@@ -33,8 +33,8 @@ log = structlog.get_logger()
 class SourceDesk:
     """One channel's. `on_change()`: what is coming may be another."""
 
-    def __init__(self, settings: ChannelSettings, means: Means, on_change: Callable[[], None]) -> None:
-        self._settings, self._means, self._on_change = settings, means, on_change
+    def __init__(self, settings: ChannelSettings, means: Means, connections: Connections, on_change: Callable[[], None]) -> None:
+        self._settings, self._means, self._connections, self._on_change = settings, means, connections, on_change
         self._reference: Reference | None = None
         self._is_running = False
         self._on_air: OnAir | None = None
@@ -67,7 +67,7 @@ class SourceDesk:
         self._interest.idle_s = settings.live.idle_s if settings.live is not None else None
         self._make()
         if self._is_running and settings.live is None:
-            self._means.sources.want(settings.id, [])
+            self._connections.want("sources", [])
         elif self._is_running and self._reference is None:
             self._ask_reference()
         for name in self._failover.names:
@@ -108,7 +108,7 @@ class SourceDesk:
             self._is_running = False
             self._interest.end()
             self._on_air = self._reference = None  # the next profile has another reference
-            self._means.sources.want(self._settings.id, [])
+            self._connections.want("sources", [])
             self._make()
 
     def _connect(self) -> None:
@@ -125,7 +125,7 @@ class SourceDesk:
         for name in self._failover.names:
             if name not in wanted:
                 self._failover.standings[name] = Standing()
-        self._means.sources.want(self._settings.id, [spec.message(reference) for spec in specs])
+        self._connections.want("sources", [spec.message(reference) for spec in specs])
 
     def _spec(self, source: SourceSettings, live: LiveSettings) -> SourceSpec:
         folder = self._means.sources.folder_of(self._settings.id, source.name)
@@ -139,6 +139,7 @@ class SourceDesk:
             timeout_s=source.timeout_s,
             loss_grace_s=live.loss_grace_s,
             picture=live.picture,
+            allows_private=source.allows_private,
         )
 
     def _now_s(self) -> float:
@@ -165,18 +166,8 @@ class SourceDesk:
         if kind == "progress":
             self._figures[name] = values
             return
-        reason = values["reason"]
-        standing = Standing(
-            state=SourceState(values["state"]),
-            reason=Reason(reason) if reason else None,
-            detail=str(values["detail"]),
-            clip=values["clip"],
-            folder=str(values.get("folder", "")),
-            since_s=int(values["since_ns"]) / NS_PER_SECOND,
-            since_wall_s=float(values["since"]),
-            mode=str(values.get("mode", "")),
-            why=str(values.get("why", "")),
-        )
+        standing = standing_of(values)
+        reason = standing.reason.value if standing.reason else None
         self._failover.told(name, standing)
         facts = {"channel": self._settings.id, "source": name, "state": standing.state.value, "reason": reason, "detail": standing.detail}
         self._means.publish("source_state", **facts)
@@ -232,8 +223,7 @@ class SourceDesk:
         if on_air == OnAir(best, standing.clip or ""):
             return Coming(self._slates_of(SIGNAL_LOST, self._slates.find(SIGNAL_LOST)), switches=False)
         source = next(each for each in live.sources if each.name == best)
-        path = Path(standing.folder) / f"{standing.clip}"
-        clip = PreparedClip(standing.clip or "", "live", path.with_suffix(".ts"), path.with_suffix(".idx"), 0, 0.0, 0, growing=True)
+        clip = live_clip(standing.folder, standing.clip or "")
         insert = Insert(live_entry(best, source.shown_url, source.title), clip, self._failover.store_s(best))
         return Coming((insert, *self._slates_of(SIGNAL_LOST, self._slates.find(SIGNAL_LOST))), switches=True)
 

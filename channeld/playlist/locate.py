@@ -16,11 +16,11 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from channeld.base.address import Address, is_public
+from channeld.playlist.model import LIVE_SCHEMES
 
 PLAYLIST_SUFFIXES = (".txt", ".m3u", ".m3u8", ".yaml", ".yml")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _FILE_SCHEMES = ("https", "http")
-_LIVE_SCHEMES = ("rtsp", "rtsps", "srt", "rtmp", "rtmps")
 # Single look-ups are cheaper than reading a folder that may hold a million files; a long list is the other way round.
 _LOOKUPS_BEFORE_LISTING = 16
 
@@ -133,10 +133,9 @@ class Locator:
             return Location(None, None, scheme, "not a valid URL")
         if scheme == "file":
             return Location(None, url, host or scheme, "scheme file is refused: write the plain path")
-        if scheme in _LIVE_SCHEMES:
-            return Location(None, url, host or scheme, f"live sources in a playlist are not supported yet ({scheme})")
-        if scheme not in _FILE_SCHEMES:
-            return Location(None, url, host or scheme, f"scheme {scheme} is not supported: http and https are")
+        if scheme not in (*_FILE_SCHEMES, *LIVE_SCHEMES):
+            known = ", ".join((*_FILE_SCHEMES, *LIVE_SCHEMES))
+            return Location(None, url, host or scheme, f"scheme {scheme} is not supported: {known} are")
         if scheme not in self._rules.schemes:
             return Location(None, url, host or scheme, f"scheme {scheme} is refused (allowed: {', '.join(self._rules.schemes)})")
         if not host:

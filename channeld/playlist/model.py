@@ -9,6 +9,8 @@ from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 
+LIVE_SCHEMES = ("rtsp", "rtsps", "srt", "rtmp", "rtmps")
+"""What is behind such a URL has no end of its own."""
 Content = tuple[str, Fraction | None, Fraction | None, Fraction | None]
 """What an entry's identity is matched by: where the media is, and its trims."""
 
@@ -41,6 +43,11 @@ class Entry:
     repeat: int = 1
     line: int | None = None
     fault: str | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """It airs a live source, for `duration_s`."""
+        return self.url is not None and self.url.partition(":")[0].lower() in LIVE_SCHEMES
 
     @property
     def content(self) -> Content:

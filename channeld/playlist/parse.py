@@ -10,6 +10,8 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
 from hashlib import blake2b
 from pathlib import Path
 
@@ -149,22 +151,45 @@ def _is_utf8(data: bytes) -> bool:
 
 def _read_lines(data: bytes, encoding: str, locator: Locator, *, has_titles: bool) -> Iterator[Entry]:
     locate = locator.locate
-    title, count = "", 0
+    title, count, info = "", 0, ""
     for line, raw in enumerate(io.BytesIO(data), 1):
         text = raw.decode(encoding).strip()
         if not text:
             continue
         if text[0] == "#":
             if has_titles and text[:8].upper() == "#EXTINF:":
-                title = _extinf_title(text)
+                title, info = _extinf_title(text), text
             continue
         count += 1
         at = locate(text)
-        yield Entry(f"e{count}", text, at.path, at.url, title or at.title, None, None, None, 1, line, at.fault)
-        title = ""
+        entry = Entry(f"e{count}", text, at.path, at.url, title or at.title, None, None, None, 1, line, at.fault)
+        yield _bounded(replace(entry, duration_s=_extinf_seconds(info))) if entry.is_live else entry
+        title = info = ""
 
 
 _EXTINF = re.compile(r'#EXTINF:(?:[^,"]|"[^"]*")*,(.*)', re.IGNORECASE)
+
+
+_SECONDS = re.compile(r"#EXTINF:\s*(\d{1,7}(?:\.\d{1,6})?)[\s,]", re.IGNORECASE)
+
+
+def _extinf_seconds(text: str) -> Fraction | None:
+    """How long a live source airs; of a file it is what somebody once measured, and means nothing."""
+    match = _SECONDS.match(text)
+    return (Fraction(match[1]) or None) if match else None
+
+
+def _bounded(entry: Entry) -> Entry:
+    """A live source ends only when it is told to."""
+    if not entry.is_live or entry.fault is not None:
+        return entry
+    if entry.in_s is not None or entry.out_s is not None:
+        return replace(entry, fault="a live source has no `in` and `out`: write its `duration`")
+    if entry.duration_s is None:
+        return replace(
+            entry, fault="a live source has no end: write its `duration` (in a .yaml list), or its seconds after #EXTINF: (.m3u)"
+        )
+    return entry
 
 
 def _extinf_title(text: str) -> str:
@@ -178,18 +203,20 @@ def _read_yaml(text: str, source: Path, locator: Locator) -> list[Entry]:
     for item in read_yaml_items(text, source, max_entries=MAX_ENTRIES, max_characters=MAX_LINE_BYTES):
         at = locator.locate(item.locator)
         entries.append(
-            Entry(
-                id=f"e{len(entries) + 1}",
-                locator=item.locator,
-                path=at.path,
-                url=at.url,
-                title=item.title or at.title,
-                in_s=item.in_s,
-                out_s=item.out_s,
-                duration_s=item.duration_s,
-                repeat=item.repeat,
-                line=item.line,
-                fault=at.fault,
+            _bounded(
+                Entry(
+                    id=f"e{len(entries) + 1}",
+                    locator=item.locator,
+                    path=at.path,
+                    url=at.url,
+                    title=item.title or at.title,
+                    in_s=item.in_s,
+                    out_s=item.out_s,
+                    duration_s=item.duration_s,
+                    repeat=item.repeat,
+                    line=item.line,
+                    fault=at.fault,
+                )
             )
         )
     return entries

@@ -193,7 +193,12 @@ class Air:
         if now.gives_way and self._plan.queue:
             self._plan.queue[0].drain()
             return now.cut_requested or self._plan.queue[0].is_ready
-        return now.cut_requested
+        return now.cut_requested or self._has_had_its_time(now)
+
+    def _has_had_its_time(self, now: OnAir) -> bool:
+        """It aired for as long as it is to: a live source, which has no end of its own."""
+        frames = now.source.airs_frames if now.source is not None else None
+        return frames is not None and self._splicer.next_dts - now.started_dts >= self._splicer.stream.fps.tick(frames)
 
     def _follow_live(self) -> None:
         """A live source's own clock sets the pace while it airs."""
@@ -275,9 +280,10 @@ class Air:
     def _end_of(self, ended: OnAir) -> tuple[str, dict[str, Any]]:
         lookahead = ended.lookahead
         is_left = ended.source is not None and lookahead is None
-        reason = "cut" if ended.feed.frames_ready or is_left else "end"
+        has_had_its_time = self._has_had_its_time(ended)
+        reason = "cut" if (ended.feed.frames_ready and not has_had_its_time) or is_left else "end"
         if lookahead is not None:
-            if reason == "end" and not lookahead.is_spent:
+            if reason == "end" and not has_had_its_time and not lookahead.is_spent:
                 reason = "damaged" if lookahead.failure else "underrun"
             self._readers.retire(lookahead)
         return "ended", {

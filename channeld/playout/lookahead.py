@@ -40,7 +40,8 @@ class ClipSource:
     """A prepared clip as control names it. `airing` tells one planned airing from another of the same entry.
 
     `tag` is control's own, given back with all that is told of this airing. It begins at the random access point at or before `from_frame`;
-    where `behind_s` is given, the clip is a live one, which never ends, and begins so many seconds behind its newest picture.
+    where `behind_s` is given, the clip is a live one, which never ends, and begins so many seconds behind its newest picture; it is left
+    after `airs_frames`, if that is given.
     """
 
     airing: str
@@ -50,6 +51,7 @@ class ClipSource:
     tag: str = ""
     from_frame: int = 0
     behind_s: float | None = None
+    airs_frames: int | None = None
 
     @property
     def is_live(self) -> bool:
@@ -62,8 +64,13 @@ class ClipSource:
         names = (str(values["airing"]), str(values["entry"]), str(values["ts"]), str(values["idx"]), str(values.get("tag", "")))
         if len(names[-1].encode()) > MAX_TAG_BYTES or len(json.dumps(names)) > MAX_SOURCE_BYTES:
             raise ValueError(f"source {names[0][:80]} is too long: its tag may have {MAX_TAG_BYTES} bytes, all of it {MAX_SOURCE_BYTES}")
-        behind_s = values.get("behind_s")
-        return cls(*names, from_frame=max(0, int(values.get("from_frame", 0))), behind_s=None if behind_s is None else float(behind_s))
+        behind_s, airs_frames = values.get("behind_s"), values.get("airs_frames")
+        return cls(
+            *names,
+            from_frame=max(0, int(values.get("from_frame", 0))),
+            behind_s=None if behind_s is None else float(behind_s),
+            airs_frames=None if airs_frames is None else max(1, int(airs_frames)),
+        )
 
 
 class _Files(NamedTuple):

@@ -61,7 +61,8 @@ def encode_source(source: ClipSource | None, filler_path: str) -> str:
     if source is None:
         return _AS_JSON({"airing": "", "entry": "", "ts": filler_path, "idx": ""})
     values = {"airing": source.airing, "entry": source.entry, "ts": source.ts_path, "idx": source.idx_path, "tag": source.tag}
-    return _AS_JSON(values if source.behind_s is None else values | {"behind_s": source.behind_s})
+    live = {"behind_s": source.behind_s, "airs_frames": source.airs_frames}
+    return _AS_JSON(values | {name: value for name, value in live.items() if value is not None})
 
 
 def encode_state(

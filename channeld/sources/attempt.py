@@ -20,6 +20,7 @@ from channeld.media.tools import Tools
 from channeld.process.confine import Limits
 from channeld.sources.live_clip import LiveClip
 from channeld.sources.picture_watch import PictureWatch
+from channeld.sources.reach import private_fault
 from channeld.sources.reasons import Diary
 from channeld.sources.spec import Reason, SourceSpec, SourceState
 from channeld.sources.suits import why_not_copied
@@ -94,8 +95,10 @@ class Attempt:
 
     def run(self) -> tuple[Reason, str]:
         """Take the source in until it ends. Raises BetterWay, ChildStopped, SpawnError, OSError."""
-        choice = self._choice
+        choice, spec = self._choice, self._means.spec
         self._figures.attempts += 1
+        if not spec.allows_private and (fault := private_fault(spec.url)) is not None:
+            return Reason.CANNOT_CONNECT, fault
         self._figures.mode = "copy" if choice.copies else "transcode"
         self._figures.why = "" if choice.copies else choice.refused or self._figures.why
         error: Exception | None = None
@@ -105,7 +108,7 @@ class Attempt:
             error = caught
         finally:
             self._finish()
-        if choice.copies and error is not None and self._clip is None and self._means.spec.mode == "auto":
+        if choice.copies and error is not None and self._clip is None and spec.mode == "auto":
             choice.copies, choice.refused = False, str(error)[:200]
             raise BetterWay from error
         if choice.has_sound and self._diary.lacks_sound and self._clip is None:

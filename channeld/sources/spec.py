@@ -40,7 +40,7 @@ class SourceSpec:
     """One source. Seconds: `timeout_s` until an upstream that says nothing is given up, `loss_grace_s` until its silence is told.
 
     `mode`: `transcode`, `copy`, or `auto`, which copies what is in the house format already. `folder`: where its newest minute is kept.
-    `picture`: when what it sends is not worth airing.
+    `picture`: when what it sends is not worth airing. `allows_private`: its host may be of this machine or of a private network.
     """
 
     name: str
@@ -52,6 +52,7 @@ class SourceSpec:
     timeout_s: float = 10.0
     loss_grace_s: float = 2.0
     picture: PictureRules = NOT_LOOKED_AT
+    allows_private: bool = True
 
     def message(self, reference: Reference) -> dict[str, Any]:
         """As values of an `open` message."""
@@ -70,4 +71,4 @@ class SourceSpec:
 
 
 _PROFILE_FIELDS = ("name", "width", "height", "video_bitrate", "audio_bitrate", "gop_seconds", "loudness", "preset")
-_PLAIN_FIELDS = ("name", "url", "folder", "transport", "mode", "timeout_s", "loss_grace_s")
+_PLAIN_FIELDS = ("name", "url", "folder", "transport", "mode", "timeout_s", "loss_grace_s", "allows_private")

@@ -10,11 +10,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from station import Station, relay, until
+from peers.fixtures import Maker
+from station import Station, relay, settings, until
 
 from channeld.channel.settings import LiveSettings, SourceSettings
 from channeld.channel.timetable import Slot, Timetable
 from channeld.media.live_input import PATTERN
+from channeld.playlist.locate import PathRules
 
 OpenStation = Callable[..., Station]
 QUICK = {"loss_grace_s": 1.0, "recovery_grace_s": 1.5, "buffer_s": 0.6}
@@ -217,3 +219,29 @@ def test_the_timetable_has_another_source_go_first_and_the_list_before_all(stati
     assert station.shown()["timetable"]["now"]["title"] == "the list"
     by_the_clock(Slot(begins, 1, is_list=True))
     until_on_air(station, "bars")
+
+
+def test_a_live_source_takes_its_turn_in_a_list_for_its_duration(station_of: OpenStation, shelf: Path, srt_sender: Maker) -> None:
+    peer = srt_sender()
+    playlist = shelf / "list.yaml"
+    playlist.write_text(f"- a.mp4\n- {{path: '{peer.url}', title: Hall, duration: 4}}\n- b.mp4\n")
+    before = settings(playlist)
+    allowed = PathRules((shelf,), ("http", "srt"), True)
+    station = station_of(replace(before, rules=allowed))
+    until_on_air(station, "Hall")
+    shown = station.shown()["now"]
+    assert shown["duration_s"] == 4.0 and 0 <= shown["position_s"] <= 4.0
+    until(lambda: sum(each["title"] == "Hall" for each in station.events.as_run("one", 1000)) >= 2, "its next turn")
+    lines = [each for each in station.events.as_run("one", 1000) if each["title"]]
+    assert {each["title"] for each in lines} == {"a", "b", "Hall"}
+    frames = [each["frames"] for each in lines if each["title"] == "Hall" and each["frames"] is not None]
+    assert 100 <= max(frames) <= 106  # 4 s at 25 a second, and at most one slice more
+
+
+def test_a_live_source_that_is_not_there_is_passed_over(station_of: OpenStation, shelf: Path, free_port: Callable[[], int]) -> None:
+    playlist = shelf / "list.yaml"
+    playlist.write_text(f"- a.mp4\n- {{path: 'srt://127.0.0.1:{free_port()}', title: Hall, duration: 4}}\n- b.mp4\n")
+    station = station_of(replace(settings(playlist), rules=PathRules((shelf,), ("http", "srt"), True)))
+    station.until_aired(4)
+    assert not [each for each in station.events.as_run("one", 1000) if each["title"] == "Hall"]
+    assert "Hall" in [each["title"] for each in station.shown()["next"]]  # it keeps its turn

@@ -49,6 +49,34 @@ def test_text_lines_are_paths_in_order_with_their_lines(media):
     assert all(entry.fault is None for entry in entries)
 
 
+def test_live_sources_stand_in_a_list_with_a_duration(media):
+    said = '#EXTM3U\n#EXTINF:90,Hall\nrtsp://example.org/hall\n#EXTINF:-1,B\nb.mp4\n#EXTINF:7 tvg-id="x",Spare\nsrt://example.org:9000\n'
+    entries = read(media, said, ".m3u").entries
+    assert [(entry.title, entry.is_live, entry.duration_s, entry.fault) for entry in entries] == [
+        ("Hall", True, 90, None),
+        ("B", False, None, None),
+        ("Spare", True, 7, None),
+    ]
+    (entry,) = read(media, "- {path: 'rtmp://example.org/live/x', title: Mass, duration: 1:30:00}", ".yaml").entries
+    assert (entry.is_live, entry.duration_s, entry.fault) == (True, 5400, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "suffix", "fault"),
+    [
+        ("rtsp://example.org/cam", ".txt", "a live source has no end"),
+        ("#EXTINF:0,X\nrtsp://example.org/cam", ".m3u", "a live source has no end"),
+        ("#EXTINF:-1,X\nrtsp://example.org/cam", ".m3u", "a live source has no end"),
+        ("- rtsp://example.org/cam", ".yaml", "a live source has no end"),
+        ("- {path: 'rtsp://example.org/cam', in: 5, duration: 9}", ".yaml", "a live source has no `in` and `out`"),
+        ("- {path: 'rtsp://10.0.0.1/cam', duration: 9}", ".yaml", "host 10.0.0.1 is private"),
+    ],
+)
+def test_a_live_source_that_could_not_end_or_may_not_begin_is_marked(media, text, suffix, fault):
+    (entry,) = read(media, text, suffix).entries
+    assert fault in (entry.fault or "")
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "# only this", "\ufeff"])
 def test_an_empty_list_is_valid(media, text):
     assert read(media, text).entries == () and read(media, "", ".yaml").entries == ()
