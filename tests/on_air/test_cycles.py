@@ -40,6 +40,8 @@ def test_cycles_leave_nothing_behind(
     count = count or int(os.environ.get("CHANNELD_TEST_CYCLES", "1000"))
     daemon = daemon_of(channels(http_ts_server(size="320x180", fps="25").url))
     daemon.start()
+    # What is made once, with the first of its kind, is made now: the thread that reads live clips is one.
+    daemon.wait_for(STARTED[0], lambda shown: (shown["now"] or {}).get("title") == "camera", what="the source on air", timeout_s=120)
     for name in STARTED:
         daemon.post(f"/api/v1/channels/{name}/stop")
     cycles = Cycles(daemon, started=STARTED, watched=WATCHED)
