@@ -27,6 +27,7 @@ from channeld.media.tools import encoder_version, find_tools
 from channeld.playlist.locate import PathRules
 from channeld.playlist.model import Playlist
 from channeld.playlist.parse import load as load_playlist
+from channeld.relay.machine import KINDS, looked_at
 
 CONNECT_TIMEOUT_S = 2.0
 MAX_FAULTS_PER_LIST = 50
@@ -120,6 +121,8 @@ def check(
     _check_folders(report, config)
     _check_listeners(report, config)
     _check_ffmpeg(report)
+    if config.relay.enabled:
+        _check_hardware(report)
     _check_keys(report, config)
     _check_targets(report, config)
     _check_srt(report, config)
@@ -266,6 +269,17 @@ def _targets(channels: Iterable[ChannelSpec]) -> Iterator[tuple[str, PushSpec]]:
         for number, output in enumerate(channel.outputs):
             if isinstance(output, PushSpec) and output.enabled and channel.enabled:
                 yield f"channels.{channel.id}.outputs[{number}].{output.type}", output
+
+
+def _check_hardware(report: CheckReport) -> None:
+    """Which hardware encodes here, for relay profiles. No relay has to have any."""
+    try:
+        ffmpeg = find_tools().ffmpeg
+    except ProcessError:
+        return  # told already
+    found = [looked_at(ffmpeg, kind) for kind in KINDS]
+    told = [f"{each.hardware} {'yes' if each.is_available else f'no ({each.reason})'}" for each in found]
+    report.notes.append(f"hardware encoders for relay profiles: {', '.join(told)}")
 
 
 def _check_keys(report: CheckReport, config: Config) -> None:

@@ -39,13 +39,9 @@ class RelayDesk:
         config = self._stage.relays.config(config_id)
         supervisor = self._supervisor(config)
         described = self._loop.call(supervisor.describe) if supervisor is not None else {"sources": [], "outputs": []}
-        seen = self._watch.seen.get(config_id)
+        seen = self._seen(config)
         return {
             **self._figures(config),
-            "proxy_id": config.proxy_id,
-            "channel_id": config.channel_id,
-            "profile_id": config.profile_id,
-            "enabled": config.enabled,
             "source": seen.source if seen is not None else None,
             "error": self._stage.refusals.get(config_id) or (seen.error if seen is not None else None),
             "sources": described["sources"],
@@ -78,20 +74,30 @@ class RelayDesk:
             return None
         return self._registry.channels.get(channel_of(config.id))
 
+    def _seen(self, config: RelayConfig) -> Seen | None:
+        """How it was seen last; None too where a channel of the configuration has its id."""
+        return self._watch.seen.get(channel_of(config.id)) if channel_of(config.id) in self._stage.ids else None
+
     # -- all ----------------------------------------------------------------------------------------------------
 
     def metrics(self) -> dict[str, Any]:
-        """Figures of each, of all, and of the machine."""
+        """Figures of each, of the configuration's channels of live sources, of all, and of the machine."""
         relays = [self._figures(config) for config in self._stage.relays.configs()]
-        totals = {key: sum(each[key] or 0 for each in relays) for key in ("clients", "bytes", "bitrate_bps", "cpu_percent", "memory_bytes")}
-        memory, load = psutil.virtual_memory(), psutil.getloadavg()
+        own = self._stage.ids
+        channels = [self._told(seen) for seen in self._watch.seen.values() if seen.channel not in own]
+        every = [*relays, *channels]
+        totals = {key: sum(each[key] or 0 for each in every) for key in ("clients", "bytes", "bitrate_bps", "cpu_percent", "memory_bytes")}
+        memory, load, disk = psutil.virtual_memory(), psutil.getloadavg(), self._watch.disk
         return {
             "at": iso_utc(time.time()),
+            "enabled": self._stage.rules.enabled,
             "relays": relays,
+            "channels": channels,
             "totals": {
                 **totals,
                 "relays": len(relays),
                 "running": sum(each["pid"] is not None for each in relays),
+                "processes": self._watch.processes,
                 "max_concurrent_processes": self._limit(),
             },
             "system": {
@@ -100,6 +106,8 @@ class RelayDesk:
                 "load_1m": round(load[0], 2),
                 "memory_bytes": memory.total,
                 "memory_available_bytes": memory.available,
+                "disk_bytes": disk.total_bytes if disk is not None else None,
+                "disk_free_bytes": disk.free_bytes if disk is not None else None,
             },
         }
 
@@ -115,7 +123,7 @@ class RelayDesk:
         return self._health(self._stage.relays.config(config_id))
 
     def _health(self, config: RelayConfig) -> dict[str, Any]:
-        seen, state = self._watch.seen.get(config.id), self._state(config)
+        seen, state = self._seen(config), self._state(config)
         refused = self._stage.refusals.get(config.id)
         error = refused or (seen.error if seen is not None else None)
         if state in (REFUSED, State.FAILED.value):
@@ -134,15 +142,27 @@ class RelayDesk:
         return REFUSED if supervisor is None else supervisor.state.value
 
     def _figures(self, config: RelayConfig) -> dict[str, Any]:
-        state = self._state(config)
-        seen = self._watch.seen.get(config.id) or Seen(config.id, config.name, state, 0.0)
-        losses, lately = self._watch.losses(config.id)
-        started_s = seen.started_at_s
+        channel, state = channel_of(config.id), self._state(config)
+        seen = self._seen(config) or Seen(channel, config.name, state, 0.0)
         return {
+            **self._told(seen),
             "config_id": config.id,
-            "channel": channel_of(config.id),
+            "proxy_id": config.proxy_id,
+            "channel_id": config.channel_id,
+            "profile_id": config.profile_id,
             "name": config.name,
             "state": state,
+            "enabled": config.enabled,
+            "refused": self._stage.refusals.get(config.id),
+        }
+
+    def _told(self, seen: Seen) -> dict[str, Any]:
+        losses, lately = self._watch.losses(seen.channel)
+        started_s = seen.started_at_s
+        return {
+            "channel": seen.channel,
+            "name": seen.name,
+            "state": seen.state,
             "started_at": iso_utc(started_s) if started_s is not None else None,
             "uptime_s": round(max(0.0, time.time() - started_s), 1) if started_s is not None else None,
             "bytes": seen.bytes,
@@ -153,7 +173,7 @@ class RelayDesk:
             "losses_last_hour": lately,
             "cpu_percent": seen.cpu_percent,
             "memory_bytes": seen.memory_bytes,
-            "pid": seen.pid,
+            "pid": next(iter(seen.pids), None),
         }
 
 

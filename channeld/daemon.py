@@ -82,6 +82,7 @@ from channeld.media.tools import Tools, find_tools
 from channeld.outputs.push_orphans import end_orphans
 from channeld.playout.host import PARTS as HOST_PARTS
 from channeld.process.hold_client import HolderClient, start_holder
+from channeld.relay.machine import Machine
 from channeld.store.store import Retention, Store
 from channeld.telemetry.log import configure
 
@@ -186,7 +187,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     token = ensure_token(config.folders.state)
     tools = find_tools()
     store, events, alarms = _remember(config, parts)
-    relays = RelayChannels(store.relays, relay_rules(config))
+    relays = RelayChannels(store.relays, relay_rules(config), Machine(tools.ffmpeg))
     channels = relays.start(channel_settings(config, spec) for spec in config.channels.values())
     holder = _hold(config, relays.ids, will, parts)
     loop = ControlLoop()
@@ -327,7 +328,16 @@ def _clean_orphans(config: Config, relays: frozenset[str], media: MediaHub) -> N
 def _sources(config: Config, loop: ControlLoop, holder: HolderClient) -> SourceHub:
     folder = (config.relay.temp_directory or config.folders.runtime) / "channeld-live"  # of ours alone: what is not known there is removed
     version, limit = edition(SOURCE_PARTS), source_limit(config)
-    return SourceHub(loop=loop, holder=holder, arguments=host_arguments(config), version=version, limit=limit, folder=folder)
+    cleanup_s = config.relay.cleanup_interval_s
+    return SourceHub(
+        loop=loop,
+        holder=holder,
+        arguments=host_arguments(config),
+        version=version,
+        limit=limit,
+        folder=folder,
+        cleanup_s=cleanup_s,
+    )
 
 
 def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[[str], None], keep: Keep, publish: Publish) -> Clips:

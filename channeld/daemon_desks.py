@@ -47,7 +47,11 @@ def open_desks(config: Callable[[], Config], running: Running, parts: contextlib
     overrides = OverrideDesk(running.loop, running.registry, running.overrides, running.events)
     audience = AudienceDesk(running.loop, running.registry, running.media)
     stage = running.relays
-    profiles = ProfileBook(stage.relays, stage.follow)
+    if stage.machine is not None:
+        stage.machine.told = stage.follow
+        stage.machine.start()
+        parts.callback(stage.machine.close)
+    profiles = ProfileBook(stage.relays, stage.follow, stage.availability)
     refresher = Refresher(stage.relays, list_fetcher(config, stage), SystemClock(), stage.follow)
     refresher.start()
     parts.callback(refresher.close)

@@ -24,6 +24,12 @@ from channeld.config_values import Config
 from channeld.daemon_settings import fetch_rules, media_url
 from channeld.media.list_fetch import ListReader
 from channeld.media.pinned import system_addresses
+from channeld.relay.arguments import parse
+from channeld.relay.effects import device_of
+from channeld.relay.hardware import FIRST_DEVICE, Availability
+from channeld.relay.machine import Machine
+from channeld.relay.profile import Hardware
+from channeld.relay.refusal import ProfileRefused
 from channeld.store.relay_errors import UnknownRecord
 from channeld.store.relay_records import RelayConfig, RelayProfile
 from channeld.store.relays import Relays
@@ -36,7 +42,8 @@ def relay_rules(config: Config) -> RelayRules:
     urls = config.url_rules
     folder = config.folders.state / "relays"
     house = config.profile(config.default_profile)
-    return RelayRules(house, urls.schemes, urls.private, media_url(config), folder, config.relay.enabled, frozenset(config.channels))
+    relay, taken = config.relay, frozenset(config.channels)
+    return RelayRules(house, urls.schemes, urls.private, media_url(config), folder, relay.enabled, taken, relay.default_timeout_s)
 
 
 def list_fetcher(config: Callable[[], Config], stage: "RelayChannels") -> Attempt:
@@ -55,12 +62,14 @@ def list_fetcher(config: Callable[[], Config], stage: "RelayChannels") -> Attemp
 class RelayChannels:
     """Implements the reloader's `Channels`. `rules` are replaced with the configuration, before it is taken.
 
-    `is_read`: the store was read at least once; until then nobody knows of relays, and `follow` has to be called again.
+    `is_read`: the store was read at least once; until then nobody knows of relays, and `follow` has to be called again. `machine` knows
+    which hardware encodes; without one, all does. A relay that is kept is taken to have what it needs until that is found out.
     """
 
-    def __init__(self, relays: Relays, rules: RelayRules) -> None:
+    def __init__(self, relays: Relays, rules: RelayRules, machine: Machine | None = None) -> None:
         self.relays = relays
         self.rules = rules
+        self.machine = machine
         self.refusals: Mapping[int, str] = {}
         self.is_read = False
         self._lock = threading.Lock()  # one change at a time: held over reading the store and the registry's change
@@ -99,6 +108,21 @@ class RelayChannels:
             return None  # it cannot be connected to now, and that is told while it is tried
         private = next((each for each in found if not is_public(each)), None)
         return f"host {host} leads to the private address {private} (url_allow.private is off)" if private is not None else None
+
+    def availability(self, profile: RelayProfile, custom_args: str | None = None, *, wait_s: float = 0.0) -> Availability | None:
+        """Whether the hardware that a profile needs encodes here; None: nobody knows yet. `wait_s`: for an answer."""
+        hardware = Hardware(profile.hardware_acceleration or Hardware.NONE)
+        if self.machine is None:
+            return Availability(hardware, True)
+        try:
+            device = device_of(parse(relay_profiles.as_profile(profile, custom_args=custom_args)))
+        except ProfileRefused:  # whose arguments are refused when they are used
+            device = FIRST_DEVICE
+        return self.machine.judged(hardware, device, wait_s=wait_s)
+
+    def _absent(self, hardware: Hardware, device: str) -> str | None:
+        found = self.machine.known(hardware, device) if self.machine is not None else None
+        return found.reason if found is not None and not found.is_available else None
 
     def connect(self, registry: Registry) -> None:
         """The registry is there."""
@@ -141,7 +165,7 @@ class RelayChannels:
         for config in configs:
             try:
                 upstream = self.relays.channel(config.proxy_id, config.channel_id)
-                made.append(relayed(config, profiles[config.profile_id], upstream, self.rules))
+                made.append(relayed(config, profiles[config.profile_id], upstream, self.rules, absent=self._absent))
             except (RelayRefused, UnknownRecord) as error:
                 refusals[config.id] = str(error)
             except KeyError:  # removed between the two questions

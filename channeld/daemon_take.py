@@ -77,7 +77,11 @@ class Taker:
         level = config.log.level.value
         listener = media_listener(config, self._token)
         self._loop.call(lambda: self._hosts.change(*host_arguments(config), level=level))
-        self._loop.call(lambda: self._sources.change(arguments=host_arguments(config), limit=source_limit(config)))
+        self._loop.call(
+            lambda: self._sources.change(
+                arguments=host_arguments(config), limit=source_limit(config), cleanup_s=config.relay.cleanup_interval_s
+            )
+        )
         self._loop.call(lambda: self._media.change(listener, level))
         self._loop.call(lambda: self._watching.change(watch_settings(config)))
 

@@ -38,6 +38,7 @@ def test_a_channel_with_its_clips_has_no_findings(tmp_path: Path) -> None:
     report = check(path)
     assert texts(report, tmp_path) == []
     assert any("ffmpeg version" in note and "x264" in note for note in report.notes)
+    assert any(all(kind in note for kind in ("hardware encoders", "nvidia", "vaapi", "qsv")) for note in report.notes)
 
 
 def test_faulty_entries_are_warnings_with_their_lines(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The dashboard's files: one page at /, its parts below /assets/.
+"""The dashboard's files: one page at / (and at /relay, which opens its relays), its parts below /assets/.
 
 Rule: they hold nothing secret and change only with the program, so anybody may have them; what they show is asked from the API. The
 files are read once; a part's path holds the edition of all, so that a browser may keep it and never mixes two programs.
@@ -19,6 +19,7 @@ from channeld.api.admin_sessions import page_headers
 from channeld.api.problems import Problem
 
 WEB = Path(__file__).parent / "web"
+PAGES = ("/", "/relay")
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -41,7 +42,7 @@ class _Part:
 
 
 def page_routes(media_base_url: str) -> APIRouter:
-    """GET / and /assets/…; `media_base_url` as for `build_app`: previews come from there."""
+    """GET PAGES and /assets/…; `media_base_url` as for `build_app`: previews come from there."""
     files = {path.relative_to(WEB).as_posix(): path.read_bytes() for path in sorted(WEB.rglob("*")) if path.is_file()}
     edition = _edition(files)
     parts = {name: _part(name, content.replace(b"{{edition}}", edition.encode())) for name, content in files.items() if _is_served(name)}
@@ -56,7 +57,8 @@ def page_routes(media_base_url: str) -> APIRouter:
             raise Problem(404, "The page has no such part. Reload it: the daemon may be a newer one.")
         return _answer(request, part, _KEEP if asked == edition else _ASK_AGAIN, media_base_url)
 
-    router.add_api_route("/", page, methods=["GET"])
+    for path in PAGES:
+        router.add_api_route(path, page, methods=["GET"])
     router.add_api_route("/assets/{asked}/{name:path}", asset, methods=["GET"])
     return router
 

@@ -3,7 +3,7 @@
 Rule: what a profile or a list may be is judged behind these, where each refusal says its field; here only types are. See docs/relay-api.md.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
@@ -48,8 +48,17 @@ class ProfileDraftModel(BaseModel):
         )
 
 
+class NoticeModel(BaseModel):
+    """An argument that has no effect on air, and why."""
+
+    argument: str
+    reason: str
+
+
 class ProfileModel(BaseModel):
-    """A relay profile; one that is a system default is read-only, and can be copied."""
+    """A relay profile; one that is a system default is read-only, and can be copied. `available`: whether its hardware encodes here, null
+    while that is not known, `unavailable_reason` why it does not; `notices`: what of its arguments has no effect on air.
+    """
 
     id: int
     name: str
@@ -62,6 +71,9 @@ class ProfileModel(BaseModel):
     hardware_acceleration: str
     is_system_default: bool
     is_active: bool
+    available: bool | None
+    unavailable_reason: str | None
+    notices: list[NoticeModel]
     created_at: str
     updated_at: str
 
@@ -80,10 +92,11 @@ class RefusalModel(BaseModel):
 
 
 class JudgementModel(BaseModel):
-    """Whether a profile could be stored. `taken`: what its arguments mean, null when it is refused."""
+    """Whether a profile could be stored. `taken`: what its arguments mean, null when refused; `notices`: what has no effect on air."""
 
     valid: bool
     errors: list[RefusalModel]
+    notices: list[NoticeModel]
     taken: dict[str, Any] | None
 
 
@@ -188,21 +201,30 @@ class UpstreamPageModel(BaseModel):
 
 
 class AssignModel(BaseModel):
-    """How an upstream channel is to be relayed. `name` null: as it is titled; `custom_args` stand in place of the profile's own."""
+    """How an upstream channel is to be relayed. `name` null: as it is titled; `custom_args` stand in place of the profile's own.
+
+    `lifecycle` `on_demand`: its upstream is connected to while somebody watches, and for `idle_seconds` after (null: as configured).
+    `hardware_fallback` `software`: where the profile's hardware does not encode, the CPU does; else the relay is refused.
+    """
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": ASSIGN_EXAMPLE})
     profile_id: Annotated[int, Field(strict=True, ge=1, le=MAX_ID)]
     name: str | None = None
     custom_args: str | None = None
     enabled: bool = True
+    lifecycle: Literal["always", "on_demand"] = "always"
+    idle_seconds: Annotated[float, Field(ge=5, le=86_400)] | None = None
+    hardware_fallback: Literal["refuse", "software"] = "refuse"
 
     def assignment(self) -> Assignment:
         """As it is carried out."""
-        return Assignment(self.profile_id, self.name, self.custom_args, self.enabled)
+        return Assignment(**self.model_dump())
 
 
 class RelayModel(BaseModel):
-    """A relay. `channel` is what it is as a channel; `refused`: why it cannot air, null where it can."""
+    """A relay. `channel` is what it is as a channel; `refused`: why it cannot air, null where it can; `notices`: what of its arguments
+    has no effect on air, and why.
+    """
 
     id: int
     proxy_id: str
@@ -211,6 +233,10 @@ class RelayModel(BaseModel):
     name: str
     custom_args: str | None
     enabled: bool
+    lifecycle: str
+    idle_seconds: float | None
+    hardware_fallback: str
+    notices: list[NoticeModel]
     channel: str
     refused: str | None
     playlist: str
@@ -219,10 +245,9 @@ class RelayModel(BaseModel):
     updated_at: str
 
 
-class RelayFiguresModel(BaseModel):
-    """What a relay did lately. `bytes` came of its upstream; `losses` are those of the upstream since the daemon began."""
+class LiveFiguresModel(BaseModel):
+    """What a channel of live sources did lately. `bytes` came of its sources; `losses` are theirs since the daemon began."""
 
-    config_id: int
     channel: str
     name: str
     state: str
@@ -239,13 +264,20 @@ class RelayFiguresModel(BaseModel):
     pid: int | None
 
 
-class RelayStatusModel(RelayFiguresModel):
-    """All of a relay. `source`: what airs; `error`: why its upstream does not; `events`: the newest first."""
+class RelayFiguresModel(LiveFiguresModel):
+    """What a relay did lately, and what is relayed by it. `refused`: why it cannot air, null where it can."""
 
+    config_id: int
     proxy_id: str
     channel_id: str
     profile_id: int
     enabled: bool
+    refused: str | None
+
+
+class RelayStatusModel(RelayFiguresModel):
+    """All of a relay. `source`: what airs; `error`: why its upstream does not; `events`: the newest first."""
+
     source: str | None
     error: str | None
     sources: list[dict[str, Any]]
@@ -254,10 +286,12 @@ class RelayStatusModel(RelayFiguresModel):
 
 
 class RelayMetricsModel(BaseModel):
-    """Figures of each relay, of all together, and of the machine."""
+    """Figures of each relay, of the configuration's `channels` that have live sources, of all together, and of the machine."""
 
     at: str
+    enabled: bool
     relays: list[RelayFiguresModel]
+    channels: list[LiveFiguresModel]
     totals: dict[str, Any]
     system: dict[str, Any]
 

@@ -26,7 +26,7 @@ HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 # What the media listener serves; the admin listener only says where.
 VIEWER_PATH = re.compile(r"/hls/.+|/ts/.+|/guide\.xml|/channels\.m3u|/api/v1/relay/[^/]+/(?:playlist\.m3u8|stream\.ts|segments/.+|hls/.+)")
 # The page and its parts hold nothing that is secret: what they show is asked from the routes below.
-_PAGE_PATH = re.compile(r"/|/favicon\.ico|/assets/.+")
+_PAGE_PATH = re.compile(r"/|/relay|/favicon\.ico|/assets/.+")
 
 ROLE_OF: Mapping[tuple[str, str], Role | None] = {
     ("GET", "/healthz"): None,

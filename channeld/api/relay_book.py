@@ -13,6 +13,7 @@ from typing import Any
 from channeld.base.clock import iso_utc
 from channeld.channel import relay_profiles
 from channeld.relay import arguments
+from channeld.relay.hardware import Availability
 from channeld.relay.profile import Hardware
 from channeld.relay.refusal import Refusal
 from channeld.store.relay_records import ProfileDraft, RelayProfile
@@ -20,29 +21,31 @@ from channeld.store.relays import Relays
 
 
 class ProfileBook:
-    """Profiles. `changed()`: relays that use one may have to air otherwise."""
+    """Profiles. `changed()`: relays that use one may have to air otherwise; `available(profile)`: whether its hardware encodes here, None
+    where nobody knows yet.
+    """
 
-    def __init__(self, relays: Relays, changed: Callable[[], object]) -> None:
-        self._relays, self._changed = relays, changed
+    def __init__(self, relays: Relays, changed: Callable[[], object], available: Callable[[RelayProfile], Availability | None]) -> None:
+        self._relays, self._changed, self._available = relays, changed, available
 
     def all(self) -> list[dict[str, Any]]:
         """System defaults first."""
-        return [described(each) for each in self._relays.profiles()]
+        return [self._described(each) for each in self._relays.profiles()]
 
     def one(self, profile_id: int) -> dict[str, Any]:
         """By its id."""
-        return described(self._relays.profile(profile_id))
+        return self._described(self._relays.profile(profile_id))
 
     def add(self, draft: ProfileDraft) -> dict[str, Any]:
         """A new one."""
         relay_profiles.check(draft)
-        return described(self._relays.add_profile(draft))
+        return self._described(self._relays.add_profile(draft))
 
     def change(self, profile_id: int, draft: ProfileDraft) -> dict[str, Any]:
         """All of one anew."""
         if not self._relays.profile(profile_id).is_system_default:  # which nothing can be said about
             relay_profiles.check(draft)
-        changed = described(self._relays.change_profile(profile_id, draft))
+        changed = self._described(self._relays.change_profile(profile_id, draft))
         self._changed()
         return changed
 
@@ -56,13 +59,18 @@ class ProfileBook:
         said = {each: getattr(found, each) for each in ProfileDraft.__dataclass_fields__}
         return self.add(replace(ProfileDraft(**said), name=name, is_active=True))
 
+    def _described(self, profile: RelayProfile) -> dict[str, Any]:
+        found = self._available(profile)
+        hardware = {"available": found.is_available if found else None, "unavailable_reason": found.reason or None if found else None}
+        return {**described(profile), **hardware}
+
 
 def judged(draft: ProfileDraft) -> dict[str, Any]:
     """Whether a profile could be stored, all that is wrong with it, and what would be taken of its arguments. Pure."""
     profile = relay_profiles.as_profile(draft)
     refusals = arguments.refusals_of(profile)
     if refusals:
-        return {"valid": False, "errors": [told(each) for each in refusals], "taken": None}
+        return {"valid": False, "errors": [told(each) for each in refusals], "notices": [], "taken": None}
     said = arguments.parse(profile)
     taken = {
         "output_format": said.output.output_format.value,
@@ -72,7 +80,7 @@ def judged(draft: ProfileDraft) -> dict[str, Any]:
         "input_options": list(said.input_options),
         "options": list(said.middle),
     }
-    return {"valid": True, "errors": [], "taken": taken}
+    return {"valid": True, "errors": [], "notices": relay_profiles.notices(draft), "taken": taken}
 
 
 def told(refusal: Refusal) -> dict[str, Any]:
@@ -86,6 +94,7 @@ def described(profile: RelayProfile) -> dict[str, Any]:
     return {
         **{key: value for key, value in shown.items() if not key.endswith("_at_s")},
         "hardware_acceleration": profile.hardware_acceleration or Hardware.NONE.value,
+        "notices": relay_profiles.notices(profile),
         "created_at": iso_utc(profile.created_at_s),
         "updated_at": iso_utc(profile.updated_at_s),
     }

@@ -63,4 +63,4 @@ class FakeClock:
 
 def iso_utc(wall_s: float) -> str:
     """ISO 8601 in UTC with milliseconds, as the API and HLS write it."""
-    return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"

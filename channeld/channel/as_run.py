@@ -1,7 +1,8 @@
 """The as-run log: what aired when, for how long, and why not, kept by the store and, the newest of it, in memory.
 
-Rule: lines are made of what is published, by nobody else; a line once told is never lost while there is memory or disk. While the
-database cannot be read, the answer is what is in memory, and says so. Safe from any thread.
+Rule: lines are made of what is published, by nobody else; a line once told is never lost while there is memory or disk. A page that the
+newest lines fill is answered from memory; for older ones the database is asked, and while it cannot be read the answer is what is in
+memory, and says so. Safe from any thread.
 """
 
 import itertools
@@ -43,6 +44,7 @@ class AsRun:
         self._lock = threading.Lock()  # guards the rest; never held over anything slow
         self._ids = itertools.count(first_id)
         self._kept: OrderedDict[int, Airing] = OrderedDict((airing.id, airing) for airing in kept or ())
+        self._all_from = next(iter(self._kept), first_id)  # every line with this id or a greater one is in memory
         self._open = {airing.channel: airing.id for airing in kept or () if airing.outcome is Outcome.ON_AIR}
 
     def note(self, kind: str, values: dict[str, Any]) -> None:
@@ -67,10 +69,17 @@ class AsRun:
     def _keep(self, airing: Airing) -> None:
         with self._lock:
             self._kept[airing.id] = airing
-            while len(self._kept) > KEPT_AIRINGS:
-                self._kept.popitem(last=False)
+            if len(self._kept) > KEPT_AIRINGS:
+                self._forget_oldest()
         if self._store is not None:
             self._store.add_airing(airing)
+
+    def _forget_oldest(self) -> None:
+        # What is on air stays: its end is told of this very line, however many others came meanwhile.
+        on_air = set(self._open.values())
+        oldest = next(number for number in self._kept if number not in on_air)
+        del self._kept[oldest]
+        self._all_from = oldest + 1
 
     def _end(self, ending: Ending) -> None:
         with self._lock:
@@ -99,11 +108,21 @@ class AsRun:
 
     def lines(self, wanted: AiringFilter, limit: int) -> Page:
         """Newest first."""
+        newest = self._newest(wanted, limit)
+        if newest is not None:
+            return Page([described(airing) for airing in newest])
         found, problem = self._ask(
             lambda store: store.airings(wanted, limit),
             lambda: list(itertools.islice((each for each in reversed(self.remembered()) if wanted.admits(each)), limit)),
         )
         return Page([described(airing) for airing in found], problem)
+
+    def _newest(self, wanted: AiringFilter, limit: int) -> list[Airing] | None:
+        """A whole page, where the lines that memory has all of fill it; else None."""
+        with self._lock:
+            lines = itertools.takewhile(lambda airing: airing.id >= self._all_from, reversed(self._kept.values()))
+            found = list(itertools.islice(filter(wanted.admits, lines), limit))
+        return found if len(found) == limit else None
 
     def totals(self, wanted: AiringFilter) -> Page:
         """By channel and path."""

@@ -134,6 +134,11 @@ class Audience:
             total = total.plus(part)
         return total
 
+    def clients(self, channel: str, output: str) -> int:
+        """How many watch one output."""
+        known = self._outputs.get((channel, output))
+        return sum(part.clients for _, part in known.now.values()) if known is not None else 0
+
     def gone(self, channel: str, output: str) -> list[dict[str, Any]]:
         """Connections that have ended, the newest first."""
         known = self._outputs.get((channel, output), _Output())

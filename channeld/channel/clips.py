@@ -295,8 +295,8 @@ class Clips:
         known = record(clip, state)
         if known is not None:
             self._keep(known)
+        self._loop.post(lambda: self._on_change(channel))  # first: who is told and asks finds it known
         self._news.tell(channel, clip, before, state)
-        self._loop.post(lambda: self._on_change(channel))
 
     def _check_files(self, requests: dict[str, PrepareRequest]) -> None:
         for name, request in requests.items():

@@ -333,7 +333,7 @@ class MediaHub:
     def state(self, channel: str, output: str) -> dict[str, Any]:
         state = dict(self._states.get((channel, output), _fresh("stopped")))
         is_stream = any(target.name == output and target.type == "ts" for target in self._served.get(channel, ()))
-        return {**state, "clients": self.audience.totals(channel, output).clients} if is_stream else state
+        return {**state, "clients": self.audience.clients(channel, output)} if is_stream else state
 
     def ask_clients(self, channel: str, most: int) -> Inquiry:
         """Ask every worker for the channel's clients, `most` of them."""

@@ -256,6 +256,7 @@ class Registry:
     def clips_changed(self, channel: str) -> None:
         """The clips of a channel stand otherwise: it plans again."""
         if channel in self.channels:
+            self.channels[channel].view.renew()
             self.channels[channel].planner.clips_changed()
 
     def host_told(self, host: int, message: Message) -> None:

@@ -5,8 +5,9 @@ Rule: what is stored is judged anew each time it is used; the system defaults ar
 
 from typing import cast
 
-from channeld.relay.arguments import refusals_of
+from channeld.relay.arguments import parse, refusals_of
 from channeld.relay.defaults import SYSTEM_DEFAULTS
+from channeld.relay.effects import effect_of
 from channeld.relay.profile import Hardware, OutputFormat
 from channeld.relay.profile import RelayProfile as Profile
 from channeld.relay.refusal import ProfileRefused, Refusal
@@ -36,6 +37,15 @@ def check(said: ProfileDraft | RelayProfile, *, custom_args: str | None = None) 
     refusals: tuple[Refusal, ...] = refusals_of(as_profile(said, custom_args=custom_args))
     if refusals:
         raise ProfileRefused(refusals)
+
+
+def notices(said: ProfileDraft | RelayProfile, *, custom_args: str | None = None, uses_hardware: bool = True) -> list[dict[str, str]]:
+    """Arguments that have no effect on air, each with the reason; none of a profile that is refused."""
+    profile = as_profile(said, custom_args=custom_args)
+    if refusals_of(profile):
+        return []
+    effect = effect_of(parse(profile), Hardware(profile.hardware_acceleration), uses_hardware=uses_hardware)
+    return [{"argument": each.argument, "reason": each.reason} for each in effect.notices]
 
 
 def system_drafts() -> list[ProfileDraft]:

@@ -32,6 +32,8 @@ WANTED_ENTRIES = 2_000
 SHOWN_SKIPPED = 50
 FORESEEN = 4_000
 FORESEEN_S = 30 * 86_400.0
+ROUNDS_TO_ALL = 4
+"""Whatever is still to air has aired after what is left of a run, what was passed over, the rest of this round, and the next one."""
 """An outlook goes so many airings and seconds ahead; no more entries than WANTED_ENTRIES have a known length."""
 
 log = structlog.get_logger()
@@ -305,11 +307,18 @@ class Rundown:
     def describe_next(self, count: int, *, now_ns: int, wall_s: float) -> list[dict[str, Any]]:
         """CONTRACT's `next`: what would air if everything were ready in time; `starts_at` null behind an unknown length."""
         in_s = self.ends_in_s(now_ns)
+        known: dict[str, Prepared] = {}
+
+        def is_refused(entry: Entry) -> bool:
+            known[entry.id] = self._look_up(entry)
+            return known[entry.id].readiness is Readiness.REFUSED
+
         described = []
-        for entry in self.queue.upcoming(count, self.is_refused):
-            prepared = self._look_up(entry)
+        names: dict[str, dict[str, Any]] = {}  # a short list comes round several times
+        for entry in self.queue.upcoming(count, is_refused):
+            prepared, named = known[entry.id], names.get(entry.id) or names.setdefault(entry.id, _named(entry))
             starts_at = iso_utc(wall_s + in_s) if in_s is not None else None
-            described.append({**_named(entry), "starts_at": starts_at, "ready": prepared.readiness is Readiness.READY})
+            described.append({**named, "starts_at": starts_at, "ready": prepared.readiness is Readiness.READY})
             length_s = self._length_s(prepared)
             in_s = in_s + length_s if in_s is not None and length_s is not None else None
         return described
@@ -335,7 +344,8 @@ class Rundown:
             starts_in_s = 0.0  # the filler airs, and gives way to the first that is ready
         bounds = {"starts_s": wall_s + starts_in_s, "until_s": wall_s + FORESEEN_S}
         length_s = lambda entry: self.expected_length_s(entry) or lengths.get(entry.content)  # noqa: E731
-        airings = forecast(queue, length_s, **bounds, limit=FORESEEN, is_refused=self.is_refused)
+        limit = min(FORESEEN, ROUNDS_TO_ALL * queue.airings_a_round)
+        airings = forecast(queue, length_s, **bounds, limit=limit, is_refused=self.is_refused)
         first_at: dict[str, float] = {}
         for airing in takewhile(lambda airing: not airing.is_estimated, airings):
             first_at.setdefault(airing.entry.id, airing.starts_s)

@@ -7,6 +7,7 @@ from typing import Literal
 from channeld.channel.timetable import Timetable
 from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.profile import Profile
+from channeld.media.treatment import NO_TREATMENT, Treatment
 from channeld.outputs.push_srt import SrtLink
 from channeld.playlist.locate import PathRules
 from channeld.playlist.resume import OnOutage, Resume
@@ -72,6 +73,7 @@ class SourceSettings:
     mode: str = "auto"
     timeout_s: float = 10.0
     allows_private: bool = True
+    treatment: Treatment = NO_TREATMENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,7 @@ class SourceDesk:
             mode=source.mode,
             timeout_s=source.timeout_s,
             loss_grace_s=live.loss_grace_s,
+            treatment=source.treatment,
             picture=live.picture,
             allows_private=source.allows_private,
         )

@@ -1,13 +1,13 @@
 """The processes that take live sources in, one for each source that a channel wants.
 
 Rule: they belong to the holder and outlive control; one whose order is another now is replaced, one that nobody wants is ended, one that
-died is started again after a back-off and told as lost meanwhile. Control loop's thread.
+died is started again after a back-off and told as lost meanwhile. What the dead left is removed, at the start and each `cleanup_s`.
+Control loop's thread.
 """
 
 import contextlib
 import hashlib
 import json
-import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -22,13 +22,12 @@ from channeld.base.wire import Message
 from channeld.channel.link import Link, wire_name
 from channeld.channel.loop import ControlLoop
 from channeld.channel.patience import Patience
+from channeld.channel.source_folders import sweep
 from channeld.process.holding import Holding
 from channeld.sources.spec import Reason, SourceState
 
 PREFIX = "source:"
 CLOSE_S = 2.0
-GONE_S = 1.0
-"""How long after its kill a process is surely no more, and writes nothing."""
 SETTLE_S = 30.0
 """How long channels may take after a start to want the sources that an earlier control left."""
 
@@ -53,28 +52,49 @@ class SourceHub:
     Below `folder` each source has one of its own, best on a tmpfs.
     """
 
-    def __init__(self, *, loop: ControlLoop, holder: Holding, arguments: tuple[str, ...], version: str, limit: int, folder: Path) -> None:
+    def __init__(
+        self,
+        *,
+        loop: ControlLoop,
+        holder: Holding,
+        arguments: tuple[str, ...],
+        version: str,
+        limit: int,
+        folder: Path,
+        cleanup_s: float = 30.0,
+    ) -> None:
         self._loop, self._holder = loop, holder
-        self._folder = folder
+        self.folder = folder
         self._arguments, self._version = arguments, version
-        self.limit = limit
+        self.limit, self._cleanup_s = limit, cleanup_s
         self.told: Told = lambda channel, source, kind, values: None
         self._places: dict[tuple[str, str], _Place] = {}
         self._left: set[str] = set()
+        self._ending: set[tuple[str, str]] = set()
         self._is_closing = False
 
     def start(self) -> None:
         """Know what an earlier control left; what nobody wants soon is ended, and what the dead left is removed."""
         self._left = {child.name for child in self._holder.held().children if child.name.startswith(PREFIX)}
-        living = {name.removeprefix(PREFIX).rpartition(":")[0] for name in self._left}
-        for folder in self._folder.glob("*/*"):
-            if f"{folder.parent.name}/{folder.name}" not in living:
-                shutil.rmtree(folder, ignore_errors=True)
         self._loop.later(SETTLE_S, self._end_left)
+        self._clean()
+
+    def _clean(self) -> None:
+        """Remove what is left of those that are gone, now and later."""
+        if self._is_closing:
+            return
+        self._loop.later(self._cleanup_s, self._clean)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        living = {name.removeprefix(PREFIX).rpartition(":")[0] for name in self._left}
+        used = living | {f"{channel}/{source}" for channel, source in (*self._places, *self._ending)}
+        if files := sweep(self.folder, used):
+            log.info("source_leftovers_removed", folder=str(self.folder), files=files)
 
     def folder_of(self, channel: str, source: str) -> Path:
         """Where the newest of a source is kept."""
-        return self._folder / channel / source
+        return self.folder / channel / source
 
     def _end_left(self) -> None:
         for name in list(self._left):
@@ -89,9 +109,9 @@ class SourceHub:
             child.signal(signal.SIGKILL)
             self._holder.release(wire_name(child))
 
-    def change(self, *, arguments: tuple[str, ...], limit: int) -> None:
+    def change(self, *, arguments: tuple[str, ...], limit: int, cleanup_s: float = 30.0) -> None:
         """Processes that start later have other arguments, and there may be more or fewer of them."""
-        self._arguments, self.limit = arguments, limit
+        self._arguments, self.limit, self._cleanup_s = arguments, limit, cleanup_s
 
     def want(self, channel: str, orders: Sequence[dict[str, Any]]) -> None:
         """Have just these sources of a channel taken in; an order is a SourceSpec's message."""
@@ -190,16 +210,14 @@ class SourceHub:
         place = self._places.pop(key)
         if place.link is not None:
             self._part(place.link)
-        folder = Path(str(place.order["folder"]))
-        # Not at once: what of it is on air is read by open descriptors, but what is planned is opened by its name.
-        self._loop.later(CLOSE_S + GONE_S, lambda: self._remove(key, folder))
+        self._ending.add(key)
 
-    def _remove(self, key: tuple[str, str], folder: Path) -> None:
-        """What a source left, unless it is wanted again, and its channel's folder with the last of them."""
-        if key not in self._places:
-            shutil.rmtree(folder, ignore_errors=True)
-            with contextlib.suppress(OSError):  # another source's folder is in it, or somebody was faster
-                folder.parent.rmdir()
+        def clear() -> None:
+            self._ending.discard(key)
+            self._sweep()
+
+        # Not at once: what of it is on air is read by open descriptors, but what is planned is opened by its name.
+        self._loop.later(CLOSE_S + CLOSE_S / 4, clear)
 
     def _part(self, link: Link) -> None:
         """Ask it to end, and see to it without waiting: its end breaks the wire, which is told as `_gone`, and that closes the link."""

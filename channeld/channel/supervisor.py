@@ -59,7 +59,7 @@ class Supervisor:
         self._continuity = Continuity(settings, means, self.rundown)
         self._listing = Listing(settings.id, means.publish, self.planner, self._continuity)
         self._air = AirDesk(settings, means, self.planner, self._life, self._continuity, self._listing, leaves=self._leave_refused)
-        self._view = View(settings, means, self.planner.rundown, self.restraint)
+        self.view = View(settings, means, self.planner.rundown, self.restraint)
 
     @property
     def rundown(self) -> Rundown:
@@ -133,7 +133,7 @@ class Supervisor:
         self._air.change(settings)
         self._airings.change(settings)
         self._continuity.change(settings)
-        self._view.change(settings)
+        self.view.change(settings)
         self.outputs.change(settings.targets)
 
     def _happen(self, event: Event) -> bool:
@@ -396,5 +396,5 @@ class Supervisor:
     def describe(self) -> dict[str, Any]:
         """CONTRACT's channel object."""
         ticks = int(self.progress.get("dts", 0))
-        described = self._view.describe(self.state, fault=self._listing.fault, last_error=self.last_error, ticks=ticks)
+        described = self.view.describe(self.state, fault=self._listing.fault, last_error=self.last_error, ticks=ticks)
         return {**described, "outputs": self.outputs.describe(), **self.director.describe()}

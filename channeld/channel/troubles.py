@@ -71,6 +71,8 @@ class Troubles:
                 yield Fact(Trouble.CHANNEL_FILLER, channel, "the filler airs", channel)
             if state in _ON_AIR:
                 yield from _outputs(supervisor, wanted)
+                if Trouble.SOURCE_LOST in wanted:
+                    yield from _sources(supervisor)
         if Trouble.PREPARE_BEHIND in wanted:
             yield from self._clips_behind()
 
@@ -106,6 +108,15 @@ class Troubles:
 
     def _standing(self) -> list[Fact]:
         return [Fact(Trouble.ALARM, f"{each['alarm']} {each['subject']}", str(each["message"])) for each in self._alarms.standing()]
+
+
+def _sources(supervisor: Supervisor) -> Iterator[Fact]:
+    """Live sources that are lost, those of relays among them: each is tried again for ever."""
+    channel = supervisor.settings.id
+    for source in supervisor.director.describe()["sources"]:
+        if source["state"] == "lost":
+            text = ": ".join(str(source[key]) for key in ("reason", "detail") if source[key])
+            yield Fact(Trouble.SOURCE_LOST, f"{channel}/{source['name']}", text, channel)
 
 
 def _outputs(supervisor: Supervisor, wanted: frozenset[Trouble]) -> Iterator[Fact]:

@@ -17,6 +17,7 @@ from channeld.media.plan import Plan
 from channeld.media.profile import COMPOSITION_DELAY, DECODER_BUFFER_S, PEAK_RATIO, Profile
 from channeld.media.stillness import SILENCE_FILTER, STILL_FILTER
 from channeld.media.tools import Tools
+from channeld.media.treatment import NO_TREATMENT, Pairs, Treatment
 from channeld.media.whitelist import input_options
 
 _QUIET = ("-nostdin", "-hide_banner", "-nostats")
@@ -32,6 +33,8 @@ _LAVFI = {
     "codec_whitelist": "wrapped_avframe,rawvideo,pcm_u8,pcm_f32le,pcm_s16le",
 }
 
+# Not those of other encoders, or (the level) not written as they want it.
+_X264_OPTIONS = frozenset(("preset", "tune", "level", "x264-params", "a53cc"))
 SILENCE = f"anullsrc=r={filters.AUDIO_RATE}:cl=stereo"
 
 
@@ -90,33 +93,74 @@ def packets_args(source: Path, indexes: list[int], start_s: float, tools: Tools)
     return [tools.ffmpeg, *_QUIET, "-loglevel", "error", "-copyts", *output.get_args()]
 
 
-def live_args(live: LiveInput, profile: Profile, tools: Tools, *, has_sound: bool, watched: PictureRules = NOT_LOOKED_AT) -> list[str]:
+def live_args(
+    live: LiveInput,
+    profile: Profile,
+    tools: Tools,
+    *,
+    has_sound: bool,
+    watched: PictureRules = NOT_LOOKED_AT,
+    treatment: Treatment = NO_TREATMENT,
+) -> list[str]:
     """Conform a live source to the house format on stdout, for as long as it lasts. `has_sound` False: silence in its place.
 
-    `watched`: FFmpeg says on stderr when the picture stands still or is black, or there is no sound.
+    `watched`: FFmpeg says on stderr when the picture stands still or is black, or there is no sound. `treatment`: of a relay's profile.
     """
-    media = ffmpeg.input(live.url, **live.options)
+    has_sound = has_sound and treatment.has_sound
     if live.url == PATTERN:
         pattern = ffmpeg.input(filters.pattern_source(profile), re=None, **_LAVFI)
         tone = ffmpeg.input(filters.PATTERN_TONE, re=None, **_LAVFI)
-        streams = [pattern["v:0"], tone["a:0"]]
+        streams, picture = [pattern["v:0"], tone["a:0"]], filters.pattern_chain(profile)
     else:
-        streams = [media["v:0"], media["a:0"] if has_sound else ffmpeg.input(SILENCE, **_LAVFI)["0"]]
-    picture = filters.pattern_chain(profile) if live.url == PATTERN else filters.live_picture_chain(profile)
-    sound = filters.live_sound_chain(is_endless=not has_sound)
+        media = ffmpeg.input(live.url, **_opened(live, treatment.reading + treatment.decoding))
+        silence = ffmpeg.input(SILENCE, **_LAVFI)["0"]
+        streams = [media[treatment.picture_stream], media[treatment.sound_stream] if has_sound else silence]
+        picture = filters.live_picture_chain(profile, treatment.picture)
+    sound = filters.live_sound_chain(is_endless=not has_sound, before=treatment.sound)
+    upload = [treatment.upload] if treatment.upload else []
     chains = {
-        "filter:v": ",".join([picture, *watched.picture_filters()]),
+        "filter:v": ",".join([picture, *watched.picture_filters(), *upload]),
         "filter:a": ",".join([sound, *watched.sound_filters()]),
     }
-    options = _house_options(profile) | chains | {"x264-params": _x264_params(profile, is_live=True)}
+    options = _live_options(profile, treatment) | chains
+    devices = [word for pair in treatment.devices for word in (f"-{pair[0]}", pair[1]) if word is not None]
+    return [tools.ffmpeg, *_QUIET, *_TOLD, *_JUMPS, *devices, *ffmpeg.output(*streams, "pipe:1", **options).get_args()]
+
+
+def live_copy_args(live: LiveInput, tools: Tools, treatment: Treatment = NO_TREATMENT) -> list[str]:
+    """The same of a source that is in the house format already: its packets as they are."""
+    media = ffmpeg.input(live.url, **_opened(live, treatment.reading))
+    options = _mux_options() | {"c": "copy", "bsf:v": "h264_mp4toannexb"}
+    streams = media[treatment.picture_stream], media[treatment.sound_stream]
     return [tools.ffmpeg, *_QUIET, *_TOLD, *_JUMPS, *ffmpeg.output(*streams, "pipe:1", **options).get_args()]
 
 
-def live_copy_args(live: LiveInput, tools: Tools) -> list[str]:
-    """The same of a source that is in the house format already: its packets as they are."""
-    media = ffmpeg.input(live.url, **live.options)
-    options = _mux_options() | {"c": "copy", "bsf:v": "h264_mp4toannexb"}
-    return [tools.ffmpeg, *_QUIET, *_TOLD, *_JUMPS, *ffmpeg.output(media["v:0"], media["a:0"], "pipe:1", **options).get_args()]
+def _opened(live: LiveInput, said: Pairs) -> dict[str, Any]:
+    """How FFmpeg opens a live source: what confines it, and what a relay's profile says over the rest."""
+    options = live.options | dict(said)
+    if "http" in str(options.get("rtsp_transport", "")):
+        options["protocol_whitelist"] += ",http,https,httpproxy,tls"
+    if decoder := str(options.get("c:v") or ""):
+        options["codec_whitelist"] += f",{decoder}"  # those of hardware are in no list of ours
+    return options
+
+
+def _live_options(profile: Profile, treatment: Treatment) -> dict[str, Any]:
+    """The house format by whichever encoder; all but x264 have parameter sets of their own."""
+    house = _house_options(profile)
+    if treatment.has_own_parameter_sets:
+        return _foreign_options(house, profile, treatment)
+    x264 = _x264_params(profile, is_live=True, said=treatment.x264_params)
+    return house | {"x264-params": x264} | dict(treatment.encoding)
+
+
+def _foreign_options(house: dict[str, Any], profile: Profile, treatment: Treatment) -> dict[str, Any]:
+    video = {key: value for key, value in house.items() if key not in _X264_OPTIONS}
+    video |= {"c:v": treatment.encoder, "g": profile.gop_frames, "bf": 0} | dict(treatment.encoding)
+    if str(video["bf"]) == "0":
+        # Without B-frames it gives DTS and PTS alike, and FFmpeg writes one of them; the splicer needs room for both, a frame apart.
+        video["bsf:v"] += f",setts=dts=DTS-{COMPOSITION_DELAY * profile.fps.den}/(TB*{profile.fps.num})"
+    return video
 
 
 def ffprobe_args(source: Path, tools: Tools) -> list[str]:
@@ -153,14 +197,14 @@ def _house_options(profile: Profile) -> dict[str, Any]:
     return _video_options(profile) | _audio_options(profile) | _mux_options()
 
 
-def _x264_params(profile: Profile, *, is_live: bool = False) -> str:
+def _x264_params(profile: Profile, *, is_live: bool = False, said: Pairs = ()) -> str:
     gop = profile.gop_frames
-    x264 = {
+    x264: dict[str, Any] = {
         "keyint": gop, "min-keyint": gop, "scenecut": 0, "open-gop": 0, "bframes": 3, "b-pyramid": "none",
         "stitchable": 1, "force-cfr": 1, "nal-hrd": "none", "fps": f"{profile.fps.num}/{profile.fps.den}",
     }  # fmt: skip
     if is_live:  # neither is told in the parameter sets
-        x264 |= {"rc-lookahead": 6, "sync-lookahead": 0}
+        x264 |= {"rc-lookahead": 6, "sync-lookahead": 0} | dict(said)
     assert COMPOSITION_DELAY == 1  # what b-pyramid=none gives
     return ":".join(f"{key}={value}" for key, value in x264.items())
 
@@ -169,6 +213,7 @@ def _video_options(profile: Profile) -> dict[str, Any]:
     return {
         "c:v": "libx264",
         "preset": profile.preset,
+        **({"tune": profile.tune} if profile.tune is not None else {}),
         "profile:v": "high",
         "level": profile.level,
         "x264-params": _x264_params(profile),

@@ -78,16 +78,21 @@ def card_source(profile: Profile) -> str:
     return f"gradients=s={size}:r=1:n=2:seed=1:speed=0.00001:c0={first}:c1={second}:{corner}:d=1"
 
 
-def live_picture_chain(profile: Profile) -> str:
-    """From whatever a live source sends to house frames at a constant rate; a gap in it holds the last picture."""
-    return ",".join(["bwdif=mode=send_frame:deint=interlaced", *_fit_any(profile), *_house_frame(profile), f"fps=fps={profile.fps}"])
+def live_picture_chain(profile: Profile, before: str = "") -> str:
+    """From whatever a live source sends to house frames at a constant rate; a gap in it holds the last picture.
+
+    `before`: a relay profile's own filters, which see the picture as it came.
+    """
+    house = ["bwdif=mode=send_frame:deint=interlaced", *_fit_any(profile), *_house_frame(profile), f"fps=fps={profile.fps}"]
+    return ",".join([*([before] if before else []), *house])
 
 
-def live_sound_chain(*, is_endless: bool) -> str:
+def live_sound_chain(*, is_endless: bool, before: str = "") -> str:
     """From a live source's sound (or from endless silence) to stereo 48 kHz without a hole, from the first picture's time on."""
     fills = "" if is_endless else ":async=1000:first_pts=0"
     # Counted at the end: what aresample fills or drops leaves timestamps that are a few samples off.
-    return f"aresample={AUDIO_RATE}{fills},aformat=sample_fmts=fltp:channel_layouts=stereo,asettb=expr=1/{AUDIO_RATE},asetpts=N"
+    own = f"{before}," if before else ""
+    return f"{own}aresample={AUDIO_RATE}{fills},aformat=sample_fmts=fltp:channel_layouts=stereo,asettb=expr=1/{AUDIO_RATE},asetpts=N"
 
 
 PATTERN_TONE = f"sine=frequency=440:beep_factor=2:r={AUDIO_RATE}"

@@ -35,7 +35,10 @@ _LEVELS = (
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Size in pixels, bitrates in bit/s, loudness in LUFS; `audio_language` is the track preferred (ISO 639-2)."""
+    """Size in pixels, bitrates in bit/s, loudness in LUFS; `audio_language` is the track preferred (ISO 639-2).
+
+    `tune`: one of x264's; it shapes the parameter sets, so that a source and its slates have to share it.
+    """
 
     name: str
     width: int
@@ -47,6 +50,7 @@ class Profile:
     loudness: float = -23.0
     preset: str = "veryfast"
     audio_language: str | None = None
+    tune: str | None = None
 
     def __post_init__(self) -> None:
         if self.width % 2 or self.height % 2 or not (16 <= self.width <= 4096 and 16 <= self.height <= 2304):
@@ -89,4 +93,6 @@ def profile_key(profile: Profile, encoder_version: str) -> str:
         TEMPLATE_VERSION,
         encoder_version,
     ]
+    if profile.tune is not None:  # not told otherwise: clips that are prepared already keep their key
+        shape.append(profile.tune)
     return hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:24]

@@ -31,6 +31,7 @@ class Trouble(StrEnum):
     OUTPUT_FAULTY = "output_faulty"
     CHANNEL_DOWN = "channel_down"
     CHANNEL_FILLER = "channel_filler"
+    SOURCE_LOST = "source_lost"
     CLIP_FAILED = "clip_failed"
     PREPARE_BEHIND = "prepare_behind"
     DISK_FULL = "disk_full"
@@ -43,7 +44,7 @@ class Trouble(StrEnum):
 OF_CHANNELS = frozenset(
     {
         *(Trouble.OUTPUT_DOWN, Trouble.MANIFEST_STALE, Trouble.OUTPUT_FAULTY, Trouble.CHANNEL_DOWN),
-        *(Trouble.CHANNEL_FILLER, Trouble.CLIP_FAILED, Trouble.PREPARE_BEHIND),
+        *(Trouble.CHANNEL_FILLER, Trouble.SOURCE_LOST, Trouble.CLIP_FAILED, Trouble.PREPARE_BEHIND),
     }
 )
 """These concern a channel, so that a rule may name channels."""

@@ -289,6 +289,11 @@ class Queue:
         return sum(left for _, left in self._insertions.values())
 
     @property
+    def airings_a_round(self) -> int:
+        """How many airings the list has in a round, with those of inserted entries."""
+        return self._roster.airings + self.insertions_waiting
+
+    @property
     def is_to_begin_again(self) -> bool:
         """`begin_again` was asked for, and the entry has not begun."""
         return self._again is not None

@@ -25,6 +25,8 @@ class Roster:
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.position: dict[str, int] = {}
+        self.airings = 0
+        """Of all entries together, each as often as it is repeated."""
         self._entries: list[Entry] = []
         self._keys: list[Key] = []
         self._digest: str | None = None
@@ -52,6 +54,7 @@ class Roster:
     def renew(self, entries: tuple[Entry, ...]) -> Renewal:
         """Take a new list."""
         keys = occurrence_keys(entries)
+        self.airings = sum(entry.repeat for entry in entries)
         if keys == self._keys:
             is_changed = any(_shown(old) != _shown(new) for old, new in zip(self._entries, entries, strict=True))
             self._entries = list(entries)

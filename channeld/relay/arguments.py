@@ -36,13 +36,14 @@ class OutputHalf:
 class Arguments:
     """Checked arguments: before `-i`, after it, and what comes out. All names are FFmpeg's canonical ones.
 
-    `input_timeout_s`: how long the input may be silent.
+    `input_timeout_s`: how long the input may be silent; `replaced`: options that are read and given to no FFmpeg, with their values.
     """
 
     input_options: tuple[str, ...]
     middle: tuple[str, ...]
     output: OutputHalf
     input_timeout_s: float
+    replaced: tuple[tuple[str, str], ...] = ()
 
 
 def parse(profile: RelayProfile) -> Arguments:
@@ -76,7 +77,7 @@ def _examine(profile: RelayProfile) -> tuple[Arguments | None, tuple[Refusal, ..
     output = OutputHalf(OutputFormat(profile.output_format), float(duration_s), int(segments))
     timeout = said.values.get("rw_timeout", said.values.get("timeout"))
     timeout_s = profile.input_timeout if timeout is None else int(timeout) / 1_000_000
-    return Arguments(tuple(said.input_options), tuple(said.middle), output, timeout_s), ()
+    return Arguments(tuple(said.input_options), tuple(said.middle), output, timeout_s, tuple(said.values.items())), ()
 
 
 def _missing(said: Said) -> list[Refusal]:

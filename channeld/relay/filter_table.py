@@ -79,6 +79,13 @@ FILTERS: dict[str, Filter] = {
         *((key, EXPRESSION) for key in ("w", "h", "x", "y")),
         ("color", words("black white gray")),
     ),
+    "drawbox": _filter(
+        "v",
+        "drawbox=x=0:y=0:w=iw:h=ih/8:color=black:t=fill",
+        *((key, EXPRESSION) for key in ("x", "y", "w", "h")),
+        ("color", words("black white gray red green blue yellow")),
+        ("t", words("fill 1 2 3 4 5 6 8 10 12 16 20")),
+    ),
     "setsar": _filter("v", "setsar=1", ("sar", matching("aspect", r"[0-9]{1,4}(?:/[0-9]{1,4})?"))),
     "setdar": _filter("v", "setdar=16/9", ("dar", matching("aspect", r"[0-9]{1,4}(?:/[0-9]{1,4})?"))),
     "setpts": _filter("v", "setpts=PTS-STARTPTS", ("expr", TIMES)),

@@ -38,6 +38,11 @@ def read_chain(text: str, medium: str) -> str | Fault:
         return found.fault
 
 
+def filters_of(chain: str, medium: str) -> list[str]:
+    """The filters of a chain that `read_chain` gave, one by one."""
+    return [_filter(one, medium) for one in _split_chain(chain)]
+
+
 def _split_chain(text: str) -> list[str]:
     """Cut at commas outside of quotes, and take one level of quotes and backslashes off (ffmpeg-utils(1), "Quoting and escaping")."""
     chain, current = [], ""

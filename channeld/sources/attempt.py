@@ -82,10 +82,10 @@ class Attempt:
         self._clip: LiveClip | None = None
         spec, sets = means.spec, means.reference
         profile = spec.profile
-        rules = StreamRules(
-            profile.fps, profile.gop_frames, COMPOSITION_DELAY, parameter_sets=sets.parameter_sets, silent_frame=sets.silent_frame
-        )
-        self._conformer = LiveConformer(rules, has_free_gops=choice.copies)
+        is_foreign = spec.treatment.has_own_parameter_sets and not choice.copies  # of whichever the first key frame brings
+        reference = None if is_foreign else sets.parameter_sets
+        rules = StreamRules(profile.fps, profile.gop_frames, COMPOSITION_DELAY, parameter_sets=reference, silent_frame=sets.silent_frame)
+        self._conformer = LiveConformer(rules, has_free_gops=choice.copies or is_foreign)
         self._is_quiet = False
 
     @property
@@ -119,8 +119,9 @@ class Attempt:
     def _arguments(self) -> list[str]:
         means, choice = self._means, self._choice
         if choice.copies:
-            return live_copy_args(means.live, means.tools)
-        return live_args(means.live, means.spec.profile, means.tools, has_sound=choice.has_sound, watched=means.spec.picture)
+            return live_copy_args(means.live, means.tools, means.spec.treatment)
+        spec, has_sound = means.spec, choice.has_sound
+        return live_args(means.live, spec.profile, means.tools, has_sound=has_sound, watched=spec.picture, treatment=spec.treatment)
 
     def _take_in(self, argv: list[str]) -> None:
         means, spec = self._means, self._means.spec

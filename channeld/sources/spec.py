@@ -11,6 +11,7 @@ from channeld.base.units import FrameRate
 from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.profile import Profile
 from channeld.media.reference import Reference
+from channeld.media.treatment import NO_TREATMENT, Treatment
 
 
 class SourceState(StrEnum):
@@ -41,6 +42,7 @@ class SourceSpec:
 
     `mode`: `transcode`, `copy`, or `auto`, which copies what is in the house format already. `folder`: where its newest minute is kept.
     `picture`: when what it sends is not worth airing. `allows_private`: its host may be of this machine or of a private network.
+    `treatment`: what its relay's profile has done with it.
     """
 
     name: str
@@ -53,22 +55,24 @@ class SourceSpec:
     loss_grace_s: float = 2.0
     picture: PictureRules = NOT_LOOKED_AT
     allows_private: bool = True
+    treatment: Treatment = NO_TREATMENT
 
     def message(self, reference: Reference) -> dict[str, Any]:
         """As values of an `open` message."""
         profile = self.profile
         shape = {name: getattr(profile, name) for name in _PROFILE_FIELDS} | {"fps": [profile.fps.num, profile.fps.den]}
         plain = {name: getattr(self, name) for name in _PLAIN_FIELDS}
-        return {**plain, "profile": shape, "picture": asdict(self.picture), "reference": reference.to_json().decode()}
+        parts = {"picture": asdict(self.picture), "treatment": self.treatment.message()}
+        return {**plain, **parts, "profile": shape, "reference": reference.to_json().decode()}
 
     @classmethod
     def from_message(cls, values: dict[str, Any]) -> "SourceSpec":
         """Read it again. Raises ValueError, KeyError or TypeError for what is none."""
         shape = dict(values["profile"])
         profile = Profile(fps=FrameRate(*shape.pop("fps")), **shape)
-        picture = PictureRules(**values.get("picture", {}))
-        return cls(profile=profile, picture=picture, **{name: values[name] for name in _PLAIN_FIELDS})
+        picture, treatment = PictureRules(**values.get("picture", {})), Treatment.from_message(values.get("treatment", {}))
+        return cls(profile=profile, picture=picture, treatment=treatment, **{name: values[name] for name in _PLAIN_FIELDS})
 
 
-_PROFILE_FIELDS = ("name", "width", "height", "video_bitrate", "audio_bitrate", "gop_seconds", "loudness", "preset")
+_PROFILE_FIELDS = ("name", "width", "height", "video_bitrate", "audio_bitrate", "gop_seconds", "loudness", "preset", "tune")
 _PLAIN_FIELDS = ("name", "url", "folder", "transport", "mode", "timeout_s", "loss_grace_s", "allows_private")

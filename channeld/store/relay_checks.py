@@ -11,13 +11,14 @@ from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from channeld.store import relay_questions as questions
 from channeld.store.relay_errors import AlreadyTaken, UnknownRecord, UnknownReference, ValueRefused
-from channeld.store.relay_records import ConfigDraft, ProfileDraft, ProxyDraft, RelayConfig
+from channeld.store.relay_records import FALLBACKS, LIFECYCLES, ConfigDraft, ProfileDraft, ProxyDraft, RelayConfig
 from channeld.store.schema import channel_relay_configs, relay_proxies
 
 MAX_NAME = 100
 MAX_TEXT = 8_192
 MAX_DURATION_S = 86_400.0
 MAX_SEGMENTS = 10_000
+IDLE_S = (5.0, 86_400.0)
 REFRESH_S = (60.0, 31 * 86_400.0)
 _WORD = re.compile(r"[a-z0-9_]{1,32}")
 
@@ -50,6 +51,10 @@ def check_config(connection: Connection, draft: ConfigDraft, before: RelayConfig
     _check_name(draft.name)
     if draft.custom_args is not None:
         _check_text("custom_args", draft.custom_args)
+    _check_choice("lifecycle", draft.lifecycle, LIFECYCLES)
+    _check_choice("hardware_fallback", draft.hardware_fallback, FALLBACKS)
+    if draft.idle_seconds is not None:
+        _check_number("idle_seconds", draft.idle_seconds, *IDLE_S)
     if before is None or (before.proxy_id, before.channel_id) != (draft.proxy_id, draft.channel_id):
         _check_channel(connection, draft)
     if before is None or before.profile_id != draft.profile_id:
@@ -118,6 +123,11 @@ def _check_text(field: str, text: str) -> None:
 def _check_word(field: str, word: str) -> None:
     if not _WORD.fullmatch(word):
         raise ValueRefused(field, "write a word of lower-case letters, digits and underscores, at most 32")
+
+
+def _check_choice(field: str, word: str, choices: tuple[str, ...]) -> None:
+    if word not in choices:
+        raise ValueRefused(field, f"write {' or '.join(choices)}")
 
 
 def _check_number(field: str, number: float, least: float, most: float) -> None:

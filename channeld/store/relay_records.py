@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+LIFECYCLES = ("always", "on_demand")
+FALLBACKS = ("refuse", "software")
+
 
 @dataclass(frozen=True, slots=True)
 class ProfileDraft:
@@ -93,7 +96,11 @@ class ChannelChanges:
 
 @dataclass(frozen=True, slots=True)
 class ConfigDraft:
-    """That a channel is to be relayed, and how. One for each channel of a proxy."""
+    """That a channel is to be relayed, and how. One for each channel of a proxy.
+
+    `lifecycle`: `always`, or `on_demand`: while somebody watches, and `idle_seconds` after (None: the configuration's).
+    `hardware_fallback`: `refuse`, or `software`, where the profile's hardware does not encode.
+    """
 
     proxy_id: str
     channel_id: str
@@ -101,6 +108,9 @@ class ConfigDraft:
     name: str
     custom_args: str | None = field(default=None, repr=False)
     enabled: bool = True
+    lifecycle: str = LIFECYCLES[0]
+    idle_seconds: float | None = None
+    hardware_fallback: str = FALLBACKS[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,9 @@ class RelayConfig:
     enabled: bool
     created_at_s: float
     updated_at_s: float
+    lifecycle: str = LIFECYCLES[0]
+    idle_seconds: float | None = None
+    hardware_fallback: str = FALLBACKS[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration."""
 
 metadata = MetaData()
@@ -202,6 +202,9 @@ channel_relay_configs = Table(
     Column("enabled", Boolean, nullable=False),
     Column("created_at_s", Double, nullable=False),
     Column("updated_at_s", Double, nullable=False),
+    Column("lifecycle", String(16), nullable=False, server_default="always"),
+    Column("idle_seconds", Double),
+    Column("hardware_fallback", String(16), nullable=False, server_default="refuse"),
     UniqueConstraint("proxy_id", "channel_id", name="relay_configs_channel"),
     Index("relay_configs_by_profile", "profile_id"),
     sqlite_autoincrement=True,

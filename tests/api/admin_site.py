@@ -50,6 +50,9 @@ from channeld.media.tools import find_tools
 from channeld.playlist.orders import Order, as_edit
 from channeld.playlist.rewrite import rewrite
 from channeld.playlist.written import Unwritable
+from channeld.relay.hardware import Availability
+from channeld.relay.machine import Machine
+from channeld.relay.profile import Hardware
 from channeld.store.questions import AiringFilter, count
 from channeld.store.records import Airing, Outcome
 from channeld.store.store import Store
@@ -300,12 +303,12 @@ class MemoryRuns:
             "state": self.states.get(config.id, "stopped"),
         }
         unknown = dict.fromkeys(("started_at", "uptime_s", "cpu_percent", "memory_bytes", "pid"))
-        return {**told, **unknown, **dict.fromkeys(("bytes", "bitrate_bps", "clients", "restarts", "losses", "losses_last_hour"), 0)}
+        known = {key: getattr(config, key) for key in ("proxy_id", "channel_id", "profile_id", "enabled")}
+        counts = dict.fromkeys(("bytes", "bitrate_bps", "clients", "restarts", "losses", "losses_last_hour"), 0)
+        return {**told, **known, **unknown, **counts, "refused": None}
 
     def status(self, config_id: int) -> dict[str, Any]:
-        config = self._relays.config(config_id)
-        known = {key: getattr(config, key) for key in ("proxy_id", "channel_id", "profile_id", "enabled")}
-        return {**self._figures(config_id), **known, "source": None, "error": None, "sources": [], "outputs": [], "events": []}
+        return {**self._figures(config_id), "source": None, "error": None, "sources": [], "outputs": [], "events": []}
 
     def trigger(self, config_id: int, action: str) -> Trigger:
         before = self._figures(config_id)["state"]
@@ -313,7 +316,8 @@ class MemoryRuns:
         return Trigger(1, AT, before != self.states[config_id])
 
     def metrics(self) -> dict[str, Any]:
-        return {"at": AT, "relays": [self._figures(each.id) for each in self._relays.configs()], "totals": {}, "system": {}}
+        relays = [self._figures(each.id) for each in self._relays.configs()]
+        return {"at": AT, "enabled": True, "relays": relays, "channels": [], "totals": {}, "system": {}}
 
     def health_of(self, config_id: int) -> dict[str, Any]:
         figures = self._figures(config_id)
@@ -344,7 +348,12 @@ def refresher_over(folder: Path, store: Store) -> Refresher:
     return Refresher(store.relays, attempt, SystemClock(), lambda: None)
 
 
-def desks_over(folder: Path, store: Store, refresher: Refresher) -> Desks:
+def one_card(hardware: Hardware, device: str) -> Availability:
+    """A machine with a card of NVIDIA and nothing else."""
+    return Availability(hardware, hardware is Hardware.NVIDIA, "" if hardware is Hardware.NVIDIA else f"there is no {device}")
+
+
+def desks_over(folder: Path, store: Store, refresher: Refresher, machine: Machine) -> Desks:
     """Desks of a daemon whose channels have no ring; what is sent lies in `media`. Relays are those of a real store."""
 
     def lend(channel: str) -> Ring:
@@ -360,9 +369,9 @@ def desks_over(folder: Path, store: Store, refresher: Refresher) -> Desks:
     store.start()
     store.relays.keep_system_profiles(relay_profiles.system_drafts())
     refresher.start()
-    stage = RelayChannels(store.relays, relay_rules(config))
+    stage = RelayChannels(store.relays, relay_rules(config), machine)
     assignments = AssignBook(store.relays, stage, stage.fault)
-    books = ProfileBook(store.relays, stage.follow), ProxyBook(store.relays, refresher), assignments
+    books = ProfileBook(store.relays, stage.follow, stage.availability), ProxyBook(store.relays, refresher), assignments
     return Desks(pictures, MemoryLibrary(), uploads, MemoryOverrides(), MemoryAudience(), *books, MemoryRuns(store))
 
 
@@ -409,7 +418,10 @@ def running_site(
     store = Store(Path(folder.name))
     here = home or Path(folder.name)
     refresher = refresher_over(here, store)
-    desks = desks_over(here, store, refresher)
+    machine = Machine("ffmpeg", look=one_card)
+    machine.start()
+    assert machine.judged(Hardware.QSV, wait_s=30.0) is not None  # the last of those that are tried at start
+    desks = desks_over(here, store, refresher, machine)
     app = build_app(
         control,
         accounts=accounts,
@@ -429,6 +441,7 @@ def running_site(
     finally:
         server.close()
         desks.pictures.close()
+        machine.close()
         refresher.close()
         store.close()
         folder.cleanup()

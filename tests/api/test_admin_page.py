@@ -37,6 +37,13 @@ def test_the_page_and_all_that_it_names_come_without_a_token(site: Site) -> None
     assert [path for path in named if httpx.get(url_of(site) + path).status_code != 200] == []
 
 
+def test_the_place_of_relays_has_an_address_of_its_own(site: Site) -> None:
+    page, relays = (httpx.get(url_of(site) + path) for path in ("/", "/relay"))
+    assert (relays.status_code, relays.content) == (200, page.content)
+    assert relays.headers["content-security-policy"] == page.headers["content-security-policy"]
+    assert httpx.get(f"{url_of(site)}/relay/more").status_code == 401, "there is no such page"
+
+
 def test_every_module_imports_only_parts_that_are_there(site: Site) -> None:
     modules = list((WEB / "assets").glob("*.js"))
     imports = {(path.name, name) for path in modules for name in re.findall(r"""(?:from|import)\(?\s*["']\./([^"']+)""", path.read_text())}

@@ -29,6 +29,8 @@ def test_the_six_system_profiles_come_first_and_are_read_only(site: Site) -> Non
     system = [each for each in found if each["is_system_default"]]
     assert len(system) == 6 and found[:6] == system
     assert {each["hardware_acceleration"] for each in system} == {"none", "nvidia", "vaapi"}
+    hardware = {each["hardware_acceleration"]: (each["available"], each["unavailable_reason"]) for each in system}
+    assert hardware == {"none": (True, None), "nvidia": (True, None), "vaapi": (False, "there is no /dev/dri/renderD128")}
     place = f"{PROFILES}/{system[0]['id']}"
     assert site.ask("PUT", place, json={"name": "Mine", "ffmpeg_args": "whatever"}).status_code == 409
     assert site.ask("DELETE", place).status_code == 409
@@ -75,6 +77,16 @@ def test_what_would_be_taken_is_told_before_anything_is_stored(site: Site) -> No
     assert judged["valid"] and judged["errors"] == []
     assert (taken["output_format"], taken["segment_duration"], taken["input_timeout"]) == ("hls", 3, 5)
     assert taken["options"] == ["-c", "copy"]
+
+
+def test_what_has_no_effect_is_told_with_the_reason(site: Site) -> None:
+    said = {"name": "odd", "ffmpeg_args": "-i {input_url} -c:v libx265 -c:a ac3 -vf hflip -bf 2 -f mpegts {output_path}"}
+    judged = site.ask("POST", f"{PROFILES}/validate", json=said).json()
+    made = site.ask("POST", PROFILES, json=said).json()
+    assert judged["notices"] == made["notices"] == site.ask("GET", f"{PROFILES}/{made['id']}").json()["notices"]
+    assert [each["argument"] for each in made["notices"]] == ["-c:v libx265", "-c:a ac3", "-bf 2"]
+    assert all(each["reason"] for each in made["notices"])
+    site.ask("DELETE", f"{PROFILES}/{made['id']}")
 
 
 def test_a_name_that_is_taken_is_a_conflict(site: Site) -> None:

@@ -57,6 +57,27 @@ def test_who_posts_again_relays_otherwise_under_the_same_address(site: Site, rel
     assert (told["id"], told["profile_id"], told["name"], told["enabled"]) == (relay["id"], 2, "News two", False)
 
 
+def test_a_relay_runs_always_or_while_somebody_watches(site: Site, relay: dict[str, Any]) -> None:
+    assert (relay["lifecycle"], relay["idle_seconds"], relay["hardware_fallback"]) == ("always", None, "refuse")
+    told = site.ask("POST", NEWS, json={"profile_id": 1, "lifecycle": "on_demand", "idle_seconds": 60}).json()
+    assert (told["lifecycle"], told["idle_seconds"]) == ("on_demand", 60)
+    assert site.ask("GET", NEWS).json() == told
+
+
+def test_hardware_that_is_absent_is_refused_with_the_reason_or_software_takes_its_place(site: Site) -> None:
+    refused = site.ask("POST", NEWS, json={"profile_id": 4})
+    assert refused.status_code == 422 and site.ask("GET", NEWS).status_code == 404
+    assert "vaapi does not encode here: there is no /dev/dri/renderD128" in refused.json()["detail"]
+    try:
+        told = site.ask("POST", NEWS, json={"profile_id": 4, "hardware_fallback": "software"}).json()
+        assert (told["refused"], told["hardware_fallback"]) == (None, "software")
+        assert any(each["argument"] == "-c:v h264_vaapi" and "libx264 encodes" in each["reason"] for each in told["notices"])
+        again = site.ask("POST", NEWS, json={"profile_id": 3})
+        assert again.status_code == 200 and again.json()["refused"] is None
+    finally:
+        site.ask("DELETE", NEWS)
+
+
 def test_a_profile_that_is_used_stays(site: Site, relay: dict[str, Any]) -> None:
     copy = site.ask("POST", "/api/v1/relay/profiles/1/copy", json={"name": "Ours"}).json()["id"]
     assert site.ask("POST", NEWS, json={"profile_id": copy}).status_code == 200
@@ -91,7 +112,8 @@ def test_an_upstream_in_a_private_network_is_refused_unless_that_is_allowed(site
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"profile_id": "1"}, {"profile_id": 0}, {"profile_id": 4242}, {"profile_id": 1, "name": ""}, {"profile_id": 1, "more": 1}, []],
+    [{}, {"profile_id": "1"}, {"profile_id": 0}, {"profile_id": 4242}, {"profile_id": 1, "name": ""}, {"profile_id": 1, "more": 1}, []]
+    + [{"profile_id": 1, key: value} for key, value in (("lifecycle", "x"), ("idle_seconds", 1), ("hardware_fallback", "gpu"))],
 )
 def test_what_is_no_assignment_is_refused(site: Site, body: Any) -> None:
     assert site.ask("POST", NEWS, json=body).status_code == 422

@@ -182,3 +182,31 @@ def test_without_a_database_the_answer_is_what_is_in_memory_and_says_so(week: Li
     assert page.problem is not None and page.problem.startswith("only what is in memory: ")
     assert page.rows[1:] == lines and page.rows[0]["path"] == "d.mp4"
     assert week.log.airings.totals(AiringFilter(to_s=BEGIN_S + 4_000.0)).rows == totals.rows
+
+
+def test_a_page_of_the_newest_lines_needs_no_database(live: Callable[[], Life]) -> None:
+    """Nobody waits for the disk to hear what has just aired; a page that reaches further back is asked of the database."""
+    life = live()
+    for serial in range(1, 6):
+        life.start(serial, "a.mp4" if serial % 2 else "b.mp4", 10.0 * serial)
+        life.end(serial, 10.0 * serial + 9)
+    written = life.lines(limit=50)
+    life.store.close()
+    life.store.airings = lambda *_: pytest.fail("the database was asked")  # type: ignore[method-assign,assignment]
+    assert life.lines(limit=5) == written
+    assert life.lines(AiringFilter(path="b.mp4"), limit=2) == [line for line in written if line["path"] == "b.mp4"]
+    assert life.lines(AiringFilter(before=3), limit=2) == written[-2:]
+
+
+def test_a_line_on_air_outlives_all_that_comes_meanwhile(live: Callable[[], Life], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("channeld.channel.as_run.KEPT_AIRINGS", 3)
+    life = live()
+    life.start(1, "film.mp4", 1.0, channel="long")
+    for serial in range(1, 6):
+        life.start(serial, "a.mp4", 10.0 * serial)
+        life.end(serial, 10.0 * serial + 9)
+    life.end(1, 90.0, channel="long")
+    (film,) = life.lines(AiringFilter(channel="long"), limit=1)
+    assert (film["id"], film["started_at"], film["outcome"]) == (1, iso_utc(BEGIN_S + 1.0), "end")
+    assert [line["id"] for line in life.lines(limit=10)] == [6, 5, 4, 3, 2, 1], "older ones come from the database"
+    assert [line["id"] for line in life.lines(limit=2)] == [6, 5]

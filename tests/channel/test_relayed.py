@@ -12,7 +12,9 @@ from channeld.channel import relay_profiles
 from channeld.channel.relayed import RelayRefused, RelayRules, relayed
 from channeld.channel.settings import ChannelSettings, Listing, ServedTarget, SourceSettings
 from channeld.media.profile import Profile
+from channeld.media.treatment import NO_TREATMENT
 from channeld.relay.arguments import refusals_of
+from channeld.relay.profile import Hardware
 from channeld.store.relay_records import ProxyChannel, RelayConfig, RelayProfile
 
 HOUSE = Profile("720p30", 1280, 720, FrameRate(30, 1), 3_000_000, 128_000)
@@ -50,6 +52,51 @@ def test_what_a_profile_says_of_size_rates_and_preset_is_its_house_format() -> N
     assert source_of(made).mode == "transcode"
     wanted = replace(HOUSE, name="relay-profile-3", width=640, height=360, fps=FrameRate(30000, 1001), video_bitrate=1_500_000)
     assert made.profile == replace(wanted, audio_bitrate=96_000, preset="slow")
+
+
+FILTERED = "-fflags nobuffer -i {input_url} -vf hflip -af volume=2 -crf 30 -maxrate 1M -bufsize 500k -g 25 -tune film"
+
+
+def test_filters_and_what_encodes_go_to_ffmpeg_within_the_house_format() -> None:
+    made = relayed(CONFIG, profile(f"{FILTERED} -c:v libx264 -c:a aac -f mpegts {{output_path}}"), UPSTREAM, RULES)
+    own = source_of(made).treatment
+    assert (own.picture, own.sound, own.reading) == ("hflip", "volume=volume=2", (("fflags", "nobuffer"),))
+    assert dict(own.encoding) == {"crf": "30", "bufsize": "500000"}
+    # 1 Mb/s at most, with peaks of 1.2 times the mean.
+    assert (made.profile.video_bitrate, made.profile.tune) == (833_333, "film")
+    assert made.profile.gop_seconds == pytest.approx(25 / 30)
+    assert source_of(relayed(CONFIG, profile(), UPSTREAM, RULES)).treatment == NO_TREATMENT
+
+
+def test_the_longest_gop_is_a_segment_and_the_shortest_a_fifth_of_a_second() -> None:
+    for said, wanted in (("-g 1000", 6.0), ("-g 1", 0.2), ("-force_key_frames expr:gte(t,n_forced*3)", 3.0)):
+        made = relayed(CONFIG, profile(f"-i {{input_url}} {said} -c:v libx264 -c:a aac -f mpegts {{output_path}}"), UPSTREAM, RULES)
+        assert made.profile.gop_seconds == wanted
+
+
+def test_without_sound_it_is_never_copied() -> None:
+    made = relayed(CONFIG, profile("-i {input_url} -c:v copy -an -f mpegts {output_path}"), UPSTREAM, RULES)
+    assert source_of(made).mode == "transcode" and not source_of(made).treatment.has_sound
+
+
+def test_one_on_demand_waits_as_long_as_it_says_or_as_is_configured() -> None:
+    on_demand = replace(CONFIG, lifecycle="on_demand")
+    for config, wanted in ((CONFIG, None), (on_demand, 300.0), (replace(on_demand, idle_seconds=20.0), 20.0)):
+        live = relayed(config, profile(), UPSTREAM, RULES).live
+        assert live is not None and live.idle_s == wanted
+
+
+def test_where_hardware_is_absent_it_is_refused_or_the_cpu_encodes() -> None:
+    card = profile("-i {input_url} -c:v h264_nvenc -preset p4 -c:a aac -f mpegts {output_path}", hardware_acceleration="nvidia")
+
+    def absent(hardware: Hardware, device: str) -> str | None:
+        return f"there is no {hardware}"
+
+    assert source_of(relayed(CONFIG, card, UPSTREAM, RULES)).treatment.encoder == "h264_nvenc"
+    with pytest.raises(RelayRefused, match="there is no nvidia"):
+        relayed(CONFIG, card, UPSTREAM, RULES, absent=absent)
+    made = relayed(replace(CONFIG, hardware_fallback="software"), card, UPSTREAM, RULES, absent=absent)
+    assert source_of(made).treatment.encoder == "libx264"
 
 
 def test_arguments_of_one_relay_stand_in_place_of_its_profiles() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from station import Station, settings, until
+from station import Station, relay, settings, until
 
 from channeld.channel.alarms import Alarms
 from channeld.channel.disk import Room
-from channeld.channel.settings import PushedTarget
+from channeld.channel.settings import LiveSettings, PushedTarget, SourceSettings
 from channeld.channel.troubles import Troubles
 from channeld.notices.alert_book import Fact
 from channeld.notices.settings import Trouble
@@ -72,6 +72,15 @@ def test_a_filler_on_air_is_told(station_of: OpenStation, tmp_path: Path) -> Non
     station = station_of(settings(tmp_path / "list.txt"))
     station.until_state("filler")
     assert Scene(station).look(Trouble.CHANNEL_FILLER) == [("one", "the filler airs")]
+
+
+def test_a_live_source_that_is_lost_is_told_with_its_reason(station_of: OpenStation, tmp_path: Path, free_port: Callable[[], int]) -> None:
+    url = f"tcp://127.0.0.1:{free_port()}"  # where nobody listens
+    station = station_of(relay(tmp_path, LiveSettings((SourceSettings("camera", "Camera", url, url),))))
+    scene = Scene(station)
+    until(lambda: scene.look(Trouble.SOURCE_LOST), "a source that is lost")
+    ((subject, text),) = scene.look(Trouble.SOURCE_LOST)
+    assert subject == "one/camera" and text.startswith("cannot_connect")
 
 
 def test_what_viewers_find_counts_as_faulty_and_where_they_see_nothing_as_stale(station: Station) -> None:

@@ -73,10 +73,21 @@ def judge_figures(daemon: RunningDaemon, relay: int) -> None:
     wait_until(lambda: daemon.get("/api/v1/relay/metrics")["relays"][0]["bitrate_bps"] > 50_000, what="a bit rate", timeout_s=30)
     figures = daemon.get("/api/v1/relay/metrics")["relays"][0]
     assert figures["config_id"] == relay and figures["pid"] and figures["memory_bytes"] > 1_000_000 and figures["uptime_s"] > 0
+    judge_all_figures(daemon, figures)
     status = daemon.get(f"/api/v1/relay/{relay}/status")
     assert status["source"] == "upstream" and status["error"] is None
     wait_until(lambda: "live" in states_of(daemon, relay), what="its events to be written", timeout_s=30)
     assert daemon.get("/api/v1/relay/health")["status"] == "healthy"
+
+
+def judge_all_figures(daemon: RunningDaemon, figures: dict[str, Any]) -> None:
+    """The configuration's channel of a live source is there beside the relay, and totals are of both."""
+    found = daemon.get("/api/v1/relay/metrics")
+    (main,) = found["channels"]
+    assert (main["channel"], found["enabled"], figures["proxy_id"], figures["refused"]) == ("main", True, "tv", None)
+    assert main["bytes"] > 0 and main["pid"] != figures["pid"] and main["memory_bytes"] > 1_000_000
+    assert found["totals"]["processes"] == 2 and found["totals"]["bytes"] == main["bytes"] + found["relays"][0]["bytes"]
+    assert 0 < found["system"]["disk_free_bytes"] <= found["system"]["disk_bytes"]
 
 
 def states_of(daemon: RunningDaemon, relay: int) -> list[str]:

@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCUMENT = ROOT / "docs" / "relay-profiles.md"
@@ -18,26 +19,45 @@ def _code(text: str) -> str:
 
 
 def _options(place: str, fate: str) -> str:
+    from channeld.relay.effect_table import INPUT as READS
+    from channeld.relay.effect_table import MIDDLE
     from channeld.relay.options import INPUT, OUTPUT, SPECIFIERS, Takes
 
     takes = {Takes.NOTHING: "nothing", Takes.CODEC: "a codec, see below", Takes.CHAIN: "a chain of filters, see below"}
-    rows = ["| option | value | example |", "|---|---|---|"]
+    rows = ["| option | value | example | on air |", "|---|---|---|---|"]
     for option in (INPUT if place == "input" else OUTPUT).values():
         if option.fate.value == fate:
             names = ", ".join(f"`-{option.name}{SPECIFIERS[one]}`" for one in option.specifiers)
             value = takes.get(option.takes) or (option.value.told if option.value else "")
             only = f" ({option.protocol} only)" if option.protocol else ""
-            rows.append(f"| {names}{only} | {_cell(value)} | {_code(option.example)} |")
+            effect = _effect((READS if place == "input" else MIDDLE)[option.name], option.name)
+            rows.append(f"| {names}{only} | {_cell(value)} | {_code(option.example)} | {_cell(effect)} |")
     return "\n".join(rows)
 
 
+def _effect(meaning: Any, name: str) -> str:
+    """What an option acts on, or that it does not, and why."""
+    from channeld.relay.effect_table import ENCODING, Does
+
+    if meaning.does is Does.NOTHING:
+        agreed = "any" if "*" in meaning.agreed else ", ".join(f"`{value}`" for value in sorted(meaning.agreed))
+        return f"none: {meaning.told}" + (f" (so anyway: {agreed})" if agreed and agreed != "any" else "")
+    by = [f"`{encoder}`" for encoder, options in ENCODING.items() if name in options and name not in ("preset", "tune")]
+    return "; ".join([meaning.told or meaning.does.value, *([f"by {', '.join(by)}"] if by else [])])
+
+
 def _filters() -> str:
+    from channeld.relay.effect_table import CARRIERS, HARDWARE_FILTERS, TIMELESS
     from channeld.relay.filter_table import FILTERS
 
-    rows = ["| filter | for | keys | example |", "|---|---|---|---|"]
+    rows = ["| filter | for | keys | example | on air |", "|---|---|---|---|---|"]
     for name, known in FILTERS.items():
         keys = "; ".join(f"`{key}`: {_cell(value.told)}" for key, value in known.keys.items())
-        rows.append(f"| `{name}` | {'video' if known.medium == 'v' else 'audio'} | {keys} | {_code(known.example)} |")
+        effect = (
+            "where the hardware is there" if name in HARDWARE_FILTERS else "with filters of the hardware" if name in CARRIERS else "acts"
+        )
+        effect = f"none: {TIMELESS[name]}" if name in TIMELESS else effect
+        rows.append(f"| `{name}` | {'video' if known.medium == 'v' else 'audio'} | {keys} | {_code(known.example)} | {effect} |")
     return "\n".join(rows)
 
 

@@ -9,6 +9,7 @@ from hostile_arguments import HOSTILE
 from relay_profiles import COPY, after, before, profile
 
 from channeld.relay.arguments import OutputHalf, parse, refusals_of
+from channeld.relay.filtergraph import filters_of, read_chain
 from channeld.relay.forbidden import FORBIDDEN
 from channeld.relay.options import ALIASES, INPUT, OUTPUT
 from channeld.relay.profile import Hardware, OutputFormat
@@ -150,3 +151,8 @@ def test_an_option_is_either_allowed_or_forbidden_and_every_alias_leads_to_one()
 
 def test_the_right_list_is_right() -> None:
     assert refusals_of(profile(COPY)) == ()
+
+
+def test_a_chain_that_was_read_is_taken_apart_again() -> None:
+    chain = read_chain("yadif,crop='min(iw,640)':ih", "v")
+    assert isinstance(chain, str) and filters_of(chain, "v") == ["yadif", "crop=w='min(iw,640)':h=ih"]

@@ -9,8 +9,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 TESTS = ("test_relay_arguments.py", "test_relay_profile.py", "test_relay_render.py")
-# What starts FFmpeg is no parser; test_proxy_lines holds those of lists.
-_OTHERS = {"hardware.py", *(path.name for path in (ROOT / "channeld" / "relay").glob("proxy_*.py"))}
+# What tries hardware is no parser, nor is what follows of what was read (test_relay_effects); test_proxy_lines holds those of lists.
+_RELAY = ROOT / "channeld" / "relay"
+_OTHERS = {"hardware.py", "machine.py", *(path.name for form in ("proxy_*.py", "effect*.py") for path in _RELAY.glob(form))}
 
 
 def test_every_line_of_the_parsers_is_run_by_their_tests(tmp_path: Path) -> None:

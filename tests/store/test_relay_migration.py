@@ -1,5 +1,6 @@
 """A database of the version before relays is brought up to date with all that it holds."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ ROWS = (
 )
 
 
-def make_former(path: Path, url: str | None) -> None:
+def make_former(path: Path, url: str | None, version: str = "0002", rows: Sequence[str] = ROWS) -> None:
     """As the version before would have left it."""
     path.touch()
     database = Database(path, url)
@@ -36,10 +37,10 @@ def make_former(path: Path, url: str | None) -> None:
     config.set_main_option("script_location", str(Path(channeld.store.__file__).parent / "migrations"))
     with database.writer() as connection, connection.begin():
         config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
-        for row in ROWS:
+        command.upgrade(config, version)
+        for row in rows:
             connection.exec_driver_sql(row)
-        assert not inspect(connection).has_table("relay_profiles")
+        assert inspect(connection).has_table("relay_profiles") == (version == "0003")
     database.close()
 
 
@@ -61,6 +62,30 @@ def check_upgraded(folder: Path, url: str | None) -> None:
     database.close()
 
 
+RELAYS = (
+    "INSERT INTO relay_profiles VALUES (1, 'Copy', '', '-c copy', 'hls', 6, 6, 10, NULL, {no}, {yes}, 1, 1)",
+    "INSERT INTO relay_proxies VALUES ('tv', 'TV', 'tv.m3u', NULL, NULL, NULL, 1, 1)",
+    "INSERT INTO channel_relay_configs VALUES (7, 'tv', 'news', 1, 'News', NULL, {yes}, 1, 1)",
+)
+
+
+def check_relays_stay(folder: Path, url: str | None) -> None:
+    """A relay of the version without choices runs as it did."""
+    yes, no = ("true", "false") if url else ("1", "0")
+    rows = [row.format(yes=yes, no=no) for row in RELAYS]
+    make_former(folder / "channeld.db", url, "0003", rows)
+    store = Store(folder, url=url, clock=FakeClock(wall_s=100.0))
+    store.open()
+    (config,) = store.relays.configs()
+    assert (config.id, config.name, config.enabled) == (7, "News", True)
+    assert (config.lifecycle, config.idle_seconds, config.hardware_fallback) == ("always", None, "refuse")
+    store.close()
+
+
+def test_relays_of_the_version_without_choices_stay_as_they_are(tmp_path: Path) -> None:
+    check_relays_stay(tmp_path, None)
+
+
 def test_a_file_of_the_version_before_keeps_all_that_it_holds(tmp_path: Path) -> None:
     make_former(tmp_path / "channeld.db", None)
     check_upgraded(tmp_path, None)
@@ -72,3 +97,5 @@ def test_a_server_s_database_of_the_version_before_keeps_all_that_it_holds(tmp_p
         url = server.new_database()
         make_former(tmp_path / "channeld.db", url)
         check_upgraded(tmp_path, url)
+        (tmp_path / "relays").mkdir()
+        check_relays_stay(tmp_path / "relays", server.new_database())

@@ -115,8 +115,12 @@ def test_each_record_is_changed_and_removed_by_its_id(place: Place, relays: Rela
     profile = relays.change_profile(relays.profiles()[0].id, replace(COPY, name="Small", max_segments=3, hardware_acceleration="vaapi"))
     assert (profile.name, profile.max_segments, profile.hardware_acceleration) == ("Small", 3, "vaapi")
     assert (profile.created_at_s, profile.updated_at_s) == (1_000.0, 1_060.0)
-    config = relays.change_config(config_id, ConfigDraft("my-list", "channel-1", profile.id, "Second", None, enabled=False))
+    draft = ConfigDraft("my-list", "channel-1", profile.id, "Second", None, False, "on_demand", 60.0, "software")
+    assert (relays.config(config_id).lifecycle, relays.config(config_id).hardware_fallback) == ("always", "refuse")
+    config = relays.change_config(config_id, draft)
     assert (config.id, config.channel_id, config.enabled) == (config_id, "channel-1", False)
+    assert (config.lifecycle, config.idle_seconds, config.hardware_fallback) == ("on_demand", 60.0, "software")
+    assert place.open().relays.config(config_id) == config
     renamed = relays.change_proxy("my-list", replace(LIST, name="Other"))
     assert (renamed.id, renamed.name, renamed.fetched_at_s) == ("my-list", "Other", 1_000.0)
     assert relays.change_proxy("my-list", replace(LIST, source="lists/tv.m3u")).fetched_at_s is None
@@ -134,6 +138,7 @@ def test_an_id_of_a_relay_is_never_given_again(relays: Relays) -> None:
     assert relays.add_config(draft).id > config_id
 
 
+FIRST = ConfigDraft("my-list", "channel-0", 1, "First")
 REFUSED: list[tuple[str, Callable[[Relays], object], type[EditRefused], str]] = [
     ("an empty name", lambda each: each.add_profile(replace(COPY, name=" ")), ValueRefused, "name"),
     ("a name of two lines", lambda each: each.add_profile(replace(COPY, name="a\nb")), ValueRefused, "name"),
@@ -192,6 +197,15 @@ REFUSED: list[tuple[str, Callable[[Relays], object], type[EditRefused], str]] = 
         lambda each: each.add_config(ConfigDraft("my-list", "channel-1", each.profiles()[0].id, "B", "x" * 9_000)),
         ValueRefused,
         "custom_args",
+    ),
+    *(
+        (
+            f"an odd {field}",
+            lambda each, field=field, value=value: each.change_config(1, replace(FIRST, **{field: value})),
+            ValueRefused,
+            field,
+        )
+        for field, value in (("lifecycle", "at times"), ("hardware_fallback", "gpu"), ("idle_seconds", 1.0), ("idle_seconds", float("nan")))
     ),
     ("an unknown relay", lambda each: each.remove_config(-1), UnknownRecord, "id"),
 ]

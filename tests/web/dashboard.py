@@ -20,10 +20,13 @@ LONG_MS = 20_000
 _MEANT = (
     "(Unauthorized)",
     "(Precondition Failed)",
+    "(Conflict)",
     "(Unprocessable",
     "ERR_CONNECTION",
     "ERR_EMPTY_RESPONSE",
     "ERR_INCOMPLETE",
+    "ERR_NETWORK_CHANGED",
+    "ERR_CONTENT_LENGTH_MISMATCH",
     "(Service Unavailable)",
 )
 

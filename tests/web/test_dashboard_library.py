@@ -18,7 +18,7 @@ def test_the_wall_shows_pictures_of_what_is_on_air(open_page: OpenPage) -> None:
     page = dashboard.open()
     page.get_by_label("Find a channel or title").fill("channel shelf")
     page.wait_for_function(
-        "() => [...document.querySelectorAll('.card:not([hidden]) .picture')].some(img => !img.hidden && img.naturalWidth === 320)"
+        "() => [...document.querySelectorAll('.card:not([hidden]) .picture')].some(picture => !picture.hidden && picture.width === 320)"
     )
 
 

@@ -1,4 +1,4 @@
-"""The pictures of docs/dashboard.md: made of a daemon with the project's own clips on air.
+"""The pictures of docs/dashboard.md: made of daemons with the project's own clips and live test pictures on air.
 
 Rule: they are written where $CHANNELD_TOUR says (docs/images, to renew them), else into the test's own folder.
 """
@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from dashboard import PHONE, Dashboard
-from playwright.sync_api import Browser
-from running import RunningDaemon
+from peers.mock_peer import MockPeer
+from playwright.sync_api import Browser, expect
+from recordings import TsRecorder
+from running import RunningDaemon, free_ports
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -91,3 +93,62 @@ def test_the_tour_of_the_dashboard_is_photographed(browser: Browser, station: Ru
             one.close()
     names = ("wall", "channel", "dark", "graphs", "phone")
     assert all((shots / f"dashboard-{name}.jpg").stat().st_size > 10_000 for name in names)
+
+
+@pytest.fixture(scope="module")
+def relays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
+    """A camera that is away, with the test pattern in its place, and a list of which three channels are relayed, one of them dead."""
+    ports = free_ports(2)
+    peers = [MockPeer("ts", port) for port in ports]
+    folder = tmp_path_factory.mktemp("relays")
+    sources = [
+        {"name": "camera", "url": "rtsp://viewer:secret@127.0.0.1:9/main"},
+        {"name": "bars", "title": "Bars and tone", "pattern": True},
+    ]
+    daemon = RunningDaemon(folder, {"harbour": {"name": "Harbour", "sources": sources, "outputs": [{"hls": {"segment_seconds": 2}}, "ts"]}})
+    daemon.config["url_allow"] = {"schemes": ["http"], "private": True}
+    urls = [*(peer.url for peer in peers), *(f"http://127.0.0.1:9/{name}.ts" for name in ("sport", "music", "children", "weather"))]
+    titles = ("World News", "Parliament", "Sport One", "Music", "Children", "Weather")
+    entries = [
+        f'#EXTINF:-1 tvg-id="c{at}" group-title="{"News" if at < 2 else "Various"}",{titles[at]}\n{url}\n' for at, url in enumerate(urls)
+    ]
+    (folder / "provider.m3u").write_text("#EXTM3U\n" + "".join(entries))
+    try:
+        for peer in peers:
+            peer.start()
+        daemon.start()
+        daemon.post("/api/v1/proxies", name="Provider", source="provider.m3u").raise_for_status()
+        daemon.post("/api/v1/proxies/provider/refresh").raise_for_status()
+        for at, profile in enumerate((1, 2, 1)):
+            daemon.post(f"/api/v1/proxies/provider/channels/c{at}/relay", profile_id=profile).raise_for_status()
+        for relay in (1, 2):
+            daemon.wait_for(f"relay-{relay}", lambda channel: channel["sources"][0]["on_air"], what="a relay on air", timeout_s=120)
+        yield daemon
+        assert daemon.stop() == []
+    finally:
+        for peer in peers:
+            peer.stop()
+
+
+def test_the_place_of_relays_is_photographed(browser: Browser, relays: RunningDaemon, shots: Path, tmp_path: Path) -> None:
+    dashboard = Dashboard(browser, relays, size=(1360, 900))
+    try:
+        page = dashboard.open("relay")
+        with TsRecorder(relays.ts_url("relay-1"), tmp_path / "seen.ts"):
+            page.locator(".run", has_text="World News").locator(".run-cells dd", has_text="1").first.wait_for(timeout=60_000)
+            page.get_by_role("button", name="Details of Harbour").click()
+            page.locator(".switches li", has_text="on air now").wait_for()
+            expect(page.locator(".run[data-kind=ok]")).to_have_count(2, timeout=120_000)
+            page.mouse.move(0, 0)
+            page.screenshot(type="jpeg", quality=82, path=shots / "dashboard-relays.jpg")
+        dashboard.go("relay/profiles/new")
+        page.get_by_label("Name").fill("720p for tablets")
+        page.get_by_label("FFmpeg's arguments").fill(
+            "-i {input_url} -c:v libx264 -crf 90 -s 1280x720 -report -c:a aac -f mpegts {output_path}"
+        )
+        page.locator(".fault-link").nth(1).wait_for()
+        page.screenshot(type="jpeg", quality=82, path=shots / "dashboard-relay-profile.jpg")
+        assert dashboard.complaints == []
+    finally:
+        dashboard.close()
+    assert all((shots / f"dashboard-{name}.jpg").stat().st_size > 10_000 for name in ("relays", "relay-profile"))

@@ -15,6 +15,7 @@ PLACES = (
     "channel/look/graphs",
     "channel/look/as-run",
     "channel/look/events",
+    "relay",
     "as-run",
     "library",
     "events",

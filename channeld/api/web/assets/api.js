@@ -27,6 +27,10 @@ export function mayEdit() {
   return (RANKS[session.role] ?? -1) >= RANKS.operator;
 }
 
+export function mayAdminister() {
+  return session.role === "admin";
+}
+
 export function whenSignedOut(tell) {
   onSignedOut = tell;
 }

@@ -15,11 +15,12 @@ const VIEWS = {
   "": () => import("./wall.js"),
   channel: () => import("./channel.js"),
   "as-run": () => import("./as_run.js"),
+  relay: () => import("./relay.js"),
   library: () => import("./library.js"),
   events: () => import("./events.js"),
   settings: () => import("./settings.js"),
 };
-const PLACES = [["", "Channels"], ["as-run", "As-run"], ["library", "Library"], ["events", "Events"], ["settings", "Settings"]];
+const PLACES = [["", "Channels"], ["relay", "Relays"], ["as-run", "As-run"], ["library", "Library"], ["events", "Events"], ["settings", "Settings"]];
 const LOST_SHOWN_MS = 1500;
 const PREFETCH_MS = 1500;
 
@@ -189,6 +190,8 @@ async function signOut() {
 }
 
 async function start() {
+  // The places of the page stand behind its `#`; this one has an address of its own besides.
+  if (location.pathname === "/relay") history.replaceState(null, "", `/${location.hash || "#/relay"}`);
   startTheme();
   buildFrame();
   addEventListener("hashchange", open);

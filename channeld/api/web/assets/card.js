@@ -1,4 +1,5 @@
-/* One channel on the wall. Built once; then only what differs is written. */
+/* One channel on the wall. Built once; then only what differs is written. Rule: a card is a few elements; what one in a hundred needs is made
+   when it is needed. A <video> is some 150 nodes to the browser, also while nobody sees it. */
 
 import { isLive, left, share } from "./channels.js";
 import { button, h, icon, say, toggle } from "./dom.js";
@@ -7,6 +8,7 @@ import { hasPreview, Preview } from "./preview.js";
 import { Still } from "./still.js";
 
 const HOVER_MS = 500;
+const BAR_STEPS = 256; // about a pixel each
 
 export class Card {
   constructor(id) {
@@ -23,13 +25,11 @@ export class Card {
     this.left = h("span", { class: "card-left" });
     this.next = h("p", { class: "card-next" });
     this.outputs = h("ul", { class: "card-outputs", "aria-label": "Outputs" });
-    this.video = h("video", { muted: true, playsinline: true, tabindex: "-1", hidden: true, "aria-hidden": "true" });
+    this.preview = null; // made when it is to play
     this.play = button("play", "Preview", () => this.#togglePreview(), { class: "button round" });
     this.letters = h("span", { class: "still", "aria-hidden": "true" });
     this.still = new Still(this.id);
-    this.screen = h("div", { class: "screen" }, this.letters, this.still.element, this.video, this.play);
-    this.preview = new Preview(this.video);
-    this.preview.onStop = () => this.#shown(false);
+    this.screen = h("div", { class: "screen" }, this.letters, this.still.element, this.play);
     const head = h("div", { class: "card-head" }, this.name, this.state);
     const now = h("p", { class: "card-now" }, this.title, this.left);
     const bar = h("div", { class: "progress", "aria-hidden": "true" }, this.bar);
@@ -40,33 +40,40 @@ export class Card {
 
   #hover() {
     this.hovering = setTimeout(() => {
-      this.isHovered = !this.preview.isWanted;
+      this.isHovered = !this.preview;
       if (this.isHovered) this.#startPreview();
     }, HOVER_MS);
   }
 
   #leave() {
     clearTimeout(this.hovering);
-    if (this.isHovered && this.preview.isWanted) this.preview.stop();
+    if (this.isHovered) this.preview?.stop();
     this.isHovered = false;
   }
 
   #togglePreview() {
     clearTimeout(this.hovering);
-    this.wasStopped = this.preview.isWanted && !this.isHovered;
+    this.wasStopped = Boolean(this.preview) && !this.isHovered;
     if (this.wasStopped) this.preview.stop();
-    else if (!this.preview.isWanted) this.#startPreview();
+    else if (!this.preview) this.#startPreview();
     this.isHovered = false; // asked for: it stays when the pointer leaves
   }
 
   #startPreview() {
     if (!this.channel || !hasPreview(this.channel)) return;
-    this.#shown(true);
+    const video = h("video", { muted: true, playsinline: true, tabindex: "-1", "aria-hidden": "true" });
+    this.play.before(video);
+    this.preview = new Preview(video);
+    this.preview.onStop = () => {
+      this.preview = null;
+      video.remove();
+      this.#showPlaying(false);
+    };
+    this.#showPlaying(true);
     this.preview.start(this.channel);
   }
 
-  #shown(isShown) {
-    this.video.hidden = !isShown;
+  #showPlaying(isShown) {
     const label = isShown ? "Stop the preview" : "Preview";
     this.play.title = label;
     this.play.setAttribute("aria-label", `${label} of ${this.channel?.name ?? this.id}`);
@@ -75,7 +82,7 @@ export class Card {
 
   /** Where channels are few each shows its picture by itself; asked for or not, it stays until it is stopped. */
   playBySelf() {
-    if (!this.preview.isWanted && !this.wasStopped) this.#startPreview();
+    if (!this.preview && !this.wasStopped) this.#startPreview();
   }
 
   /** What is known of the channel now. */
@@ -92,8 +99,8 @@ export class Card {
     const [next] = channel.next;
     say(this.next, next ? `Next ${next.starts_at ? moment(next.starts_at) : ""} ${nameOf(next)}${next.ready ? "" : " · not ready"}` : "");
     toggle(this.play, "hidden", !hasPreview(channel));
-    if (!this.preview.isWanted) this.play.setAttribute("aria-label", `Preview of ${channel.name}`);
-    if (this.preview.isWanted && !hasPreview(channel)) this.preview.stop();
+    if (!this.preview) this.play.setAttribute("aria-label", `Preview of ${channel.name}`);
+    else if (!hasPreview(channel)) this.preview.stop();
     this.#showOutputs(channel);
     this.tick();
   }
@@ -115,14 +122,20 @@ export class Card {
     if (!this.channel) return;
     this.still.tick();
     const rest = left(this.channel);
-    this.bar.style.transform = `scaleX(${share(this.channel).toFixed(4)})`;
+    this.#showShare(Math.round(share(this.channel) * BAR_STEPS) / BAR_STEPS);
     say(this.left, isLive(this.channel) ? "live" : rest === null ? "" : `−${length(rest)}`);
+  }
+
+  #showShare(share) {
+    if (share === this.share) return;
+    this.share = share;
+    this.bar.style.transform = `scaleX(${share})`;
   }
 
   close() {
     clearTimeout(this.hovering);
     this.still.show(false);
-    if (this.preview.isWanted) this.preview.stop();
+    this.preview?.stop();
   }
 }
 

@@ -36,6 +36,7 @@ const PATHS = {
   skip: "M5 5v14l9-7zM15 5h3v14h-3z",
   next: "M4 6h10v2H4zM4 11h10v2H4zM4 16h6v2H4zM14 12v8l6-4z",
   restart: "M12 5a7 7 0 1 0 7 7h-2a5 5 0 1 1-5-5v3l5-4-5-4z",
+  copy: "M8 3h11a1 1 0 0 1 1 1v12h-2V5H8zM4 7h11a1 1 0 0 1 1 1v12a1 1 0 0 1-1 1H5a1 1 0 0 1-1-1zM6 9v10h8V9z",
   trash: "M9 3h6l1 2h4v2H4V5h4zM6 9h12l-1 12H7z",
   edit: "M4 16.5V20h3.5L18 9.5 14.5 6zM20 7.5 16.5 4l-1.3 1.3 3.5 3.5z",
   grip: "M8 5h3v3H8zM13 5h3v3h-3zM8 10.5h3v3H8zM13 10.5h3v3h-3zM8 16h3v3H8zM13 16h3v3h-3z",

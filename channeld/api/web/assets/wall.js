@@ -1,4 +1,5 @@
-/* All channels at a glance. Only cards in sight are kept up to date and counted down. */
+/* All channels at a glance. Only cards in sight are kept up to date and counted down. Rule: all that changes is written with the page's clock:
+   a wall that nobody touches costs one frame a second, however many channels tell something meanwhile. */
 
 import { Card } from "./card.js";
 import { onTick } from "./clock.js";
@@ -20,7 +21,7 @@ class Wall {
   constructor(channels) {
     this.channels = channels;
     this.cards = new Map();
-    this.wanted = { word: "", state: "" };
+    this.news = new Set(); // channels that are known anew since the clock last told
     this.sight = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "200px 0px" });
     this.#build();
     this.#fill();
@@ -104,17 +105,7 @@ class Wall {
       this.#fill();
       return;
     }
-    const card = this.cards.get(id);
-    if (card?.isVisible) card.show(this.channels.get(id));
-    this.#tellSoon();
-  }
-
-  /** Counting goes over all channels: once for a whole answer. */
-  #tellSoon() {
-    this.telling ??= setTimeout(() => {
-      this.telling = null;
-      this.#filter();
-    }, 300);
+    this.news.add(id);
   }
 
   #filter() {
@@ -138,13 +129,18 @@ class Wall {
   }
 
   #tick() {
-    for (const card of this.cards.values()) if (card.isVisible) card.tick();
+    for (const [id, card] of this.cards) {
+      if (!card.isVisible) continue;
+      if (this.news.has(id)) card.show(this.channels.get(id));
+      else card.tick();
+    }
+    if (this.news.size) this.#filter();
+    this.news.clear();
   }
 
   close() {
     this.ends.forEach((end) => end());
     this.sight.disconnect();
-    clearTimeout(this.telling);
     this.#closeCards();
   }
 }
