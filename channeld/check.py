@@ -20,7 +20,8 @@ from channeld.base.errors import PlaylistError, ProcessError
 from channeld.base.redact import redact_text
 from channeld.check_srt import silence_of, speaks_srt
 from channeld.config import ConfigErrors, load
-from channeld.config_values import ChannelSpec, Config, PushSpec, RtmpSpec, SrtSpec
+from channeld.config_outputs import PushSpec, RtmpSpec, SrtSpec
+from channeld.config_values import ChannelSpec, Config
 from channeld.config_yaml import key_text, parse
 from channeld.media import child
 from channeld.media.tools import encoder_version, find_tools

@@ -19,7 +19,8 @@ from channeld.base.errors import ChannelError
 from channeld.check import CheckReport, Finding, MeasureReadiness, check
 from channeld.check_access import Denial, Wish, find_user, require_root, try_as
 from channeld.check_unit import Unit, read_unit
-from channeld.config_values import ChannelSpec, Config, PushSpec, RtmpSpec
+from channeld.config_outputs import PushSpec, RtmpSpec
+from channeld.config_values import ChannelSpec, Config
 from channeld.playlist.locate import PathRules
 from channeld.playlist.parse import load as load_playlist
 

@@ -230,7 +230,8 @@ def _make_admin(found: Findings, model: ConfigModel) -> AdminSpec:
 
 def _make_media(found: Findings, media: MediaModel) -> MediaSpec:
     limits = media.max_clients_per_channel, media.max_clients_per_address, media.stale_seconds
-    return MediaSpec(media.listen, media.workers, media.access, make_tls(found, media.tls), *limits)
+    geoip = found.absolute(media.geoip) if media.geoip is not None else None
+    return MediaSpec(media.listen, media.workers, media.access, make_tls(found, media.tls), *limits, geoip)
 
 
 def _make(found: Findings, model: ConfigModel) -> Config:
@@ -261,7 +262,7 @@ def _make(found: Findings, model: ConfigModel) -> Config:
         watch=WatchSpec(model.watch.enabled, model.watch.cpu_budget, model.watch.timeout_seconds, model.watch.recover_after_seconds),
         reload_on_change=model.reload_on_change,
         database=None if model.database is None else make_database(found, model.database),
-        history=HistorySpec(model.history.event_days, model.history.as_run_days),
+        history=HistorySpec(model.history.event_days, model.history.as_run_days, model.history.audience_days),
         webhooks=make_webhooks(found, model),
         alerts=make_alerts(found, model),
         told=told_settings(model, found.tree),

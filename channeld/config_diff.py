@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from channeld.config_outputs import OutputSpec
 from channeld.config_told import keep_told
-from channeld.config_values import AdminSpec, ChannelSpec, Config, OutputSpec
+from channeld.config_values import AdminSpec, ChannelSpec, Config
 
 Read = Callable[[Config], Any]
 
@@ -19,6 +20,7 @@ LIVE: tuple[tuple[str, Read], ...] = (
     ("media.max_clients_per_channel", lambda config: config.media.max_clients_per_channel),
     ("media.max_clients_per_address", lambda config: config.media.max_clients_per_address),
     ("media.stale_seconds", lambda config: config.media.stale_s),
+    ("media.geoip", lambda config: config.media.geoip),
     ("media.tls", lambda config: config.media.tls),
     ("url_allow", lambda config: config.url_rules),
     ("uploads", lambda config: config.uploads),

@@ -55,6 +55,7 @@ class MediaModel(Section):
     max_clients_per_channel: Annotated[int, Field(ge=1, le=100_000)] | None = 1_000
     max_clients_per_address: Annotated[int, Field(ge=1, le=100_000)] | None = 100
     stale_seconds: Annotated[float, Field(ge=1, le=3600)] = 30
+    geoip: str | None = None
     tls: TlsModel | None = None
 
 
@@ -103,6 +104,7 @@ class DiskModel(Section):
 class HistoryModel(Section):
     event_days: Annotated[float, Field(ge=1, le=36_500)] = 30
     as_run_days: Annotated[float, Field(ge=1, le=36_500)] = 400
+    audience_days: Annotated[float, Field(ge=1, le=36_500)] = 400
 
 
 class UploadsModel(Section):
@@ -155,6 +157,10 @@ class HlsModel(OutputModel):
     window: Annotated[int, Field(ge=3, le=10_000)] = 6
 
 
+class DashModel(HlsModel):
+    pass
+
+
 class TsModel(OutputModel):
     pass
 
@@ -165,6 +171,7 @@ class OutputEntry(Section):
     rtmp: RtmpModel | None = None
     srt: SrtModel | None = None
     hls: HlsModel | None = None
+    dash: DashModel | None = None
     ts: TsModel | None = None
 
     @model_validator(mode="before")
@@ -181,8 +188,8 @@ class OutputEntry(Section):
     @model_validator(mode="after")
     def _exactly_one(self) -> "OutputEntry":
         if len(self.model_fields_set) != 1:
-            advice = "Write `- rtmp: URL`, `- srt: URL`, `- hls: {}` or `- ts: {}`"
-            raise ValueError(f"an output has exactly one of rtmp, srt, hls and ts. {advice}")
+            known = "`- rtmp: URL`, `- srt: URL`, `- hls: {}`, `- dash: {}` or `- ts: {}`"
+            raise ValueError(f"an output has exactly one of rtmp, srt, hls, dash and ts. Write {known}")
         return self
 
 

@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 from channeld.base.redact import MASK, redact_url
 from channeld.base.tls import TlsSpec
 from channeld.config_model import ChannelModel, ConfigModel, OutputEntry, OutputModel, ProfileModel, RtmpModel, SrtModel, TlsModel
+from channeld.config_outputs import DashSpec, HlsSpec, OutputSpec, PushSpec, RtmpSpec, SegmentedSpec, SrtSpec, TsSpec
 from channeld.config_schedule import make_timetable
 from channeld.config_sources import failover_of, idle_of, make_sources
 from channeld.config_types import BUILT_IN_PROFILE
-from channeld.config_values import ChannelSpec, HlsSpec, OutputSpec, PushSpec, RtmpSpec, SrtSpec, TsSpec
+from channeld.config_values import ChannelSpec
 from channeld.config_yaml import KeyPath, PlacedError, Tree, key_text
 from channeld.media.profile import Profile
 from channeld.outputs.push_srt import PASSPHRASE_LENGTHS, STREAM_ID_LENGTH, SrtLink
@@ -159,13 +160,13 @@ def _channel(found: Findings, channel_id: str, channel: ChannelModel, model: Con
 def _check_segments(found: Findings, here: KeyPath, outputs: tuple[OutputSpec, ...], profile: ProfileModel, name: str) -> None:
     """A segment ends at a random access point, and there is one at the start of each GOP only."""
     for number, output in enumerate(outputs):
-        if isinstance(output, HlsSpec) and profile.gop_seconds > output.segment_s:
+        if isinstance(output, SegmentedSpec) and profile.gop_seconds > output.segment_s:
             message = (
                 f"segments of {output.segment_s:g} s are shorter than the GOP of profile {name} ({profile.gop_seconds:g} s). "
                 f"Write {profile.gop_seconds:g} or more, or lower profiles.{name}.gop_seconds"
             )
             if ("profiles", name, "gop_seconds") not in found.refused:
-                found.fault((*here, "outputs", number, "hls", "segment_seconds"), message)
+                found.fault((*here, "outputs", number, output.type, "segment_seconds"), message)
 
 
 def _outputs(found: Findings, here: KeyPath, entries: list[OutputEntry]) -> tuple[OutputSpec, ...]:
@@ -181,7 +182,7 @@ def _outputs(found: Findings, here: KeyPath, entries: list[OutputEntry]) -> tupl
 
 
 def _kind(entry: OutputEntry) -> tuple[str, OutputModel]:
-    kinds = (("rtmp", entry.rtmp), ("srt", entry.srt), ("hls", entry.hls), ("ts", entry.ts))
+    kinds = (("rtmp", entry.rtmp), ("srt", entry.srt), ("hls", entry.hls), ("dash", entry.dash), ("ts", entry.ts))
     return next((kind, model) for kind, model in kinds if model is not None)
 
 
@@ -192,6 +193,8 @@ def _output(found: Findings, place: KeyPath, name: str, model: OutputModel, entr
         return _srt(found, place, name, model)
     if entry.hls is not None:
         return HlsSpec(name, model.enabled, entry.hls.segment_seconds, entry.hls.window)
+    if entry.dash is not None:
+        return DashSpec(name, model.enabled, entry.dash.segment_seconds, entry.dash.window)
     return TsSpec(name, model.enabled)
 
 

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from channeld.base.errors import ConfigError
 from channeld.base.tls import TlsSpec
 from channeld.base.units import parse_size
 from channeld.channel.settings import SourceSettings
 from channeld.channel.timetable import Timetable
+from channeld.config_outputs import OutputSpec
 from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.profile import Profile
 from channeld.notices.settings import AlertSettings, WebhookSettings
-from channeld.outputs.push_srt import SrtLink
 
 
 class Order(StrEnum):
@@ -143,7 +143,7 @@ class AdminSpec:
 
 @dataclass(frozen=True, slots=True)
 class MediaSpec:
-    """The listener of viewers. The last three are about endless streams; None: no limit."""
+    """The listener of viewers. `max_…`, `stale_s` are about endless streams; None: no limit. `geoip`: the file that knows places."""
 
     listen: ListenSpec
     workers: int
@@ -152,6 +152,7 @@ class MediaSpec:
     max_clients_per_channel: int | None = 1_000
     max_clients_per_address: int | None = 100
     stale_s: float = 30.0
+    geoip: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,69 +239,6 @@ class WatchSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class RtmpSpec:
-    """A push target. `url` holds the stream key and is left out of the repr; `shown_url` is fit for people.
-
-    `key_path`: where the key was read. `tls_verify`, `ca_file`: for rtmps, whether the server must prove who it is, and by which
-    authorities (None: those that this machine trusts).
-    """
-
-    type: ClassVar[str] = "rtmp"
-    name: str
-    enabled: bool
-    url: str = field(repr=False)
-    shown_url: str
-    control: str | None = field(repr=False)
-    manifest: str | None = field(repr=False)
-    key_path: Path | None = None
-    tls_verify: bool = True
-    ca_file: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SrtSpec:
-    """An SRT push. `link` holds passphrase and stream id, which stay out of its repr. `key_path`: where the passphrase was read."""
-
-    type: ClassVar[str] = "srt"
-    name: str
-    enabled: bool
-    url: str
-    link: SrtLink
-    key_path: Path | None = None
-
-    @property
-    def shown_url(self) -> str:
-        """Fit for people: it holds no secret."""
-        return self.url
-
-
-PushSpec = RtmpSpec | SrtSpec
-
-
-@dataclass(frozen=True, slots=True)
-class HlsSpec:
-    """The embedded HLS origin; `window` counts segments."""
-
-    type: ClassVar[str] = "hls"
-    name: str
-    enabled: bool
-    segment_s: float
-    window: int
-
-
-@dataclass(frozen=True, slots=True)
-class TsSpec:
-    """The endless transport stream over HTTP."""
-
-    type: ClassVar[str] = "ts"
-    name: str
-    enabled: bool
-
-
-OutputSpec = PushSpec | HlsSpec | TsSpec
-
-
-@dataclass(frozen=True, slots=True)
 class FailoverSpec:
     """When one source gives way to another, in seconds; see channel.failover. `picture`: also when it sends nothing worth airing."""
 
@@ -349,6 +287,7 @@ class HistorySpec:
 
     event_days: float = 30
     as_run_days: float = 400
+    audience_days: float = 400
 
 
 @dataclass(frozen=True, slots=True)

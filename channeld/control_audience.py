@@ -53,6 +53,7 @@ def _shown(client: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": client["id"],
         "address": client["address"],
+        "place": client.get("place"),
         "user_agent": client["user_agent"],
         "since": iso_utc(client["since_s"]),
         "connected_s": round(client["connected_s"], 3),

@@ -59,7 +59,7 @@ from channeld.control import DaemonControl
 from channeld.daemon_desks import open_desks
 from channeld.daemon_figures import Figures
 from channeld.daemon_house import House, Running
-from channeld.daemon_leftovers import orphaned_hls, remove_leftovers
+from channeld.daemon_leftovers import orphaned_files, remove_leftovers
 from channeld.daemon_locks import only_one
 from channeld.daemon_losses import HolderLosses
 from channeld.daemon_notify import ServiceManager
@@ -239,7 +239,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     parts.callback(lambda: _leave_channels(loop, registry) if will.leaves else _end_channels(loop, registry))
     watching.start()
     parts.callback(watching.close)
-    running = Running(loop, hosts, media, clips, registry, watching, alarms, events, sources, overrides, relays)
+    running = Running(loop, hosts, media, clips, registry, watching, alarms, events, sources, overrides, relays, store)
     return _open_to_people(config, parts, running, token, holder, will, listener)
 
 
@@ -252,7 +252,7 @@ def _start_children(loop: ControlLoop, hubs: tuple[HostHub, MediaHub, SourceHub]
 
 def _remember(config: Config, parts: contextlib.ExitStack) -> tuple[Store, EventLog, Alarms]:
     """What was and what happens."""
-    retention = Retention(config.history.event_days, config.history.as_run_days)
+    retention = Retention(config.history.event_days, config.history.as_run_days, config.history.audience_days)
     store = Store(config.folders.state, url=config.database, retention=retention)
     parts.callback(store.close)
     store.open()
@@ -321,8 +321,9 @@ def _end_orphans(holder: HolderClient, config: Config, relays: frozenset[str]) -
 
 
 def _clean_orphans(config: Config, relays: frozenset[str], media: MediaHub) -> None:
-    for channel in set(orphaned_hls(config)) - relays:
-        media.clean(channel, keep_s=ORPHAN_S)
+    for channel, packaging in orphaned_files(config):
+        if channel not in relays:
+            media.clean(channel, packaging, keep_s=ORPHAN_S)
 
 
 def _sources(config: Config, loop: ControlLoop, holder: HolderClient) -> SourceHub:

@@ -14,6 +14,7 @@ from channeld.base.clock import SystemClock
 from channeld.channel.pictures import Pictures
 from channeld.channel.proxy_worker import Refresher
 from channeld.config_values import Config
+from channeld.control_attendance import AttendanceDesk
 from channeld.control_audience import AudienceDesk
 from channeld.control_library import LibraryDesk
 from channeld.control_override import OverrideDesk
@@ -46,6 +47,10 @@ def open_desks(config: Callable[[], Config], running: Running, parts: contextlib
     parts.callback(uploads.close)
     overrides = OverrideDesk(running.loop, running.registry, running.overrides, running.events)
     audience = AudienceDesk(running.loop, running.registry, running.media)
+    viewers = running.media.audience.attendance
+    viewers.start(running.loop, running.store.add_audience)
+    parts.callback(viewers.close)
+    attendance = AttendanceDesk(running.loop, running.registry, viewers, running.store)
     stage = running.relays
     if stage.machine is not None:
         stage.machine.told = stage.follow
@@ -60,4 +65,4 @@ def open_desks(config: Callable[[], Config], running: Running, parts: contextlib
     parts.callback(watch.close)
     runs = RelayDesk(running.loop, running.registry, stage, watch, lambda: running.sources.limit)
     books = profiles, ProxyBook(stage.relays, refresher), AssignBook(stage.relays, stage, stage.fault)
-    return Desks(pictures, library, uploads, overrides, audience, *books, runs)
+    return Desks(pictures, library, uploads, overrides, audience, attendance, *books, runs)

@@ -5,8 +5,10 @@ the table, on the thread that asked. What is not there any more has no figure. O
 """
 
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from channeld.channel.clips import StockFigures
@@ -16,10 +18,16 @@ from channeld.daemon_processes import ChannelWork, ProcessFigures
 from channeld.daemon_reload import Reloader
 from channeld.telemetry import metric_table as table
 from channeld.telemetry.lateness import LatenessFigures
-from channeld.telemetry.metric_table import CHANNEL_STATES, OUTPUT_STATES, VERDICTS, MetricSpec
+from channeld.telemetry.metric_table import CHANNEL_STATES, OUTPUT_STATES, SOURCE_STATES, VERDICTS, MetricSpec
 from channeld.telemetry.metrics import Labels, Metrics, one_of
 
 Rows = defaultdict[MetricSpec, dict[Labels, float]]
+_SOURCE_GAUGES = (
+    (table.SOURCE_JITTER, "jitter_ms", 1e-3),
+    (table.SOURCE_DELAY, "air_delay_s", 1.0),
+    (table.SEGMENT_DELAY, "segment_delay_s", 1.0),
+    (table.SOURCE_DRIFT, "drift_ms", 1e-3),
+)
 
 
 class Figures:
@@ -59,6 +67,7 @@ class Figures:
         for name, supervisor in running.registry.channels.items():
             _measure_channel(rows, name, supervisor)
             _measure_outputs(rows, name, supervisor)
+            _measure_sources(rows, name, supervisor)
             pushes = [push.pid for push in supervisor.outputs.figures() if push.pid is not None]
             work.append(ChannelWork(name, f"host:{running.hosts.host_of(name)}" if supervisor.progress else None, tuple(pushes)))
         self._measure_audience(rows)
@@ -105,6 +114,10 @@ def _measure_outputs(rows: Rows, channel: str, supervisor: Supervisor) -> None:
             rows[table.OUTPUT_RESTARTS][labels] = output["restarts"]
         if "media_sequence" in output:
             rows[table.HLS_SEQUENCE][labels] = output["media_sequence"]
+            if output["type"] == "dash":  # nobody reads it back
+                rows[table.MANIFEST_AGE][labels] = max(0.0, time.time() - datetime.fromisoformat(output["published_at"]).timestamp())
+        if output.get("segment_wait_s") is not None:
+            rows[table.SEGMENT_WAIT][labels] = output["segment_wait_s"]
         if "clients" in output:
             rows[table.CLIENTS][labels] = output["clients"]
     for push in supervisor.outputs.figures():
@@ -118,6 +131,19 @@ def _measure_outputs(rows: Rows, channel: str, supervisor: Supervisor) -> None:
             rows[table.MANIFEST_AGE][channel, name] = reading.age_s
         rows[table.SEGMENT_ERRORS][channel, name] = reading.segment_errors
         rows[table.DISCONTINUITIES][channel, name] = reading.discontinuities
+
+
+def _measure_sources(rows: Rows, channel: str, supervisor: Supervisor) -> None:
+    for source in supervisor.director.sources.describe():
+        labels, figures = (channel, str(source["name"])), source["figures"]
+        rows[table.SOURCE_STATE] |= one_of(SOURCE_STATES, source["state"], *labels)
+        if figures is None:
+            continue
+        rows[table.SOURCE_BYTES][labels], rows[table.SOURCE_RECONNECTS][labels] = source["bytes"], figures["reconnects"]
+        rows[table.SOURCE_LOSSES] |= {(*labels, kind): float(count) for kind, count in figures["losses"].items()}
+        for spec, name, unit_s in _SOURCE_GAUGES:
+            if figures[name] is not None:
+                rows[spec][labels] = figures[name] * unit_s
 
 
 def _measure_feeds(rows: Rows, feeds: list[dict[str, Any]]) -> None:

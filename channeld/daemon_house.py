@@ -25,6 +25,7 @@ from channeld.daemon_reload import Reloader
 from channeld.daemon_settings import disk_folders, disk_marks
 from channeld.daemon_take import Taker, tell_cache
 from channeld.daemon_watch import ConfigWatch
+from channeld.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Running:
     sources: SourceHub
     overrides: OverrideBook
     relays: RelayChannels
+    store: Store
 
 
 class House:

@@ -9,9 +9,11 @@ from pathlib import Path
 from channeld.channel.disk import Marks, built_in_critical, built_in_low
 from channeld.channel.hub import MediaListener
 from channeld.channel.settings import ChannelSettings, Listing, LiveSettings, PushedTarget, ServedTarget, Target
-from channeld.config_values import Access, ChannelSpec, Config, HlsSpec, OutputSpec, PushSpec, RtmpSpec, SrtSpec
+from channeld.config_outputs import DashSpec, HlsSpec, OutputSpec, PushSpec, RtmpSpec, SrtSpec
+from channeld.config_values import Access, ChannelSpec, Config
 from channeld.media.pinned import FetchRules
 from channeld.media.verdict import Tolerance
+from channeld.outputs.dash_manifest import MANIFEST_NAME
 from channeld.outputs.http_ts import Limits
 from channeld.playlist.locate import PathRules
 from channeld.readback.subject import WatchSettings
@@ -76,6 +78,7 @@ def media_listener(config: Config, token: str) -> MediaListener:
         token=token if media.access is Access.TOKEN else None,
         tls={"cert": str(media.tls.cert), "key": str(media.tls.key)} if media.tls is not None else None,
         limits=Limits(media.max_clients_per_channel, media.max_clients_per_address, media.stale_s),
+        geoip=str(media.geoip) if media.geoip is not None else None,
     )
 
 
@@ -134,4 +137,7 @@ def _target(channel: str, output: OutputSpec, base: str) -> Target:
     if isinstance(output, HlsSpec):
         url = f"{base}/hls/{channel}/index.m3u8"
         return ServedTarget(output.name, "hls", url, output.enabled, output.segment_s, output.window)
+    if isinstance(output, DashSpec):
+        url = f"{base}/dash/{channel}/{MANIFEST_NAME}"
+        return ServedTarget(output.name, "dash", url, output.enabled, output.segment_s, output.window)
     return ServedTarget(output.name, "ts", f"{base}/ts/{channel}", output.enabled)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Helpers that several packages share stand in tests/ itself; each folder of tests finds them by this.
@@ -27,6 +28,10 @@ from peers.fixtures import (  # noqa: E402, F401  (fixtures for all)
     srt_sender,
     udp_sender,
 )
+
+# A fuzzed example may take as long as it takes: how busy the machine is, is no fault.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 # A shell's background job begins with SIGINT ignored, and so would all that is started here: then nothing ends by asking.
 signal.signal(signal.SIGINT, signal.default_int_handler)

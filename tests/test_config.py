@@ -10,7 +10,7 @@ import pytest
 from channeld.base.units import FrameRate
 from channeld.config import Config, ConfigErrors, default_path, load, parse_config
 from channeld.config_model import key_patterns
-from channeld.config_values import HlsSpec, RtmpSpec, SrtSpec, TsSpec
+from channeld.config_outputs import HlsSpec, RtmpSpec, SrtSpec, TsSpec
 from channeld.config_yaml import MAX_BYTES, PlacedError
 from channeld.outputs.push_srt import SrtLink
 
@@ -197,8 +197,8 @@ def test_outputs_without_a_name_are_named_for_their_type(tmp_path: Path) -> None
         ("[{hls: {name: x}}, {ts: {name: x}}]", "another output of this channel is named 'x'"),
         ("[{rtmp: rtmp://h/a/1}, {rtmp: rtmp://h/a/1}]", "the same target as channels.a.outputs[0].rtmp (line 1)"),
         ("[hls, hls]", "second hls output"),
-        ("[{hls: {}, ts: {}}]", "exactly one of rtmp, srt, hls and ts"),
-        ("[{}]", "exactly one of rtmp, srt, hls and ts"),
+        ("[{hls: {}, ts: {}}]", "exactly one of rtmp, srt, hls, dash and ts"),
+        ("[{}]", "exactly one of rtmp, srt, hls, dash and ts"),
         ("[{rtmp: 'http://h/a'}]", "not a usable URL. Write rtmp://host/path"),
         ("[{rtmp: 'rtmp://h/a swfUrl=x'}]", "without spaces"),
         ("[{rtmp: {url: 'rtmp://h/a', control: 'ftp://x'}}]", "not a usable URL. Write http://host/path"),

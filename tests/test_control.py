@@ -36,7 +36,7 @@ def control_of(station: Station) -> DaemonControl:
     parts = station.loop, station.hosts, station.media, station.clips, station.registry
     rest = station.events, station.sources, OverrideBook(Path("none"))
     relays = RelayChannels(station.store.relays, relay_rules(config))
-    running = Running(*parts, watching, alarms, *rest, relays)
+    running = Running(*parts, watching, alarms, *rest, relays, station.store)
     figures, recent = Figures(running, reloader, holder=os.getpid()), Recent(station.loop, station.registry)
     seen = station.hosts, station.media, reloader, alarms
     return DaemonControl(station.loop, station.registry, station.events, *seen, metrics=figures.render, recent=recent, restart=lambda: None)

@@ -8,7 +8,7 @@ import pytest
 from channeld.base.drafts import draft_prefix
 from channeld.config import parse_config
 from channeld.config_values import Config
-from channeld.daemon_leftovers import orphaned_hls, remove_leftovers
+from channeld.daemon_leftovers import orphaned_files, remove_leftovers
 from channeld.outputs.hls_manifest import OUR_MARK
 
 TEXT = b"""
@@ -70,11 +70,12 @@ def test_a_file_that_somebody_writes_just_now_stays(tmp_path: Path, config: Conf
     assert remove_leftovers(config) == [path]
 
 
-def test_hls_folders_of_channels_that_left_are_known_by_our_own_manifest(tmp_path: Path, config: Config) -> None:
+def test_folders_of_channels_that_left_are_known_by_our_own_manifests(tmp_path: Path, config: Config) -> None:
     write(tmp_path / "hls" / "live1" / "index.m3u8", OUR_MARK)
     write(tmp_path / "hls" / "old" / "index.m3u8", b"#EXTM3U\n" + OUR_MARK + b"{}\n")
     write(tmp_path / "hls" / "theirs" / "index.m3u8", b"#EXTM3U\n")
-    assert orphaned_hls(config) == ["old"]
+    write(tmp_path / "hls" / "live1" / "manifest.mpd", b"<MPD><!--channeld {}--></MPD>\n")
+    assert orphaned_files(config) == [("live1", "dash"), ("old", "hls")]
 
 
 def test_a_draft_of_a_long_name_fits_a_file_name(tmp_path: Path) -> None:

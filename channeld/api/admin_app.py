@@ -37,7 +37,7 @@ from channeld.api.admin_tokens import token_routes
 from channeld.api.control import ACTIONS, Control, UnknownChannel
 from channeld.api.problems import Problem, install, json_response
 
-_VIEWER_ROUTES = ("/hls/{rest:path}", "/ts/{rest:path}", "/guide.xml", "/channels.m3u", "/api/v1/relay/{rest:path}")
+_VIEWER_ROUTES = ("/hls/{rest:path}", "/dash/{rest:path}", "/ts/{rest:path}", "/guide.xml", "/channels.m3u", "/api/v1/relay/{rest:path}")
 
 
 def build_app(

@@ -22,13 +22,15 @@ PAGE = 100
 
 
 class ClientModel(BaseModel):
-    """A connection. `address` is null for the role viewer. `position`: the slice that it gets next, null while it waits for a picture to
+    """A connection. `address` and `place` are null for the role viewer, `place` also where nobody knows.
 
-    begin with; `lag_bytes`, `lag_s`: published and not yet taken by its connection; `skips`: how often it was too slow and lost stream.
+    `position`: the slice that it gets next, null while it waits for a picture to begin with; `lag_bytes`, `lag_s`: published and not yet
+    taken by its connection; `skips`: how often it was too slow and lost stream.
     """
 
     id: str
     address: str | None
+    place: str | None
     user_agent: str
     since: str
     connected_s: float
@@ -60,6 +62,7 @@ class AudienceTotalsModel(BaseModel):
 _CLIENT: dict[str, Any] = {
     "id": "4d2-1f",
     "address": "192.0.2.7",
+    "place": "DE/Berlin",
     "user_agent": "VLC/3.0.20 LibVLC/3.0.20",
     "since": "2026-11-21T10:00:00.000Z",
     "connected_s": 61.4,
@@ -124,7 +127,7 @@ def client_routes(desk: AudienceReader, calls: Calls) -> APIRouter:
         audience = await calls.run(desk.read, channel, limit)
         if not who_asks(request).role.includes(Role.OPERATOR):
             for client in (*audience["clients"], *audience["gone"]):
-                client["address"] = None
+                client["address"] = client["place"] = None
         return json_response(audience)
 
     return router

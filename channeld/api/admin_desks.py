@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 
 from channeld.api.admin_calls import Calls
+from channeld.api.admin_client_history import HistoryReader, client_history_routes
 from channeld.api.admin_clients import AudienceReader, client_routes
 from channeld.api.admin_library import LibraryReader, library_routes
 from channeld.api.admin_override import Overrides, override_routes
@@ -33,6 +34,7 @@ class Desks:
     uploads: Uploads
     overrides: Overrides
     audience: AudienceReader
+    attendance: HistoryReader
     profiles: ProfileBook
     proxies: ProxyBook
     assignments: AssignBook
@@ -48,6 +50,7 @@ def desk_routes(control: Control, desks: Desks | None, calls: Calls, media_base_
         router.include_router(upload_routes(desks.uploads, calls))
         router.include_router(override_routes(desks.overrides, calls))
         router.include_router(client_routes(desks.audience, calls))
+        router.include_router(client_history_routes(desks.attendance, calls))
         router.include_router(profile_routes(desks.profiles, calls))
         router.include_router(proxy_routes(desks.proxies, calls, media_base_url))
         router.include_router(relay_routes(desks.assignments, desks.relays, calls))

@@ -99,7 +99,8 @@ class VerdictModel(BaseModel):
 class OutputModel(BaseModel):
     """One output; secrets in its URL are masked. `verdict` is null where nobody looks, and before the first look.
 
-    `next_try_at`: when an output that is `resting` is tried again.
+    `next_try_at`: when an output that is `resting` is tried again. `segment_wait_s`, of HLS: from the release of the newest segment's first
+    picture to the manifest that names it.
     """
 
     name: str
@@ -110,6 +111,7 @@ class OutputModel(BaseModel):
     restarts: int
     last_error: str | None
     next_try_at: str | None = None
+    segment_wait_s: float | None = None
     verdict: VerdictModel | None = None
 
 
@@ -130,10 +132,26 @@ class DegradedModel(BaseModel):
     reason: str
 
 
+class SourceFiguresModel(BaseModel):
+    """Figures of a live source since its process began. `bits_per_s`: of its stream behind FFmpeg; `losses`: what FFmpeg tells of, by kind.
+
+    `jitter_ms`: how unevenly pictures come (RFC 3550's estimator). Of the one on air: `air_delay_s` from a picture's arrival to its
+    release, `segment_delay_s` to the manifest that names its HLS segment, at most; `drift_ms`: how much later than at first slices are due.
+    """
+
+    bits_per_s: int | None
+    losses: dict[str, int]
+    jitter_ms: float | None
+    reconnects: int
+    air_delay_s: float | None
+    segment_delay_s: float | None
+    drift_ms: float | None
+
+
 class SourceModel(BaseModel):
     """A live source. `state`: standby, connecting, live or lost; `reason` why it is lost.
 
-    `mode`: copy or transcode, and `why` it is not copied.
+    `mode`: copy or transcode, and `why` it is not copied. `figures`: null before its process told any.
     """
 
     name: str
@@ -147,6 +165,7 @@ class SourceModel(BaseModel):
     why: str | None
     attempts: int
     bytes: int
+    figures: SourceFiguresModel | None = None
 
 
 class OverrideModel(BaseModel):

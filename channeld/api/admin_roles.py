@@ -24,7 +24,9 @@ _RELAY = "/api/v1/relay/{config_id}"
 SESSION_PATH = "/api/v1/session"
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 # What the media listener serves; the admin listener only says where.
-VIEWER_PATH = re.compile(r"/hls/.+|/ts/.+|/guide\.xml|/channels\.m3u|/api/v1/relay/[^/]+/(?:playlist\.m3u8|stream\.ts|segments/.+|hls/.+)")
+VIEWER_PATH = re.compile(
+    r"/(?:hls|dash|ts)/.+|/guide\.xml|/channels\.m3u|/api/v1/relay/[^/]+/(?:playlist\.m3u8|stream\.ts|segments/.+|hls/.+)"
+)
 # The page and its parts hold nothing that is secret: what they show is asked from the routes below.
 _PAGE_PATH = re.compile(r"/|/relay|/favicon\.ico|/assets/.+")
 
@@ -39,6 +41,7 @@ ROLE_OF: Mapping[tuple[str, str], Role | None] = {
     ("GET", _CHANNEL): Role.VIEWER,
     ("GET", _CHANNEL + "/playlist"): Role.VIEWER,
     ("GET", _CHANNEL + "/clients"): Role.VIEWER,
+    ("GET", _CHANNEL + "/clients/history"): Role.VIEWER,
     ("GET", _CHANNEL + "/readings"): Role.VIEWER,
     ("GET", _CHANNEL + "/thumbnail.jpg"): Role.VIEWER,
     ("GET", "/api/v1/events"): Role.VIEWER,

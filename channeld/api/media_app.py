@@ -1,4 +1,4 @@
-"""What viewers can ask a media worker for: HLS files, the endless stream, the programme guide, and whether it lives.
+"""What viewers can ask a media worker for: files of HLS and DASH, the endless stream, the programme guide, and whether it lives.
 
 Rule: GET, HEAD and OPTIONS only, and names by fixed pattern. No state of its own beyond the feeds and the folder that the
 worker gives it. Run by the media worker's event loop; deadlines and sizes of connections are `media_server`'s.
@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -21,10 +22,14 @@ from channeld.access.secret import digest_of, is_same
 from channeld.api.media_files import Folder, OpenFile, is_unchanged, read_chunks, wanted_range
 from channeld.api.media_guide import channels_answer, guide_headers
 from channeld.api.media_stream import Streams
+from channeld.base.clock import iso_utc
 from channeld.base.relay_id import channel_by
-from channeld.outputs.hls_manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, below, with_token
-from channeld.outputs.hls_store import CHANNELS_NAME, GUIDE_NAME
+from channeld.outputs import dash_manifest
+from channeld.outputs.dash import DASH_FILES
+from channeld.outputs.hls_manifest import MANIFEST_NAME, below, with_token
+from channeld.outputs.hls_store import CHANNELS_NAME, GUIDE_NAME, HLS_FILES, FileNames
 from channeld.outputs.http_ts import Feed, Limits
+from channeld.outputs.ts_client import printable
 
 READ_BACK = "channeld-readback"
 """The daemon's own looks at what is published: they are no audience."""
@@ -41,9 +46,26 @@ _PREFLIGHT = {
     "Access-Control-Max-Age": "86400",
 }
 _PLAIN = {**_CORS, "Cache-Control": "no-store"}
-_MANIFEST = {"Content-Type": "application/vnd.apple.mpegurl", "Cache-Control": "max-age=1"}
+_MANIFEST = {"Cache-Control": "max-age=1"}
 # A media sequence is never given twice, so what a segment's name stands for never changes.
-_SEGMENT = {"Content-Type": "video/mp2t", "Cache-Control": "max-age=3600, immutable"}
+_SEGMENT = {"Cache-Control": "max-age=3600, immutable"}
+
+
+@dataclass(frozen=True, slots=True)
+class Packaged:
+    """How one way of packaging is served: its files, what they are by the beginning of their names, and how addresses get a token."""
+
+    names: FileNames
+    content_types: Mapping[str, str]
+    with_token: Callable[[bytes, str], bytes]
+
+    def type_of(self, name: str) -> dict[str, str]:
+        """The header that says what a file is."""
+        return {"Content-Type": next(found for begins, found in self.content_types.items() if name.startswith(begins))}
+
+
+_HLS = Packaged(HLS_FILES, {"index": "application/vnd.apple.mpegurl", "segment": "video/mp2t"}, with_token)
+_DASH = Packaged(DASH_FILES, {"manifest": "application/dash+xml", "video": "video/mp4", "audio": "audio/mp4"}, dash_manifest.with_token)
 
 
 @dataclass(slots=True)
@@ -127,6 +149,36 @@ async def _wait_for_disconnect(receive: Receive) -> None:
         pass
 
 
+class Witness(Protocol):
+    """Hears who watches; see media_audience."""
+
+    def watched(self, channel: str) -> None:
+        """Somebody asks for something of a channel."""
+        ...
+
+    def asked(self, channel: str, address: str, user_agent: str) -> None:
+        """The same of HLS, with who it is."""
+        ...
+
+    def place_of(self, address: str) -> str | None:
+        """Where an address is, if anybody knows."""
+        ...
+
+
+class Nobody:
+    """Hears nothing."""
+
+    def watched(self, channel: str) -> None:
+        """Nothing follows."""
+
+    def asked(self, channel: str, address: str, user_agent: str) -> None:
+        """Nothing follows."""
+
+    def place_of(self, address: str) -> str | None:
+        """Nobody knows."""
+        return None
+
+
 class MediaRoutes:
     """The routes over one folder and the streams of the channels on air here."""
 
@@ -136,10 +188,10 @@ class MediaRoutes:
         feeds: Mapping[str, Feed],
         access: Access,
         limits: Limits,
-        watched: Callable[[str], None] = lambda channel: None,
+        witness: Witness | None = None,
     ) -> None:
-        self._watched = watched
-        self.streams = Streams(feeds, limits, _PLAIN)
+        self._witness = witness = witness or Nobody()
+        self.streams = Streams(feeds, limits, _PLAIN, witness.place_of)
         self._folder, self._feeds, self._access = folder, feeds, access
 
     def application(self) -> Starlette:
@@ -147,6 +199,8 @@ class MediaRoutes:
         return Starlette(
             routes=[
                 Route("/hls/{channel}/{name}", self.hls, methods=_METHODS),
+                Route(f"/dash/{{channel}}/{dash_manifest.TIME_NAME}", self.dash_time, methods=_METHODS),
+                Route("/dash/{channel}/{name}", self.dash, methods=_METHODS),
                 Route("/ts/{channel}", self.ts, methods=_METHODS),
                 Route(f"{_RELAY}/playlist.m3u8", self.relay_playlist, methods=_METHODS),
                 Route(f"{_RELAY}/segments/{{name}}", self.relay_hls, methods=_METHODS),
@@ -166,27 +220,37 @@ class MediaRoutes:
 
     async def hls(self, request: Request) -> Response:
         """A manifest or a segment."""
-        return self._hls(request, request.path_params["channel"], request.path_params["name"])
+        return self._packaged(_HLS, request, request.path_params["channel"], request.path_params["name"])
+
+    async def dash(self, request: Request) -> Response:
+        """The same of DASH."""
+        return self._packaged(_DASH, request, request.path_params["channel"], request.path_params["name"])
+
+    async def dash_time(self, request: Request) -> Response:
+        """Our clock, which players of DASH set theirs by: what is listed is told in its time."""
+        return self._refusal(request) or PlainTextResponse(iso_utc(time.time()), headers=_PLAIN)
 
     async def relay_hls(self, request: Request) -> Response:
         """The same of a relay, which is a channel, by its number."""
-        return self._hls(request, _relayed(request), request.path_params["name"])
+        return self._packaged(_HLS, request, _relayed(request), request.path_params["name"])
 
     async def relay_playlist(self, request: Request) -> Response:
         """A relay's manifest beside the folder of its segments."""
-        return self._hls(request, _relayed(request), MANIFEST_NAME, folder=b"segments")
+        return self._packaged(_HLS, request, _relayed(request), MANIFEST_NAME, folder=b"segments")
 
-    def _hls(self, request: Request, channel: str, name: str, *, folder: bytes | None = None) -> Response:
+    def _packaged(self, how: Packaged, request: Request, channel: str, name: str, *, folder: bytes | None = None) -> Response:
         if (refusal := self._refusal(request)) is not None:
             return refusal
-        file = self._folder.open(channel, name)
+        file = self._folder.open(channel, name, how.names)
         if file is None:
             return PlainTextResponse("Not found\n", 404, headers=_PLAIN)
-        if request.headers.get("user-agent") != READ_BACK:
-            self._watched(channel)
-        if name == MANIFEST_NAME:
-            return self._manifest(request, file, folder)
-        return _segment(request, file)
+        agent = request.headers.get("user-agent", "")
+        if agent != READ_BACK:
+            self._witness.watched(channel)
+            self._witness.asked(channel, request.client.host if request.client is not None else "unknown", printable(agent))
+        if name == how.names.manifest:
+            return self._manifest(how, request, file, folder)
+        return _segment(request, file, how.type_of(name))
 
     async def guide(self, request: Request) -> Response:
         """What airs when, as XMLTV."""
@@ -217,7 +281,7 @@ class MediaRoutes:
             return refusal
         shown, channel = _shown(request), request.path_params["channel"]
         if channel in self._feeds:
-            self._watched(channel)
+            self._witness.watched(channel)
         return await self.streams.answer(request, lambda: self._access.opens(shown))
 
     async def relay_ts(self, request: Request) -> Response:
@@ -232,17 +296,17 @@ class MediaRoutes:
             return PlainTextResponse("A valid token is needed, as ?token= or in Authorization: Bearer\n", 403, headers=_PLAIN)
         return None
 
-    def _manifest(self, request: Request, file: OpenFile, folder: bytes | None) -> Response:
-        headers = {**_CORS, **_MANIFEST, "ETag": file.etag, "Last-Modified": file.last_modified}
+    def _manifest(self, how: Packaged, request: Request, file: OpenFile, folder: bytes | None) -> Response:
+        headers = {**_CORS, **_MANIFEST, **how.type_of(how.names.manifest), "ETag": file.etag, "Last-Modified": file.last_modified}
         try:
             if is_unchanged(request, file):
                 return Response(status_code=304, headers=headers)
-            text = os.read(file.fd, MAX_MANIFEST_BYTES)
+            text = os.read(file.fd, how.names.max_manifest_bytes)
         finally:
             os.close(file.fd)
         text = text if folder is None else below(text, folder)
         token = self._access.passed_on(request)
-        return Response(text if token is None else with_token(text, token), headers=headers)
+        return Response(text if token is None else how.with_token(text, token), headers=headers)
 
 
 def _relayed(request: Request) -> str:
@@ -250,8 +314,8 @@ def _relayed(request: Request) -> str:
     return channel_by(request.path_params["config_id"]) or ""
 
 
-def _segment(request: Request, file: OpenFile) -> Response:
-    headers = {**_CORS, **_SEGMENT, "ETag": file.etag, "Last-Modified": file.last_modified, "Accept-Ranges": "bytes"}
+def _segment(request: Request, file: OpenFile, content_type: dict[str, str]) -> Response:
+    headers = {**_CORS, **_SEGMENT, **content_type, "ETag": file.etag, "Last-Modified": file.last_modified, "Accept-Ranges": "bytes"}
     if is_unchanged(request, file):
         os.close(file.fd)
         return Response(status_code=304, headers=headers)

@@ -1,18 +1,23 @@
 """What a media worker tells control of its clients: how many and how much once a second, each of them when asked.
 
 Rule: totals count from a feed's beginning and name it, so that a report that is lost costs nothing; no message grows with the number
-of clients. Run by the media worker's event loop.
+of clients. What is told for the history (`attendance`) names no address. Run by the media worker's event loop.
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from channeld.api.media_messages import read_listing
 from channeld.api.media_reports import Reporter
+from channeld.base.clock import SystemClock
 from channeld.outputs.http_ts import MAX_GONE, Feed
+from channeld.outputs.places import Places
+from channeld.outputs.visitors import HlsVisits, Stays, agent_class, counted_places
 
+_NOBODY = {"protocols": {}, "agents": {}, "places": {}, "stays": Stays().by_seconds, "stayed_s": 0}
 GONE_PER_REPORT = 20
 MAX_WATCHED = 2_000
 CLIENTS_PER_PAGE = 50
@@ -27,6 +32,18 @@ class AudienceReports:
         self._told: dict[str, dict[str, Any]] = {}
         self._watched: set[str] = set()
         self._began = f"{time.time():.6f}"
+        self.places = Places(lambda problem: reports.put("geoip", error=problem))
+        self._hls = HlsVisits(SystemClock(), self.places.of)
+        self._attended: dict[str, dict[str, Any]] = {}
+        self._past: dict[str, tuple[int, Stays]] = {}
+
+    def place_of(self, address: str) -> str | None:
+        """Where an address is, if anybody knows."""
+        return self.places.of(address)
+
+    def asked(self, channel: str, address: str, user_agent: str) -> None:
+        """A viewer of HLS asks for something."""
+        self._hls.asked(channel, address, user_agent)
 
     def watched(self, channel: str) -> None:
         """A viewer asks for something of a channel; told at once, and then with the next second."""
@@ -48,9 +65,47 @@ class AudienceReports:
                 self._told[channel] = facts
                 self._reports.put("audience", channel=channel, **facts, gone=[asdict(each) for each in gone])
 
+        self._tell_attendance()
+
+    def _tell_attendance(self) -> None:
+        """Who is there and who was, in numbers: of every channel of which they have changed."""
+        self._hls.sweep()
+        present = self._hls.present()
+        for channel in {*present, *self._hls.stays, *self._feeds, *self._attended}:
+            facts = self._attendance(channel, present.get(channel, []))
+            if facts != self._attended.get(channel, _NOBODY):
+                self._attended[channel] = facts
+                self._reports.put("attendance", channel=channel, began=self._began, **facts)
+
+    def _attendance(self, channel: str, on_hls: list[tuple[str, str | None]]) -> dict[str, Any]:
+        feed = self._feeds.get(channel)
+        clients = list(feed.clients.values()) if feed is not None else []
+        on_ts = [(agent_class(each.guest.user_agent), each.guest.place) for each in clients]
+        streamed = self._streamed(channel, feed)
+        stays = self._hls.stays.get(channel, Stays()), streamed
+        return {
+            "protocols": {name: len(there) for name, there in (("hls", on_hls), ("ts", on_ts)) if there},
+            "agents": dict(Counter(agent for agent, _ in (*on_hls, *on_ts))),
+            "places": counted_places(place for _, place in (*on_hls, *on_ts)),
+            "stays": [sum(counts) for counts in zip(*(each.by_seconds for each in stays), strict=True)],
+            "stayed_s": round(sum(each.seconds for each in stays), 3),
+        }
+
+    def _streamed(self, channel: str, feed: Feed | None) -> Stays:
+        """Clients of a channel's feed that are gone; those of a feed before it are counted with HLS from then on."""
+        number, stays = self._past.get(channel, (0, Stays()))
+        if feed is None or feed.number == number:
+            found = stays if feed is None else Stays(list(feed.past.by_seconds), feed.past.seconds)
+        else:
+            self._hls.stays.setdefault(channel, Stays()).add_all(stays)
+            found = Stays(list(feed.past.by_seconds), feed.past.seconds)
+        self._past[channel] = (number if feed is None else feed.number, found)
+        return found
+
     def tell_again(self, channel: str) -> None:
         """Whoever is in control may know nothing yet."""
         self._told.pop(channel, None)
+        self._attended.pop(channel, None)
 
     def list_clients(self, values: dict[str, Any]) -> None:
         """Answer `clients`, a page at a time, those furthest behind first. Raises ValueError."""

@@ -1,4 +1,4 @@
-"""HLS files as HTTP answers: conditional requests, ranges, and no way out of the folder.
+"""Files of HLS and DASH as HTTP answers: conditional requests, ranges, and no way out of the folder.
 
 Rule: a name is matched against a fixed pattern, then opened below the folder's descriptor without following links, and
 only a regular file is read. Run by the media worker's event loop; a read that would wait for the disk goes to a thread.
@@ -16,8 +16,7 @@ from pathlib import Path
 
 from starlette.requests import Request
 
-from channeld.outputs.hls_manifest import MANIFEST_NAME, SEGMENT_NAME
-from channeld.outputs.hls_store import CHANNEL_ID
+from channeld.outputs.hls_store import CHANNEL_ID, HLS_FILES, FileNames
 
 CHUNK_BYTES = 256 * 1024
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EACCES)
@@ -46,9 +45,9 @@ class Folder:
         hls_dir.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(hls_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    def open(self, channel: str, name: str) -> OpenFile | None:
+    def open(self, channel: str, name: str, names: FileNames = HLS_FILES) -> OpenFile | None:
         """The manifest or a segment of a channel; None for anything else."""
-        if CHANNEL_ID.fullmatch(channel) is None or (name != MANIFEST_NAME and SEGMENT_NAME.fullmatch(name) is None):
+        if CHANNEL_ID.fullmatch(channel) is None or (name != names.manifest and names.segment.fullmatch(name) is None):
             return None
         try:
             folder = os.open(channel, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._fd)

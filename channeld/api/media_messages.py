@@ -12,7 +12,7 @@ from typing import Any
 from channeld.base.tls import TlsSpec
 from channeld.outputs.hls import Numbering
 from channeld.outputs.hls_manifest import MAX_SEGMENTS
-from channeld.outputs.hls_store import CHANNEL_ID
+from channeld.outputs.hls_store import CHANNEL_ID, PACKAGINGS, PackagingType
 from channeld.outputs.http_ts import Limits
 
 
@@ -29,6 +29,7 @@ class Configuration:
     tls: TlsSpec | None
     log_level: str = "info"
     limits: Limits = field(default_factory=Limits)
+    geoip: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +43,38 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Cleaning:
-    """The channel has no HLS any more: its files go after so many seconds."""
+    """The channel is packaged so no more: its files go after so many seconds."""
 
     channel: str
+    type: PackagingType
     keep_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class HlsOrder:
-    """The channel's HLS output: longest segment in seconds, segments in the manifest."""
+class PackagingOrder:
+    """The channel's HLS or DASH output: longest segment in seconds, segments in the manifest."""
 
     name: str
     segment_seconds: Fraction
     window: int
+    type: PackagingType = "hls"
     after: Numbering | None = field(default=None, compare=False)
     """For a folder that lost its manifest."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelOrder:
-    """A channel's ring and which outputs read it. `ts` is the name of its HTTP-TS output, None without one."""
+    """A channel's ring and which outputs read it: at most one of each type. `ts` is the name of its HTTP-TS output, None without one."""
 
     channel: str
     ring_id: int
-    hls: HlsOrder | None
+    packaged: tuple[PackagingOrder, ...]
     ts: str | None
+
+    @property
+    def packagings(self) -> set[PackagingType]:
+        """The ways in which it is packaged."""
+        return {order.type for order in self.packaged}
 
 
 def read_configuration(values: dict[str, Any]) -> Configuration:
@@ -89,6 +97,7 @@ def read_configuration(values: dict[str, Any]) -> Configuration:
         tls=None if tls is None else TlsSpec(Path(_of(tls, "cert", str)), Path(_of(tls, "key", str))),
         log_level=str(values.get("log_level", "info")),
         limits=_read_limits(values.get("limits") or {}),
+        geoip=None if values.get("geoip") is None else Path(_of(values, "geoip", str)),
     )
 
 
@@ -121,7 +130,7 @@ def read_cleaning(values: dict[str, Any]) -> Cleaning:
     channel, keep_s = _of(values, "channel", str), values.get("keep_s")
     if CHANNEL_ID.fullmatch(channel) is None or not isinstance(keep_s, int | float) or not 0 <= keep_s <= 1e6:
         raise ValueError(f"not a channel to clean, or not seconds: {channel!r}, {keep_s!r}")
-    return Cleaning(channel, float(keep_s))
+    return Cleaning(channel, _packaging(values), float(keep_s))
 
 
 def read_channel(values: dict[str, Any]) -> ChannelOrder:
@@ -129,27 +138,37 @@ def read_channel(values: dict[str, Any]) -> ChannelOrder:
     channel = _of(values, "channel", str)
     if CHANNEL_ID.fullmatch(channel) is None:
         raise ValueError(f"not a channel id: {channel!r}")
-    hls: HlsOrder | None = None
+    packaged: list[PackagingOrder] = []
     ts: str | None = None
+    taken: set[str] = set()
     for output in _of(values, "outputs", list):
         name, kind = _of(output, "name", str), _of(output, "type", str)
-        if kind == "hls" and hls is None:
-            hls = _read_hls(name, output)
-        elif kind == "ts" and ts is None:
+        if kind in taken:
+            raise ValueError(f"output {name} of type {kind!r}: a media worker has one of each type per channel")
+        taken.add(kind)
+        if kind == "ts":
             ts = name
         else:
-            raise ValueError(f"output {name} of type {kind!r}: a media worker has one hls and one ts per channel")
-    return ChannelOrder(channel, _of(values, "ring_id", int), hls, ts)
+            packaged.append(_read_packaging(name, output))
+    return ChannelOrder(channel, _of(values, "ring_id", int), tuple(packaged), ts)
 
 
-def _read_hls(name: str, output: dict[str, Any]) -> HlsOrder:
+def _packaging(values: dict[str, Any]) -> PackagingType:
+    found = next((known for known in PACKAGINGS if known == values.get("type")), None)
+    if found is None:
+        raise ValueError(f"not a way of packaging: {values.get('type')!r}")
+    return found
+
+
+def _read_packaging(name: str, output: dict[str, Any]) -> PackagingOrder:
+    kind = _packaging(output)
     seconds = Fraction(str(output.get("segment_seconds")))
     window = _of(output, "window", int)
     if not 0 < seconds <= 60 or not 1 <= window <= MAX_SEGMENTS:
         raise ValueError(f"output {name}: segment_seconds {seconds} or window {window} out of range")
     after = output.get("after")
     numbers = None if after is None else Numbering(_of(after, "media_sequence", int), _of(after, "discontinuity_sequence", int))
-    return HlsOrder(name, seconds, window, numbers)
+    return PackagingOrder(name, seconds, window, kind, numbers)
 
 
 def _of(values: dict[str, Any], key: str, kind: type[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""The one thread that turns rings into HLS files for all channels of a media worker, so that disks never hold up viewers.
+"""The one thread that turns rings into files of HLS and DASH for all channels of a media worker, so that disks never hold up viewers.
 
 Rule: the thread owns the store, the packagers and their mappings of the rings; others only leave orders and heads.
 A failing channel is told once, tried again every second, and never touches the others.
@@ -9,12 +9,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
-from channeld.api.media_messages import Cleaning, HlsOrder
+from channeld.api.media_messages import Cleaning, PackagingOrder
 from channeld.base.clock import NS_PER_SECOND, Clock
 from channeld.base.worker import Worker
 from channeld.bus.reader import Lapped, RingReader
-from channeld.outputs.hls import Packager
-from channeld.outputs.hls_store import SegmentStore
+from channeld.outputs.dash import DashPacking
+from channeld.outputs.hls import HlsPacking, Packager
+from channeld.outputs.hls_store import PackagingType, SegmentStore
+from channeld.outputs.packing import Packing
 from channeld.telemetry import log
 
 Report = Callable[..., None]
@@ -24,6 +26,7 @@ _GATHER_S = 0.05
 """Heads that arrive within this time are worked off together: a segment is seconds long, a wake-up costs the viewers' loop."""
 
 _RETRY_NS = NS_PER_SECOND
+_PACKINGS: dict[PackagingType, Packing] = {"hls": HlsPacking(), "dash": DashPacking()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +34,25 @@ class Attach:
     """Package this ring for the channel from now on; the thread owns the reader."""
 
     channel: str
-    order: HlsOrder
+    order: PackagingOrder
     reader: RingReader
+
+    @property
+    def type(self) -> PackagingType:
+        """How it is packaged."""
+        return self.order.type
 
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Package the channel no more."""
+    """Package the channel so no more."""
 
     channel: str
+    type: PackagingType
 
 
 class Job:
-    """One channel: its ring, its packager, and how far it has read."""
+    """One way of packaging one channel: its ring, its packager, and how far it has read."""
 
     def __init__(self, attach: Attach, store: SegmentStore, report: Report, clock: Clock) -> None:
         self.channel = attach.channel
@@ -70,7 +79,8 @@ class Job:
         try:
             if self._packager is None:
                 numbers = {"segment_seconds": self._order.segment_seconds, "window": self._order.window}
-                self._packager = Packager(self.channel, self._store, **numbers, clock=self._clock, after=self._order.after)  # type: ignore[arg-type]
+                how = {"after": self._order.after, "packing": _PACKINGS[self._order.type]}
+                self._packager = Packager(self.channel, self._store, clock=self._clock, **numbers, **how)  # type: ignore[arg-type]
             self._publish()
             self._read(publish=True)
         except OSError as error:
@@ -91,7 +101,7 @@ class Job:
             try:
                 piece = self._reader.read(self._next_seq, head=head)
             except Lapped as lapped:
-                log.get("hls").warning("slices_lost", channel=self.channel, slices=lapped.oldest_seq - self._next_seq)
+                log.get(self._order.type).warning("slices_lost", channel=self.channel, slices=lapped.oldest_seq - self._next_seq)
                 self._next_seq = lapped.oldest_seq
                 continue
             packager.push(piece)
@@ -133,7 +143,7 @@ class PackagingThread(Worker):
         self._orders: deque[Attach | Remove | Cleaning] = deque()
         self._moved: set[str] = set()
         self._wanted = threading.Event()
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[tuple[str, PackagingType], Job] = {}
         self._is_over_cap = False
 
     def order(self, order: Attach | Remove | Cleaning) -> None:
@@ -169,25 +179,26 @@ class PackagingThread(Worker):
                 self._follow(order)
             if self._clock.monotonic_ns() - swept_ns >= NS_PER_SECOND:
                 swept_ns = self._clock.monotonic_ns()
-                moved |= self._jobs.keys()
+                moved |= {channel for channel, _ in self._jobs}
                 self._sweep()
-            for channel in moved & self._jobs.keys():
-                self._jobs[channel].advance()
+            for job in [job for (channel, _), job in self._jobs.items() if channel in moved]:
+                job.advance()
             self.stopping.wait(_GATHER_S)
         for job in self._jobs.values():
             job.close()
 
     def _follow(self, order: Attach | Remove | Cleaning) -> None:
-        job = self._jobs.get(order.channel)
+        place, names = (order.channel, order.type), _PACKINGS[order.type].names
+        job = self._jobs.get(place)
         if isinstance(order, Cleaning):
             if job is None:
-                self._store.clean_channel(order.channel, keep_s=order.keep_s)
+                self._store.clean_channel(order.channel, names, keep_s=order.keep_s)
         elif isinstance(order, Remove):
             if job is not None:
-                self._jobs.pop(order.channel).close()
-                self._store.forget_channel(order.channel)
+                self._jobs.pop(place).close()
+                self._store.forget_channel(order.channel, names)
         elif job is None:
-            self._jobs[order.channel] = Job(order, self._store, self._report, self._clock)
+            self._jobs[place] = Job(order, self._store, self._report, self._clock)
         else:
             job.attach(order)
 

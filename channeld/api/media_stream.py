@@ -33,8 +33,10 @@ class _Taken(Response):
 class Streams:
     """The feeds as HTTP. `common`: headers of every answer. `limits` may be replaced at any time."""
 
-    def __init__(self, feeds: Mapping[str, Feed], limits: Limits, common: Mapping[str, str]) -> None:
-        self.limits = limits
+    def __init__(
+        self, feeds: Mapping[str, Feed], limits: Limits, common: Mapping[str, str], place_of: Callable[[str], str | None] = lambda _: None
+    ) -> None:
+        self.limits, self._place_of = limits, place_of
         self._feeds, self._common = feeds, common
 
     async def answer(self, request: Request, is_admitted: Callable[[], bool]) -> Response:
@@ -69,7 +71,7 @@ class Streams:
             pipe = connection.hand_over()
         except OSError as error:
             return self._problem(503, f"The server cannot take one more connection: {error.strerror or error}.")
-        guest = Guest(address, printable(request.headers.get("user-agent", "")), is_admitted)
+        guest = Guest(address, printable(request.headers.get("user-agent", "")), is_admitted, self._place_of(address))
         feed.join(guest, pipe, head=self._head(), burst_s=burst_s)
         return _Taken()
 

@@ -1,4 +1,4 @@
-"""The media worker: a process that reads the buses, packages HLS and serves viewers.
+"""The media worker: a process that reads the buses, packages HLS and DASH and serves viewers.
 
 Rule: it only reads; whatever it does, playout does not notice. It ends with its wire, on `stop`, SIGTERM and SIGINT.
 Run as `python -m channeld.api.media_worker --wire-fd N`.
@@ -24,7 +24,7 @@ from collections.abc import Callable
 import uvloop
 
 from channeld.api.certificate import Certificate
-from channeld.api.media_app import Access, MediaRoutes
+from channeld.api.media_app import Access, MediaRoutes, Witness
 from channeld.api.media_audience import AudienceReports
 from channeld.api.media_files import Folder
 from channeld.api.media_messages import ChannelOrder, Configuration, read_channel, read_cleaning, read_configuration, read_keys
@@ -45,6 +45,7 @@ from channeld.telemetry import log
 _LOG = log.get("media_worker")
 _ALIVE_S = 1.0
 _TS_PROGRESS_TURNS = 4
+_PLACES_S = 4.0
 _BATCH = 64
 """Messages or datagrams taken from one descriptor before the loop turns to others."""
 
@@ -52,7 +53,7 @@ _BATCH = 64
 class Origin:
     """What stands once the worker is configured: the folder, the thread that fills it, the server that shows it."""
 
-    def __init__(self, wanted: Configuration, feeds: dict[str, Feed], reports: Reporter, watched: Callable[[str], None]) -> None:
+    def __init__(self, wanted: Configuration, feeds: dict[str, Feed], reports: Reporter, witness: Witness) -> None:
         # First: without a certificate that can be used there is no listener.
         certificate = Certificate(wanted.tls, "media.tls", lambda error: reports.put("certificate", error=error)) if wanted.tls else None
         self.access = Access(wanted.token)
@@ -62,7 +63,7 @@ class Origin:
         self._folder = Folder(wanted.hls_dir)
         clock = SystemClock()
         self.packaging = PackagingThread(SegmentStore(wanted.hls_dir, wanted.hls_max_bytes, clock), reports.put, clock)
-        routes = MediaRoutes(self._folder, feeds, self.access, wanted.limits, watched)
+        routes = MediaRoutes(self._folder, feeds, self.access, wanted.limits, witness)
         self.streams = routes.streams
         config = server_config(routes.application(), certificate.context if certificate else None)
         self._server = MediaServer(config, lambda: reports.put("ready", port=self.port), certificate)
@@ -133,11 +134,12 @@ class MediaWorker:
             loop.add_signal_handler(number, self._stopping.set)
         self._reports.start()
         loop.add_reader(self._wire.fileno(), self._read_wire)
-        beating = asyncio.create_task(self._beat())
+        tasks = asyncio.create_task(self._beat()), asyncio.create_task(self._follow_places())
         try:
             await self._stopping.wait()
         finally:
-            beating.cancel()
+            for task in tasks:
+                task.cancel()
             loop.remove_reader(self._wire.fileno())
             await self._close()
 
@@ -166,6 +168,12 @@ class MediaWorker:
                 self._give_up("the packager or the server ended")
             turn += 1
             await asyncio.sleep(_ALIVE_S)
+
+    async def _follow_places(self) -> None:
+        """Apart from the beat: a disk that hangs must not silence it."""
+        while True:
+            await asyncio.to_thread(self._audience.places.look)
+            await asyncio.sleep(_PLACES_S)
 
     def _report_feeds(self) -> None:
         for channel, feed in self._feeds.items():
@@ -206,6 +214,7 @@ class MediaWorker:
         try:
             wanted = read_configuration(message.values)
             log.set_level(wanted.log_level)
+            self._audience.places.change(wanted.geoip)
             if self._origin is not None:
                 if not self._origin.listens_as(wanted):
                     self._give_up("another listener was ordered")
@@ -213,7 +222,7 @@ class MediaWorker:
                 self._origin.change(wanted)
                 self._reports.put("ready", port=self._origin.port)
                 return
-            self._origin = Origin(wanted, self._feeds, self._reports, self._audience.watched)
+            self._origin = Origin(wanted, self._feeds, self._reports, self._audience)
         except (ValueError, OSError, ConfigError) as error:
             if self._origin is None:
                 self._give_up(str(error))
@@ -278,10 +287,10 @@ class MediaWorker:
             self._channel_of.pop(previous.ring_id, None)
         self._orders[order.channel] = order
         self._channel_of[order.ring_id] = order.channel
-        if order.hls is not None:
-            self._origin.packaging.order(Attach(order.channel, order.hls, RingReader(message.fds[0])))
-        elif previous is not None and previous.hls is not None:
-            self._origin.packaging.order(Remove(order.channel))
+        for packaged in order.packaged:
+            self._origin.packaging.order(Attach(order.channel, packaged, RingReader(message.fds[0])))
+        for gone in previous.packagings - order.packagings if previous is not None else ():
+            self._origin.packaging.order(Remove(order.channel, gone))
         if previous is not None and previous.ring_id == order.ring_id and previous.ts is not None and order.ts is not None:
             reader.close()  # other outputs changed, or another control asks; viewers of this one read on
             self._audience.tell_again(order.channel)
@@ -319,8 +328,9 @@ class MediaWorker:
             return
         self._channel_of.pop(order.ring_id, None)
         self._close_feed(channel)
-        if order.hls is not None and self._origin is not None:
-            self._origin.packaging.order(Remove(channel))
+        if self._origin is not None:
+            for packaging in order.packagings:
+                self._origin.packaging.order(Remove(channel, packaging))
 
 
 def _fixed(wanted: Configuration) -> tuple[object, ...]:

@@ -4,7 +4,8 @@ import re
 from urllib.parse import urlsplit, urlunsplit
 
 MASK = "***"
-_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>|]+", re.IGNORECASE)
+# A run of letters that may be a scheme is looked at once, whatever stands in it: one start for each would be quadratic in a long line.
+_URL = re.compile(r"(?<![a-z0-9+.-])([0-9+.-]*+)([a-z][a-z0-9+.-]*+://[^\s'\"<>|]+)", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _PUBLISH_SCHEMES = ("rtmp", "rtmps", "rtmpt", "rtmpts", "srt")
 
@@ -38,4 +39,4 @@ def redact_source(text: str) -> str:
 
 def redact_text(text: str) -> str:
     """Free text, such as a line of FFmpeg's, with every URL in it redacted."""
-    return _URL.sub(lambda match: redact_url(match[0]), text)
+    return _URL.sub(lambda match: match[1] + redact_url(match[2]), text)

@@ -50,10 +50,10 @@ def parse_frame_rate(text: str | int | float) -> FrameRate:
     written = str(text).strip()
     if written in _BROADCAST_RATES:
         return FrameRate(*_BROADCAST_RATES[written])
-    try:
-        rate = Fraction(written)
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"not a frame rate: {written!r} (write 25, 29.97 or 30000/1001)") from None
+    # Never any text: Fraction("1e999999999") is computed to its last digit.
+    if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{0,9}|/0*[1-9][0-9]{0,8})?", written) is None:
+        raise ValueError(f"not a frame rate: {written[:40]!r} (write 25, 29.97 or 30000/1001)")
+    rate = Fraction(written)
     if not 1 <= rate <= 120:
         raise ValueError(f"frame rate {written} is outside 1 to 120")
     return FrameRate(rate.numerator, rate.denominator)
@@ -65,7 +65,7 @@ _IEC = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 def parse_bitrate(text: str | int) -> int:
     """Read `3M`, `128k` or `128000` as bits per second. Raises ValueError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", str(text).strip())
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([kMG]?)", str(text).strip())
     if match is None:
         raise ValueError(f"not a bitrate: {text!r} (write 3M, 128k or 128000)")
     return round(Fraction(match[1]) * _SI[match[2]])
@@ -73,7 +73,7 @@ def parse_bitrate(text: str | int) -> int:
 
 def parse_size(text: str | int) -> int:
     """Read `500M`, `20G` or `1048576` as bytes (powers of 1024). Raises ValueError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", str(text).strip())
+    match = re.fullmatch(r"([0-9]{1,19}(?:\.[0-9]{1,9})?)\s*([KMGT]?)i?B?", str(text).strip())
     if match is None:
         raise ValueError(f"not a size: {text!r} (write 500M, 20G or a number of bytes)")
     return int(Fraction(match[1]) * _IEC[match[2]])
@@ -82,9 +82,9 @@ def parse_size(text: str | int) -> int:
 def parse_timecode(value: str | int | float) -> Fraction:
     """Read seconds (`12.5`) or `HH:MM:SS.mmm` / `MM:SS` as exact seconds. Raises ValueError when negative or malformed."""
     written = str(value).strip()
-    match = re.fullmatch(r"(?:(?:(\d{1,4}):)?(\d{1,2}):)?(\d+(?:\.\d{1,9})?)", written)
+    match = re.fullmatch(r"(?:(?:([0-9]{1,4}):)?([0-9]{1,2}):)?([0-9]{1,9}(?:\.[0-9]{1,9})?)", written)
     if match is None:
-        raise ValueError(f"not a time: {written!r} (write seconds or HH:MM:SS.mmm)")
+        raise ValueError(f"not a time: {written[:40]!r} (write seconds or HH:MM:SS.mmm)")
     hours, minutes, seconds = match[1], match[2], Fraction(match[3])
     if minutes is not None and ((int(minutes) > 59 and hours is not None) or seconds >= 60):
         raise ValueError(f"not a time: {written!r} (minutes and seconds go to 59)")

@@ -39,13 +39,14 @@ _STATE_ATTEMPTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A copied slice: whole transport packets. dts and duration in ticks of 90 kHz, unbounded."""
+    """A copied slice: whole transport packets. dts and duration in ticks of 90 kHz, unbounded; `monotonic_ns`: when it was published."""
 
     seq: int
     data: bytes
     dts: int
     duration: int
     is_random_access: bool
+    monotonic_ns: int = 0
 
 
 class RingReader:
@@ -126,7 +127,7 @@ class RingReader:
         oldest = self.tail_seq
         if seq < oldest:
             raise Lapped(oldest)
-        return Slice(seq, data, record.dts, record.duration, record.is_random_access)
+        return Slice(seq, data, record.dts, record.duration, record.is_random_access, record.monotonic_ns)
 
     def latest_state(self) -> bytes:
         """The state published with the newest slice; empty before the first. Raises RuntimeError if it never holds still."""

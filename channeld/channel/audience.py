@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from channeld.base.clock import SystemClock
+from channeld.channel.attendance import Attendance
 from channeld.telemetry.lateness import LatenessFigures
 from channeld.telemetry.metric_table import CONNECTION_BUCKETS_S
 
@@ -88,12 +90,17 @@ class Inquiry:
 
 
 class Audience:
-    """Of all channels."""
+    """Of all channels. `attendance` keeps how many they were over time."""
 
     def __init__(self) -> None:
+        self.attendance = Attendance(SystemClock())
         self._outputs: OrderedDict[tuple[str, str], _Output] = OrderedDict()
         self._inquiries: OrderedDict[int, Inquiry] = OrderedDict()
         self._asked = 0
+
+    def take(self, worker: int, kind: str, values: dict[str, Any]) -> None:
+        """What a worker says of its clients."""
+        {"audience": self.told, "clients": self.listed, "attendance": self.attendance.told}[kind](worker, values)
 
     def told(self, worker: int, values: dict[str, Any]) -> None:
         """A worker's `audience`."""
@@ -117,6 +124,7 @@ class Audience:
             output.lose(worker)
         for inquiry in self._inquiries.values():
             inquiry.lose(worker)
+        self.attendance.lost(worker)
 
     def inquire(self, workers: Sequence[int]) -> Inquiry:
         """A new question to these workers, to be sent with its number."""

@@ -25,10 +25,12 @@ from channeld.channel.elders import Elders
 from channeld.channel.host_hub import HostHub
 from channeld.channel.link import Link
 from channeld.channel.loop import ControlLoop
-from channeld.channel.media_alarms import clear_output, tell_cap, tell_certificate, tell_output
+from channeld.channel.media_alarms import clear_output, tell_cap, tell_certificate, tell_geoip, tell_output
 from channeld.channel.origin import Origin, origin_of
+from channeld.channel.output_set import order_of, packaged_of
 from channeld.channel.patience import Patience
 from channeld.channel.settings import ServedTarget
+from channeld.outputs.hls_store import PackagingType
 from channeld.outputs.http_ts import Limits
 from channeld.process.holding import Holding
 from channeld.store.records import HlsPosition
@@ -54,12 +56,13 @@ class MediaListener:
     token: str | None
     tls: dict[str, str] | None
     limits: Limits = field(default_factory=Limits)
+    geoip: str | None = None
 
 
 class MediaHub:
     """All media workers: who serves what, and what they tell. Implements OutputSet's MediaPort.
 
-    HLS of a channel is packaged by one worker (its files are served by all); HTTP-TS is served by every one.
+    HLS and DASH of a channel are packaged by one worker (its files are served by all); HTTP-TS is served by every one.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class MediaHub:
         self._states: dict[tuple[str, str], dict[str, Any]] = {}
         self._keys: list[tuple[str, float | None]] = []
         self._certificate_error: str | None = None
-        self._leaving: dict[str, float] = {}
+        self._leaving: dict[tuple[str, PackagingType], float] = {}
         self._is_closing = False
         self.port: int | None = None
         self.problem: str | None = None
@@ -137,8 +140,8 @@ class MediaHub:
             self._join_heads(number, host)
         for channel in self._served:
             self._order(channel, number)
-        for channel, keep_s in self._leaving.items():
-            link.send("clean", channel=channel, keep_s=keep_s)
+        for (channel, packaging), keep_s in self._leaving.items():
+            link.send("clean", channel=channel, type=packaging, keep_s=keep_s)
 
     def _enter_successors(self) -> None:
         while self._elders.successors:
@@ -157,6 +160,7 @@ class MediaHub:
             reuse_port=values.workers > 1,
             log_level=self._level,
             limits=asdict(values.limits),
+            geoip=values.geoip,
         )
         self._tell_keys(link)
 
@@ -181,7 +185,7 @@ class MediaHub:
         cap, workers = self._listener.hls_max_bytes, self._listener.workers
         if cap is None or workers == 1:
             return cap
-        packaged = [self._packager_of(channel) for channel, targets in self._served.items() if any(each.type == "hls" for each in targets)]
+        packaged = [self._packager_of(channel) for channel, targets in self._served.items() if packaged_of(targets)]
         return max(1, cap * packaged.count(number) // len(packaged)) if packaged else cap // workers
 
     def _tell_caps(self) -> None:
@@ -224,10 +228,10 @@ class MediaHub:
         values = message.values
         if number in self._elders.successors:
             self._elders.end(self._enter_successors)  # its first word: what it runs is loaded
-        if message.kind == "audience":
-            self.audience.told(number, values)
-        elif message.kind == "clients":
-            self.audience.listed(number, values)
+        if message.kind in ("audience", "clients", "attendance"):
+            self.audience.take(number, message.kind, values)
+        elif message.kind == "geoip" and self._alarms is not None:
+            tell_geoip(self._alarms, values["error"])
         elif message.kind == "watched":
             self.watched(values["channels"])
         elif message.kind == "ready":
@@ -252,8 +256,9 @@ class MediaHub:
                 tell_output(self._alarms, values, failed=now == "retrying")
             if state["state"] != now:
                 state.update(state=now, since=iso_utc(time.time()))
+            state |= {name: values[name] for name in ("media_sequence", "segment_wait_s") if name in values}
             if "media_sequence" in values:
-                state["media_sequence"] = values["media_sequence"]
+                state["published_at"] = iso_utc(values["published_wall_s"])
             if self._numbers is not None and "discontinuity_sequence" in values:
                 names = values["channel"], values["output"]
                 self._numbers.save_hls(HlsPosition(*names, values["media_sequence"], values["discontinuity_sequence"]))
@@ -284,7 +289,8 @@ class MediaHub:
         is_host_new = host not in self._hosts_in_use()
         before = list(self._served.get(channel, ()))
         self._served[channel] = targets
-        self._leaving.pop(channel, None)
+        for packaging in packaged_of(targets):
+            self._leaving.pop((channel, packaging), None)
         for gone in before:
             if gone not in targets:
                 self._states.pop((channel, gone.name), None)
@@ -302,15 +308,9 @@ class MediaHub:
         ring = self._rings.get(channel)
         if ring is None:
             return
-        packages = self._packager_of(channel) == number
-        outputs: list[dict[str, Any]] = []
-        for target in self._served[channel]:
-            if target.type == "ts":
-                outputs.append({"name": target.name, "type": "ts"})
-            elif packages:
-                hls = {"name": target.name, "type": "hls", "segment_seconds": target.segment_s, "window": target.window}
-                known = self._numbers.load_hls(channel, target.name) if self._numbers is not None else None
-                outputs.append({**hls, "after": None if known is None else asdict(known)})
+        wanted = (target for target in self._served[channel] if target.type == "ts" or self._packager_of(channel) == number)
+        load = self._numbers.load_hls if self._numbers is not None else lambda channel, output: None
+        outputs = [order_of(target, load(channel, target.name)) for target in wanted]
         host = self._hosts.host_of(channel)
         self._links[number].send("channel", (ring[1],), channel=channel, ring_id=ring[0], host=host, outputs=outputs)
 
@@ -325,10 +325,10 @@ class MediaHub:
             link.send("remove", channel=channel)
         self._tell_caps()
 
-    def clean(self, channel: str, *, keep_s: float) -> None:
-        self._leaving[channel] = keep_s
+    def clean(self, channel: str, packaging: PackagingType, *, keep_s: float) -> None:
+        self._leaving[channel, packaging] = keep_s
         for link in list(self._links.values()):
-            link.send("clean", channel=channel, keep_s=keep_s)
+            link.send("clean", channel=channel, type=packaging, keep_s=keep_s)
 
     def state(self, channel: str, output: str) -> dict[str, Any]:
         state = dict(self._states.get((channel, output), _fresh("stopped")))

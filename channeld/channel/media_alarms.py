@@ -7,6 +7,7 @@ from channeld.channel.alarms import Alarms
 OUTPUT = "output_not_written"
 CAP = "hls_over_cap"
 CERTIFICATE = "certificate"
+GEOIP = "geoip"
 
 
 def tell_output(alarms: Alarms, values: dict[str, Any], *, failed: bool) -> None:
@@ -29,6 +30,14 @@ def tell_certificate(alarms: Alarms, listener: str, error: str | None) -> None:
         alarms.clear(CERTIFICATE, listener)
     else:
         alarms.raise_alarm(CERTIFICATE, listener, level="critical", message=error)
+
+
+def tell_geoip(alarms: Alarms, error: str | None) -> None:
+    """The file that says where addresses are cannot be used, or can."""
+    if error is None:
+        alarms.clear(GEOIP, "media")
+    else:
+        alarms.raise_alarm(GEOIP, "media", level="low", message=error)
 
 
 def tell_cap(alarms: Alarms, values: dict[str, Any], subject: str) -> None:

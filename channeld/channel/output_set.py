@@ -7,7 +7,7 @@ thread of this module; pushes are opened again only when those before them, with
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import structlog
@@ -15,11 +15,13 @@ import structlog
 from channeld.base.clock import iso_utc
 from channeld.channel.means import Means
 from channeld.channel.settings import ChannelSettings, PushedTarget, ServedTarget, Target
+from channeld.outputs.hls_store import PackagingType
 from channeld.outputs.push import PushOutput
 from channeld.outputs.push_health import PushCondition, PushState
 from channeld.outputs.push_plan import RTMP_WRAP_S
 from channeld.readback.judge import Verdict
 from channeld.readback.subject import Reading
+from channeld.store.records import HlsPosition
 
 log = structlog.get_logger()
 
@@ -81,8 +83,8 @@ class OutputSet:
     def change(self, targets: tuple[Target, ...]) -> None:
         """Have other targets: outputs that stay as they are notice nothing."""
         before, self._targets = self._targets, targets
-        if _hls_of(before) is not None and _hls_of(targets) is None:
-            self._means.media.clean(self._channel, keep_s=window_s(before))
+        for gone in packaged_of(before).keys() - packaged_of(targets).keys():
+            self._means.media.clean(self._channel, gone, keep_s=window_s(before, gone))
         if not self._is_open:
             return
         if (served := _served(targets)) != _served(before):
@@ -264,11 +266,21 @@ def _pushed(targets: Sequence[Target]) -> dict[str, PushedTarget]:
     return {target.name: target for target in targets if isinstance(target, PushedTarget) and target.enabled}
 
 
-def _hls_of(targets: Sequence[Target]) -> ServedTarget | None:
-    return next((target for target in _served(targets) if target.type == "hls"), None)
+def packaged_of(targets: Sequence[Target]) -> dict[PackagingType, ServedTarget]:
+    """The outputs that are files, by their type: one of each at most."""
+    return {target.type: target for target in _served(targets) if target.type != "ts"}
 
 
-def window_s(targets: Sequence[Target]) -> float:
+def window_s(targets: Sequence[Target], packaging: PackagingType) -> float:
     """How long viewers may ask for what was just listed: a segment stays for its duration and one window."""
-    hls = _hls_of(targets)
-    return 0.0 if hls is None else hls.segment_s * (hls.window + 1)
+    target = packaged_of(targets).get(packaging)
+    return 0.0 if target is None else target.segment_s * (target.window + 1)
+
+
+def order_of(target: ServedTarget, known: HlsPosition | None) -> dict[str, Any]:
+    """What a media worker is told of an output; see api.media_messages. `known`: where its numbers stood when they were heard of last."""
+    order = {"name": target.name, "type": target.type}
+    if target.type == "ts":
+        return order
+    after = None if known is None else asdict(known)
+    return {**order, "segment_seconds": target.segment_s, "window": target.window, "after": after}

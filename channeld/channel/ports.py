@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from channeld.channel.settings import ServedTarget
+from channeld.outputs.hls_store import PackagingType
 from channeld.store.records import Position
 
 
@@ -75,8 +76,8 @@ class MediaPort(Protocol):
         """Serve the channel no more."""
         ...
 
-    def clean(self, channel: str, *, keep_s: float) -> None:
-        """Remove the files of a channel that has HLS no more, after the seconds for which viewers may still want them."""
+    def clean(self, channel: str, packaging: PackagingType, *, keep_s: float) -> None:
+        """Remove the files of a channel that is packaged so no more, after the seconds for which viewers may still want them."""
         ...
 
     def state(self, channel: str, output: str) -> dict[str, Any]:

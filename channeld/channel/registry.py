@@ -23,6 +23,7 @@ from channeld.channel.output_set import window_s
 from channeld.channel.settings import ChannelSettings
 from channeld.channel.state import State
 from channeld.channel.supervisor import Supervisor
+from channeld.outputs.hls_store import PACKAGINGS
 from channeld.playlist.model import Playlist
 from channeld.playlist.parse import load, parse
 from channeld.playlist.settled import read_settled
@@ -174,7 +175,8 @@ class Registry:
             self._means.loop.later(LEAVE_POLL_S, lambda: self._leave(channel))
             return
         self._leaving.discard(channel)
-        self._means.media.clean(channel, keep_s=window_s(supervisor.settings.targets))
+        for packaging in PACKAGINGS:
+            self._means.media.clean(channel, packaging, keep_s=window_s(supervisor.settings.targets, packaging))
         self.channels = {name: each for name, each in self.channels.items() if name != channel}
         for inquest in self._inquests.values():
             inquest.clear(channel)
@@ -267,6 +269,7 @@ class Registry:
             for channel, progress in values["channels"].items():
                 if channel in self.channels:
                     self.channels[channel].progressed(progress)
+                    self.channels[channel].director.sources.figures.aired(progress)
             return
         supervisor = self.channels.get(values.get("channel", ""))
         if supervisor is None:

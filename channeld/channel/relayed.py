@@ -19,10 +19,11 @@ from channeld.channel.settings import ChannelSettings, Listing, LiveSettings, Se
 from channeld.media.profile import DECODER_BUFFER_S, PEAK_RATIO, Profile
 from channeld.media.treatment import Treatment
 from channeld.media.whitelist import LIVE_PROTOCOLS
+from channeld.outputs.dash_manifest import MANIFEST_NAME as DASH_MANIFEST
 from channeld.playlist.locate import PathRules, is_private_host
 from channeld.relay.arguments import Arguments, parse
 from channeld.relay.effects import Effect, device_of, effect_of
-from channeld.relay.profile import Hardware
+from channeld.relay.profile import Hardware, OutputFormat
 from channeld.relay.refusal import ProfileRefused
 from channeld.store.relay_records import ProxyChannel, RelayConfig, RelayProfile
 
@@ -184,9 +185,13 @@ def _bits(written: str, bounds: tuple[int, int]) -> int:
 
 
 def _targets(channel: str, said: Arguments, base: str) -> tuple[Target, ...]:
+    """HLS and an endless stream, which a relay's own addresses lead to; DASH beside them where the profile says so."""
     output = said.output
-    hls = ServedTarget("hls", "hls", f"{base}/hls/{channel}/index.m3u8", True, output.segment_duration_s, output.max_segments)
-    return hls, ServedTarget("ts", "ts", f"{base}/ts/{channel}")
+    numbers = True, output.segment_duration_s, output.max_segments
+    hls = ServedTarget("hls", "hls", f"{base}/hls/{channel}/index.m3u8", *numbers)
+    dash = ServedTarget("dash", "dash", f"{base}/dash/{channel}/{DASH_MANIFEST}", *numbers)
+    ts = ServedTarget("ts", "ts", f"{base}/ts/{channel}")
+    return (hls, dash, ts) if output.output_format == OutputFormat.DASH else (hls, ts)
 
 
 def _listing(upstream: ProxyChannel) -> Listing:

@@ -39,10 +39,10 @@ class PushedTarget:
 
 @dataclass(frozen=True, slots=True)
 class ServedTarget:
-    """An output that the media worker serves: HLS (segments of at most `segment_s` seconds, `window` of them) or HTTP-TS."""
+    """An output that the media worker serves: HLS or DASH (segments of at most `segment_s` seconds, `window` of them), or HTTP-TS."""
 
     name: str
-    type: Literal["hls", "ts"]
+    type: Literal["hls", "dash", "ts"]
     url: str
     enabled: bool = True
     segment_s: float = 4.0

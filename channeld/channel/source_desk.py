@@ -16,6 +16,7 @@ from channeld.channel.interest import Interest
 from channeld.channel.means import Means
 from channeld.channel.settings import ChannelSettings, LiveSettings, SourceSettings
 from channeld.channel.slates import SIGNAL_LOST, Slates
+from channeld.channel.source_figures import SourceFigures, segment_wait_s
 from channeld.media.clip import PreparedClip
 from channeld.media.reference import Reference
 from channeld.playlist.model import Entry
@@ -41,7 +42,7 @@ class SourceDesk:
         self._shown: str | None = None
         self._began_s = 0.0
         self._interest = Interest(settings.id, means, settings.live.idle_s if settings.live else None, self._changed)
-        self._figures: dict[str, dict[str, Any]] = {}
+        self.figures = SourceFigures()
         self._looks = 0
         self._preferred: tuple[str | None, str | None, bool] = None, None, False
         self._make()
@@ -165,7 +166,7 @@ class SourceDesk:
         if not self._is_running or name not in self._failover.standings:
             return
         if kind == "progress":
-            self._figures[name] = values
+            self.figures.told(name, values)
             return
         standing = standing_of(values)
         reason = standing.reason.value if standing.reason else None
@@ -265,7 +266,7 @@ class SourceDesk:
         return [self._described(source) for source in live.sources] if live is not None else []
 
     def _described(self, source: SourceSettings) -> dict[str, Any]:
-        standing, figures = self._failover.standings[source.name], self._figures.get(source.name, {})
+        standing, figures = self._failover.standings[source.name], self.figures.of(source.name)
         return {
             "name": source.name,
             "url": source.shown_url,
@@ -278,6 +279,7 @@ class SourceDesk:
             "why": figures.get("why") or standing.why or None,
             "attempts": figures.get("attempts", 0),
             "bytes": figures.get("bytes", 0),
+            "figures": self.figures.described(source.name, self._settings.profile.fps, segment_wait_s(self._settings, self._means)),
         }
 
 

@@ -25,8 +25,8 @@ WINDOWS = 6
 WINDOW_S = 4.0
 STALL_S = 30.0
 
-_LUFS = re.compile(r"^\s*I:\s+(-?[\d.]+|-?inf|nan) LUFS")
-_PEAK = re.compile(r"^\s*Peak:\s+(-?[\d.]+|-?inf|nan) dBFS")
+_LUFS = re.compile(r"^\s*I:\s+(-?\d{1,9}(?:\.\d+)?|-?inf|nan) LUFS")
+_PEAK = re.compile(r"^\s*Peak:\s+(-?\d{1,9}(?:\.\d+)?|-?inf|nan) dBFS")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,14 @@ import re
 from typing import Any
 
 _INPUT = re.compile(r"^Input #0, (.+), from ")
-_DURATION = re.compile(r"^\s*Duration: (?:(\d+):(\d+):([\d.]+)|N/A)(?:, start: (-?[\d.]+))?")
-_STREAM = re.compile(r"^\s*Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\((\w+)\))?: (Video|Audio|Subtitle|Data|Attachment): (\w+)(.*)$")
-_SIZE = re.compile(r"[ ,](\d{1,5})x(\d{1,5})\b")
+_DURATION = re.compile(r"^\s*Duration: (?:(\d{1,9}):(\d{1,2}):(\d{1,2}(?:\.\d+)?)|N/A)(?:, start: (-?\d+(?:\.\d+)?))?")
+_STREAM = re.compile(r"^\s*Stream #0:(\d{1,5})(?:\[0x[0-9a-f]+\])?(?:\((\w+)\))?: (Video|Audio|Subtitle|Data|Attachment): (\w+)(.*)$")
+# Never from 0 on: a codec's tag may be written `0x0002`.
+_SIZE = re.compile(r"[ ,]([1-9]\d{0,4})x([1-9]\d{0,4})\b")
 _SAR = re.compile(r"SAR (\d+:\d+)")
-_RATE = re.compile(r"([\d.]+)(k?) (fps|tbr)\b")
-_ROTATION = re.compile(r"displaymatrix: rotation of (-?[\d.]+)")
+_RATE = re.compile(r"\b(\d{1,9}(?:\.\d{1,9})?)(k?) (fps|tbr)\b")
+# At the line's start: behind it stands what whoever made the file wrote, such as its title.
+_ROTATION = re.compile(r"^\s*displaymatrix: rotation of (-?\d{1,9}(?:\.\d+)?)")
 _FIELDS = {
     "top first": "tt",
     "bottom first": "bb",
@@ -35,7 +37,7 @@ def parse_banner(lines: list[str]) -> dict[str, Any]:
             answer["format"]["start_time"] = match[4]
         elif match := _STREAM.match(line):
             answer["streams"].append(_stream(match))
-        elif (match := _ROTATION.search(line)) and answer["streams"]:
+        elif (match := _ROTATION.match(line)) and answer["streams"]:
             answer["streams"][-1]["side_data_list"] = [{"rotation": float(match[1])}]
     return answer
 
@@ -52,9 +54,9 @@ def _stream(match: re.Match[str]) -> dict[str, Any]:
     if kind == "video":
         stream |= _video(rest)
     elif kind == "audio":
-        rate = re.search(r"(\d+) Hz, ([\w.()]+)", rest)
+        rate = re.search(r"\b(\d{1,9}) Hz, ([\w.()]+)", rest)
         if rate:
-            channels = re.fullmatch(r"(\d+)", rate[2])
+            channels = re.fullmatch(r"(\d{1,3})", rate[2])
             stream |= {"sample_rate": rate[1], "channels": int(channels[1]) if channels else _CHANNELS.get(rate[2], 2)}
     return stream
 

@@ -15,7 +15,7 @@ LEAST_S = 0.4
 """Half of what counts as silence in the shortest segment, of a second: a clip that beeps once a second is silent in most of each."""
 SILENCE_FILTER = f"silencedetect=n=-45dB:d={LEAST_S:g}"
 STILL_FILTER = f"freezedetect=n=0.002:d={LEAST_S:g}"
-_EVENT = re.compile(r"(silence|freezedetect\.freeze)_(start|end): (-?[\d.]+)")
+_EVENT = re.compile(r"(silence|freezedetect\.freeze)_(start|end): (-?\d{1,15}(?:\.\d+)?)")
 _NAMES = {"silence": "silent", "freezedetect.freeze": "still"}
 
 Spans = list[list[float]]

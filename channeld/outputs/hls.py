@@ -1,4 +1,4 @@
-"""The embedded HLS output: slices of one channel in, segments and a manifest out.
+"""The embedded HLS output, and what all segmented outputs share: slices of one channel in, segments and a manifest out.
 
 Rule: a segment begins at a random access point and ends at the last one not later than `segment_seconds`; a DISCONTINUITY
 stands exactly where the timeline does not go on; media sequences never go back, whatever restarts.
@@ -7,15 +7,18 @@ Not thread-safe; used by the packager thread only.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Protocol
 
-from channeld.base.clock import Clock
+from channeld.base.clock import NS_PER_SECOND, Clock
+from channeld.base.errors import StreamError
 from channeld.base.units import TICKS_PER_SECOND
-from channeld.outputs.hls_manifest import Manifest, Segment, Timeline, parse, read_timeline, render, target_seconds
-from channeld.outputs.hls_store import SegmentStore
+from channeld.outputs.hls_manifest import Manifest, Segment, Timeline, parse, read_timeline, render, segment_name, target_seconds
+from channeld.outputs.hls_store import HLS_FILES, SegmentStore
+from channeld.outputs.packing import Cut, Packed, Packing
+from channeld.telemetry import log
 
 _LONGEST_SEGMENTS = 10
 """A stream without random access points is given up after so many segment durations, so that memory stays bounded; a
@@ -29,7 +32,7 @@ _LOST_TIMELINE = Timeline("", 0.0, 0)
 
 
 class Sliced(Protocol):
-    """What is packaged: whole transport packets, PAT and PMT first. dts and duration in ticks of 90 kHz."""
+    """What is packaged: whole transport packets, PAT and PMT first. dts and duration in ticks of 90 kHz; `monotonic_ns`: of its release."""
 
     @property
     def data(self) -> bytes: ...
@@ -39,24 +42,21 @@ class Sliced(Protocol):
     def duration(self) -> int: ...
     @property
     def is_random_access(self) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A finished segment in memory: [start, end) in ticks."""
-
-    start: int
-    end: int
-    pieces: tuple[bytes, ...]
+    @property
+    def monotonic_ns(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The manifest was published: its last media sequence and when (epoch seconds), and its discontinuity sequence."""
+    """The manifest was published: its last media sequence and when (epoch seconds), and its discontinuity sequence.
+
+    `segment_wait_s`: since the newest segment's first slice aired.
+    """
 
     media_sequence: int
     published_wall_s: float
     discontinuity_sequence: int = 0
+    segment_wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +110,39 @@ class Cutter:
 
     def _cut(self, at: int) -> Cut:
         taken, self._pending = self._pending[:at], self._pending[at:]
-        return Cut(taken[0].dts, taken[-1].dts + taken[-1].duration, tuple(piece.data for piece in taken))
+        pieces = tuple(piece.data for piece in taken)
+        return Cut(taken[0].dts, taken[-1].dts + taken[-1].duration, pieces, taken[0].monotonic_ns)
+
+
+class HlsPacking:
+    """A segment is the cut itself; see Packing."""
+
+    names = HLS_FILES
+
+    def pack(self, cut: Cut, listed: Segment, before: Manifest | None) -> Packed:
+        """The transport stream as it is."""
+        return Packed(listed, {segment_name(listed.sequence): cut.pieces})
+
+    def files_of(self, segments: Sequence[Segment]) -> list[str]:
+        """One for each."""
+        return [segment_name(segment.sequence) for segment in segments]
+
+    def is_intact(self, segment: Segment, sizes: Mapping[str, int]) -> bool:
+        """Whole packets."""
+        size = sizes.get(segment_name(segment.sequence), 0)
+        return size > 0 and size % _PACKET_BYTES == 0
+
+    def render(self, manifest: Manifest) -> bytes:
+        """See hls_manifest."""
+        return render(manifest)
+
+    def parse(self, text: bytes) -> Manifest:
+        """See hls_manifest."""
+        return parse(text)
 
 
 class Packager:
-    """One channel's HLS. Give it each ring's description and slices; call `flush` when `has_unpublished`, until it returns None."""
+    """One channel's HLS or DASH. Give it each ring's description and slices; when it `has_unpublished`, `flush` until that returns None."""
 
     def __init__(
         self,
@@ -125,13 +153,16 @@ class Packager:
         window: int,
         clock: Clock,
         after: Numbering | None = None,
+        packing: Packing | None = None,
     ) -> None:
         self._channel, self._store, self._clock = channel, store, clock
+        self._packing: Packing = packing or HlsPacking()
         self._window = window
         # What waited for a whole window would be gone from the manifest anyway: the oldest falls out.
         self._waiting: deque[tuple[Cut, Timeline]] = deque(maxlen=window)
         self._is_unpublished = False
-        self._leaving: list[tuple[int, float]] = []  # (sequence, seconds to keep) once the manifest without them stands
+        self._newest_ns: int | None = None
+        self._leaving: list[tuple[str, float]] = []  # (file, seconds to keep) once the manifest without them stands
         self._target_s = target_seconds(segment_seconds)
         self._manifest, self._next_sequence = self._recover(after)
         self._timeline = self._manifest.timeline if self._manifest else None
@@ -167,35 +198,46 @@ class Packager:
         Raises OSError when a file cannot be written: what listed stays listed, the rest is tried again next time.
         """
         self._store.purge()
-        if not self.has_unpublished:
-            return None
-        if self._waiting:
-            cut, timeline = self._waiting[0]
-            self._store.write_segment(self._channel, self._next_sequence, cut.pieces)
+        while self._waiting and not self._is_unpublished:
+            self._write(*self._waiting[0])
             self._waiting.popleft()
-            self._list(cut, timeline)
-            self._is_unpublished = True
-        assert self._manifest is not None
-        self._store.write_manifest(self._channel, render(self._manifest))
+        if self._manifest is None or not self._is_unpublished:
+            return None
+        self._store.write_manifest(self._channel, self._packing.render(self._manifest), self._packing.names)
         self._is_unpublished = False
-        for sequence, keep_s in self._leaving:
-            self._store.retire(self._channel, sequence, keep_s=keep_s)
+        for name, keep_s in self._leaving:
+            self._store.retire(self._channel, name, keep_s=keep_s)
         self._leaving.clear()
-        return Progress(self._next_sequence - 1, self._clock.wall_s(), self._manifest.discontinuity_sequence)
+        wait_s = round((self._clock.monotonic_ns() - self._newest_ns) / NS_PER_SECOND, 3) if self._newest_ns is not None else None
+        return Progress(self._next_sequence - 1, self._clock.wall_s(), self._manifest.discontinuity_sequence, wait_s)
+
+    def _write(self, cut: Cut, timeline: Timeline) -> None:
+        """Write a cut and list it; one that cannot be packaged is told and left out, a hole like any other."""
+        before = self._manifest
+        goes_on = before is None or (timeline.id == before.timeline.id and cut.start == before.end_ticks)
+        segment = Segment(self._next_sequence, cut.end - cut.start, timeline.wall_s(cut.start), not goes_on)
+        try:
+            packed = self._packing.pack(cut, segment, before)
+        except StreamError as error:
+            log.get(self._packing.names.type).error("segment_left_out", channel=self._channel, error=str(error))
+            return
+        self._store.write_segment(self._channel, packed.files)
+        self._list(packed.segment, cut, timeline)
+        self._is_unpublished, self._newest_ns = True, cut.released_ns
 
     def _enqueue(self, cuts: Iterable[Cut]) -> None:
         assert self._timeline is not None, "attach first"
         self._waiting.extend((cut, self._timeline) for cut in cuts)
 
-    def _list(self, cut: Cut, timeline: Timeline) -> None:
+    def _list(self, segment: Segment, cut: Cut, timeline: Timeline) -> None:
         before = self._manifest
-        goes_on = before is None or (timeline.id == before.timeline.id and cut.start == before.end_ticks)
-        segment = Segment(self._next_sequence, cut.end - cut.start, timeline.wall_s(cut.start), not goes_on)
         listed = before.segments if before else ()
         kept = self._in_window((*listed, segment))
         gone = listed[: len(listed) + 1 - len(kept)]
-        window_s = _total_ticks(listed) / TICKS_PER_SECOND
-        self._leaving += [(old.sequence, old.duration_ticks / TICKS_PER_SECOND + window_s) for old in gone]
+        needed, keep_s = set(self._packing.files_of(kept)), _total_ticks(listed) / TICKS_PER_SECOND
+        for old in gone:
+            names = (name for name in self._packing.files_of([old]) if name not in needed)
+            self._leaving += [(name, old.duration_ticks / TICKS_PER_SECOND + keep_s) for name in names]
         discontinuities = (before.discontinuity_sequence if before else 0) + sum(old.is_discontinuity for old in gone)
         self._manifest = Manifest(self._target_s, discontinuities, kept, timeline, cut.end)
         self._next_sequence += 1
@@ -213,12 +255,13 @@ class Packager:
         An unreadable one leaves the wall clock's seconds: larger than any number given so far, as no segment is shorter than a
         second. An empty folder goes on some numbers behind where the manifest stood when it was heard of last, else begins at 0.
         """
-        sizes = self._store.open_channel(self._channel)
-        text = self._store.read_manifest(self._channel)
-        found = None if text is None else _parse_or_none(text)
-        kept = _intact(found.segments, sizes) if found else ()
-        for sequence in sorted(sizes.keys() - {segment.sequence for segment in kept}):
-            self._store.retire(self._channel, sequence, keep_s=2 * self._window * self._target_s)
+        packing, names = self._packing, self._packing.names
+        sizes = self._store.open_channel(self._channel, names)
+        text = self._store.read_manifest(self._channel, names)
+        found = None if text is None else _parse_or_none(packing, text)
+        kept = self._intact(found.segments, sizes) if found else ()
+        for name in sorted(sizes.keys() - set(packing.files_of(kept))):
+            self._store.retire(self._channel, name, keep_s=2 * self._window * self._target_s)
         if found is not None:
             lost = found.segments[: len(found.segments) - len(kept)]
             gone = found.discontinuity_sequence + sum(segment.is_discontinuity for segment in lost)
@@ -228,27 +271,26 @@ class Packager:
             if after is None:
                 return None, 0
             return Manifest(self._target_s, after.discontinuity_sequence + 1, (), _LOST_TIMELINE, 0), after.media_sequence + UNHEARD
-        sequence = max([int(self._clock.wall_s()), *(number + 1 for number in sizes)])
+        numbers = (int(match[1]) for name in sizes if (match := names.segment.fullmatch(name)) is not None)
+        sequence = max([int(self._clock.wall_s()), *(number + 1 for number in numbers)])
         return Manifest(self._target_s, sequence, (), _LOST_TIMELINE, 0), sequence
+
+    def _intact(self, segments: tuple[Segment, ...], sizes: dict[str, int]) -> tuple[Segment, ...]:
+        """The newest listed segments without a missing or torn file among them (a power loss may leave such)."""
+        kept: list[Segment] = []
+        for segment in reversed(segments):
+            if not self._packing.is_intact(segment, sizes):
+                break
+            kept.insert(0, segment)
+        return tuple(kept)
 
 
 def _total_ticks(segments: Iterable[Segment]) -> int:
     return sum(segment.duration_ticks for segment in segments)
 
 
-def _parse_or_none(text: bytes) -> Manifest | None:
+def _parse_or_none(packing: Packing, text: bytes) -> Manifest | None:
     try:
-        return parse(text)
+        return packing.parse(text)
     except ValueError:
         return None
-
-
-def _intact(segments: tuple[Segment, ...], sizes: dict[int, int]) -> tuple[Segment, ...]:
-    """The newest listed segments without a missing or torn file among them (a power loss may leave such)."""
-    kept: list[Segment] = []
-    for segment in reversed(segments):
-        size = sizes.get(segment.sequence, 0)
-        if size == 0 or size % _PACKET_BYTES:
-            break
-        kept.insert(0, segment)
-    return tuple(kept)

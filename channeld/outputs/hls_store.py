@@ -1,4 +1,4 @@
-"""Files of the embedded origin: segments and manifests below one folder, with a cap on their bytes.
+"""Files of the embedded origin: segments and manifests of HLS and DASH below one folder, with a cap on their bytes.
 
 Rule: a file appears whole or not at all (temporary name, then rename), and a removed segment goes when its time is over,
 or earlier when the cap or a full disk asks for it, the oldest first. What a manifest lists is never deleted here.
@@ -9,12 +9,13 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from channeld.base.clock import NS_PER_SECOND, Clock
-from channeld.outputs.hls_manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SEGMENT_NAME, segment_name
+from channeld.outputs.hls_manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SEGMENT_NAME
 
 CHANNEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 GUIDE_NAME, CHANNELS_NAME = "guide.xml", "channels.m3u"
@@ -22,6 +23,23 @@ GUIDE_NAME, CHANNELS_NAME = "guide.xml", "channels.m3u"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _IOV_MAX = 512
 _DELETE_AGAIN_NS = 60 * NS_PER_SECOND
+
+
+PackagingType = Literal["hls", "dash"]
+PACKAGINGS: tuple[PackagingType, ...] = get_args(PackagingType)
+
+
+@dataclass(frozen=True, slots=True)
+class FileNames:
+    """What one way of packaging calls its files; several may share a folder. The first group of `segment` is a number that grows."""
+
+    type: PackagingType
+    manifest: str
+    segment: re.Pattern[str]
+    max_manifest_bytes: int
+
+
+HLS_FILES = FileNames("hls", MANIFEST_NAME, SEGMENT_NAME, MAX_MANIFEST_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +59,7 @@ class SegmentStore:
         self._clock = clock
         self._sizes: dict[Path, int] = {}
         self._removed: list[_Removed] = []  # in the order in which they were removed
-        self._leaving: dict[Path, int] = {}  # folders to remove, with the moment (monotonic) from which on
+        self._leaving: dict[tuple[Path, FileNames], int] = {}  # folders to clean, with the moment (monotonic) from which on
         self._total_bytes = 0
 
     @property
@@ -54,84 +72,93 @@ class SegmentStore:
         """The listed segments alone are more than the cap allows; they are kept all the same."""
         return self.max_bytes is not None and self._total_bytes > self.max_bytes
 
-    def open_channel(self, channel: str) -> dict[int, int]:
-        """Make or scan the channel's folder; returns its segments' sizes by sequence and drops unfinished files."""
+    def open_channel(self, channel: str, names: FileNames = HLS_FILES) -> dict[str, int]:
+        """Make or scan the channel's folder; returns the sizes of its segments by name and drops unfinished files."""
         if CHANNEL_ID.fullmatch(channel) is None:
             raise ValueError(f"not a channel id: {channel!r}")
         folder = self._hls_dir / channel
-        self._leaving.pop(folder, None)
+        self._leaving.pop((folder, names), None)
         folder.mkdir(parents=True, exist_ok=True)
-        found: dict[int, int] = {}
+        found: dict[str, int] = {}
         for path in folder.iterdir():
-            match = SEGMENT_NAME.fullmatch(path.name)
-            if match is not None:
-                found[int(match[1])] = path.stat(follow_symlinks=False).st_size
-                self._note(path, found[int(match[1])])
+            if names.segment.fullmatch(path.name) is not None:
+                found[path.name] = path.stat(follow_symlinks=False).st_size
+                self._note(path, found[path.name])
             elif path.name.endswith(".tmp"):
                 path.unlink(missing_ok=True)
         return found
 
-    def forget_channel(self, channel: str) -> None:
-        """The channel is packaged no more here: all of its segments count as removed, to go first when room is needed."""
+    def forget_channel(self, channel: str, names: FileNames = HLS_FILES) -> None:
+        """The channel is packaged so no more here: all of its segments count as removed, to go first when room is needed."""
         folder = self._hls_dir / channel
         waiting = {removed.path for removed in self._removed}
-        for path in sorted(path for path in self._sizes if path.parent == folder and path not in waiting):
+        ours = (path for path in self._sizes if path.parent == folder and names.segment.fullmatch(path.name) is not None)
+        for path in sorted(path for path in ours if path not in waiting):
             self._removed.append(_Removed(path, 1 << 63))
 
-    def clean_channel(self, channel: str, *, keep_s: float) -> None:
-        """The channel has no HLS any more: its files go in so many seconds, unless it is opened before; files of others stay."""
+    def clean_channel(self, channel: str, names: FileNames = HLS_FILES, *, keep_s: float) -> None:
+        """The channel is packaged so no more: these files go in so many seconds, unless it is opened before; files of others stay."""
         folder = self._hls_dir / channel
         if folder.is_dir() and not folder.is_symlink():
-            self._leaving[folder] = self._clock.monotonic_ns() + int(keep_s * NS_PER_SECOND)
+            self._leaving[folder, names] = self._clock.monotonic_ns() + int(keep_s * NS_PER_SECOND)
 
-    def _remove_folder(self, folder: Path) -> None:
+    def _remove_files(self, folder: Path, names: FileNames) -> None:
+        gone = []
         for path in folder.iterdir():
-            if SEGMENT_NAME.fullmatch(path.name) is not None:
+            if names.segment.fullmatch(path.name) is not None:
                 self._delete(path)
-            elif path.name == MANIFEST_NAME or path.name.endswith(".tmp"):
+                gone.append(path)
+            elif path.name == names.manifest or path.name.endswith(".tmp"):
                 path.unlink(missing_ok=True)
-        self._removed = [removed for removed in self._removed if removed.path.parent != folder]
-        with contextlib.suppress(OSError):  # somebody keeps files of his own there
+        self._removed = [removed for removed in self._removed if removed.path not in gone]
+        with contextlib.suppress(OSError):  # somebody keeps other files there
             folder.rmdir()
 
-    def read_manifest(self, channel: str) -> bytes | None:
+    def read_manifest(self, channel: str, names: FileNames = HLS_FILES) -> bytes | None:
         """The manifest's bytes, bounded; None where there is none."""
         try:
-            with (self._hls_dir / channel / MANIFEST_NAME).open("rb") as file:
-                return file.read(MAX_MANIFEST_BYTES + 1)
+            with (self._hls_dir / channel / names.manifest).open("rb") as file:
+                return file.read(names.max_manifest_bytes + 1)
         except FileNotFoundError:
             return None
 
-    def write_segment(self, channel: str, sequence: int, pieces: Sequence[bytes]) -> None:
-        """Write one segment whole, making room by the cap. Raises OSError; then nothing of it is left."""
-        path = self._hls_dir / channel / segment_name(sequence)
-        self._make_room(sum(map(len, pieces)))
-        self._write_or_purge(path, pieces)
-        self._note(path, sum(map(len, pieces)))
+    def write_segment(self, channel: str, files: Mapping[str, Sequence[bytes]]) -> None:
+        """Write one segment's files, pieces by name, each whole, making room by the cap. Raises OSError; then nothing of them is left."""
+        sizes = {self._hls_dir / channel / name: sum(map(len, pieces)) for name, pieces in files.items()}
+        self._make_room(sum(sizes.values()))
+        for (path, size), pieces in zip(sizes.items(), files.values(), strict=True):
+            try:
+                self._write_or_purge(path, pieces)
+            except OSError:
+                for written in sizes:
+                    with contextlib.suppress(OSError):  # the folder itself is broken: what matters is the error that told so
+                        self._delete(written)
+                raise
+            self._note(path, size)
 
-    def write_manifest(self, channel: str, text: bytes) -> None:
+    def write_manifest(self, channel: str, text: bytes, names: FileNames = HLS_FILES) -> None:
         """Replace the manifest in one step. Raises OSError; then the old one stands."""
-        self._write_or_purge(self._hls_dir / channel / MANIFEST_NAME, [text])
+        self._write_or_purge(self._hls_dir / channel / names.manifest, [text])
 
-    def retire(self, channel: str, sequence: int, *, keep_s: float) -> None:
+    def retire(self, channel: str, name: str, *, keep_s: float) -> None:
         """No manifest lists this segment any more; it stays fetchable for `keep_s`."""
         expires_ns = self._clock.monotonic_ns() + int(keep_s * NS_PER_SECOND)
-        self._removed.append(_Removed(self._hls_dir / channel / segment_name(sequence), expires_ns))
+        self._removed.append(_Removed(self._hls_dir / channel / name, expires_ns))
 
     def purge(self) -> OSError | None:
         """Delete the removed segments, and folders, whose time is over; gives an error when some cannot be, which are tried again."""
         now_ns = self._clock.monotonic_ns()
         errors = [self._discard(removed) for removed in list(self._removed) if removed.expires_ns <= now_ns]
-        errors += [self._clean(folder) for folder in [folder for folder, due_ns in self._leaving.items() if due_ns <= now_ns]]
+        errors += [self._clean(*place) for place in [place for place, due_ns in self._leaving.items() if due_ns <= now_ns]]
         return next((error for error in errors if error is not None), None)
 
-    def _clean(self, folder: Path) -> OSError | None:
+    def _clean(self, folder: Path, names: FileNames) -> OSError | None:
         try:
-            self._remove_folder(folder)
+            self._remove_files(folder, names)
         except OSError as error:
-            self._leaving[folder] = self._clock.monotonic_ns() + _DELETE_AGAIN_NS
+            self._leaving[folder, names] = self._clock.monotonic_ns() + _DELETE_AGAIN_NS
             return error
-        del self._leaving[folder]
+        del self._leaving[folder, names]
         return None
 
     def _discard(self, removed: _Removed) -> OSError | None:

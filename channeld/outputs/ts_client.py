@@ -36,11 +36,12 @@ class Pipe(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Who asks for a stream. `is_admitted`: whether what it showed still opens."""
+    """Who asks for a stream. `is_admitted`: whether what it showed still opens; `place`: where the address is, if anybody knows."""
 
     address: str
     user_agent: str
     is_admitted: Callable[[], bool] = lambda: True
+    place: str | None = None
 
 
 class End(StrEnum):
@@ -68,6 +69,7 @@ class ClientFacts:
     lag_s: float
     last_read_s: float
     ended: str | None = None
+    place: str | None = None
 
 
 class TsClient:
@@ -132,6 +134,7 @@ class TsClient:
             lag_s=lag_s,
             last_read_s=self._since_s + (self._last_ns - self._came_ns) / NS_PER_SECOND,
             ended=ended,
+            place=self.guest.place,
         )
 
     def close(self, *, at_once: bool) -> None:

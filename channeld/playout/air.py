@@ -358,6 +358,8 @@ class Air:
             "ahead": now.feed.frames_ready,
             "ahead_s": float(self._splicer.stream.fps.seconds(now.feed.frames_ready)),
             "bus": self.ring.fill(),
+            "due_ns": self.due_ns,
+            "live_clip": now.source.ts_path if now.source is not None and now.source.behind_s is not None else None,
             "drift_ms": round(now.store.shifted_ns / 1e6, 1) if now.store is not None else None,
         }
 

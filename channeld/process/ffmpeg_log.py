@@ -119,7 +119,6 @@ def parse_line(line: str) -> FFmpegLine:
         text = redact_text(line[own.end() :].strip())
         return FFmpegLine(_LIBSRT_LEVELS.get(own["mark"].strip("!"), "info"), "libsrt", text, classify(text))
     match = _PREFIX.match(line)
-    if match is None:  # cannot be: every part of the prefix is optional
-        return FFmpegLine("info", "", redact_text(line), classify(line))
+    assert match is not None  # every part of the prefix is optional
     text = line[match.end() :].strip()
     return FFmpegLine(match["level"] or "info", match["component"] or "", redact_text(text), classify(text))

@@ -23,6 +23,7 @@ _DURATION_SLACK_SHARE = 0.05
 _TRACKS_APART_S = 1.0
 _NULL_PID = 0x1FFF
 _WRAP = 1 << 33
+_LEAST_SECTION = 12
 _FIRST_UNIT_PACKETS = 16
 _NAL_SLICE, _NAL_IDR = 1, 5
 
@@ -145,7 +146,7 @@ class _Inspection:
         begin = 4 + (row[4] + 1 if row[3] & 0x20 else 0)
         begin += 1 + row[min(begin, PACKET_BYTES - 1)]  # pointer_field
         end = begin + 3 + ((row[begin + 1] & 0x0F) << 8 | row[begin + 2]) if begin + 3 <= PACKET_BYTES else PACKET_BYTES + 1
-        if end > PACKET_BYTES or crc32_mpeg(row[begin:end]):
+        if not begin + _LEAST_SECTION <= end <= PACKET_BYTES or crc32_mpeg(row[begin:end]):
             self._faults.append(f"its {name} is damaged")
             return None
         media = np.flatnonzero(self._begins & (self._pids != PAT_PID) & (self._pids != pid) & (self._pids >= 0x20))
@@ -205,7 +206,7 @@ class _Inspection:
         unit = np.flatnonzero(self._pids[first:end] == pid)[:_FIRST_UNIT_PACKETS] + first
         offsets = payload_offsets(self._rows[unit])
         stream = b"".join(bytes(self._rows[row, offset:]) for row, offset in zip(unit, offsets, strict=True))
-        coded = stream[9 + stream[8] :]  # behind the PES header
+        coded = stream[9 + stream[8] :] if len(stream) > 8 else b""  # behind the PES header
         kinds = [coded[at + 3] & 0x1F for at in _start_codes(coded)]
         pictures = [kind for kind in kinds if _NAL_SLICE <= kind <= _NAL_IDR]
         if pictures[:1] != [_NAL_IDR]:

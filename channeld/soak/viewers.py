@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from channeld.api.media_messages import HlsOrder
+from channeld.api.media_messages import PackagingOrder
 from channeld.api.media_packaging import Attach, Job
 from channeld.base.clock import NS_PER_SECOND
 from channeld.bus.reader import Lapped, RingReader
@@ -112,7 +112,7 @@ class Packaging:
     def attach(self, fd: int) -> None:
         """Package this ring from now on."""
         self._trouble()
-        order = Attach(self._channel, HlsOrder("hls", Fraction(SEGMENT_S), WINDOW), RingReader(fd))
+        order = Attach(self._channel, PackagingOrder("hls", Fraction(SEGMENT_S), WINDOW), RingReader(fd))
         if self._job is None:
             self._is_new = True
             self._job = Job(order, self._store, self._report, self._clock)

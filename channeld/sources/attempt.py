@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from channeld.base.clock import NS_PER_SECOND
 from channeld.base.errors import ChildExited, ChildStalled, StreamError
 from channeld.media import child
 from channeld.media.ffmpeg_args import live_args, live_copy_args
@@ -19,6 +20,7 @@ from channeld.media.reference import Reference
 from channeld.media.tools import Tools
 from channeld.process.confine import Limits
 from channeld.sources.live_clip import LiveClip
+from channeld.sources.measures import Arrival, Losses
 from channeld.sources.picture_watch import PictureWatch
 from channeld.sources.reach import private_fault
 from channeld.sources.reasons import Diary
@@ -58,6 +60,10 @@ class Figures:
     why: str = ""
     streams: list[str] = field(default_factory=list)
     last_block_s: float | None = None
+    losses: Losses = field(default_factory=Losses)
+    arrival: Arrival = field(default_factory=Arrival)
+    mark: tuple[str, int, int] | None = None
+    """Of the newest block: its clip, how many pictures that has with it, and when it came (monotonic, ns)."""
 
 
 @dataclass(slots=True)
@@ -124,6 +130,7 @@ class Attempt:
         return live_args(means.live, spec.profile, means.tools, has_sound=has_sound, watched=spec.picture, treatment=spec.treatment)
 
     def _take_in(self, argv: list[str]) -> None:
+        self._figures.arrival.restart()
         means, spec = self._means, self._means.spec
         heard_s = time.monotonic()
         chunks = child.stream(
@@ -143,6 +150,8 @@ class Attempt:
                     for block in self._conformer.feed(chunk):
                         heard_s = now_s
                         self._keep(block)
+                    for dts in self._conformer.arrived():
+                        self._figures.arrival.feed(dts, round(now_s * NS_PER_SECOND))
                 # Blocks count, not bytes: pictures whose sound has stopped cannot air either.
                 limit_s = spec.timeout_s if self._clip is not None else spec.timeout_s + FIRST_BLOCK_S
                 if now_s - heard_s > limit_s:
@@ -153,6 +162,7 @@ class Attempt:
     def _hear(self, line: str) -> None:
         self._diary.feed(line)
         self._picture.feed(line, time.monotonic())
+        self._figures.losses.feed(line)
 
     def _tell(self, now_s: float) -> None:
         """How the source stands; it is told on only where that is news."""
@@ -192,6 +202,7 @@ class Attempt:
         clip.append(block)
         figures.frames += len(block.video)
         figures.last_block_s = time.monotonic()
+        figures.mark = clip.key, clip.frames, round(figures.last_block_s * NS_PER_SECOND)
 
     def _finish(self) -> None:
         """A reader of the clip ends with what came."""

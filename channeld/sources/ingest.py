@@ -36,6 +36,7 @@ from channeld.process.backoff import Backoff
 from channeld.process.outbox import Outbox
 from channeld.sources.attempt import Attempt, BetterWay, Choice, Figures, Means
 from channeld.sources.live_clip import LiveClip
+from channeld.sources.measures import Rate
 from channeld.sources.spec import Reason, SourceSpec, SourceState
 from channeld.telemetry.log import configure
 
@@ -61,6 +62,7 @@ class Intake(Worker):
         self._means = Means(spec, live, reference, find_tools(), self.tell, self.stopping.is_set)
         self._clips: list[LiveClip] = []
         self._count = 0
+        self._reconnects, self._rate = 0, Rate()
         self._began_s, self._has_leftovers = time.monotonic(), True
         self.tell(SourceState.CONNECTING, None, "", None)
 
@@ -110,6 +112,7 @@ class Intake(Worker):
                 reason, detail = Reason.OTHER, str(error)
             self.tell(SourceState.LOST, reason, detail, None)
             self.stopping.wait(backoff.next_s(healthy_for_s=time.monotonic() - began_s))
+            self._reconnects += 1
         for clip in self._clips:
             clip.remove()
 
@@ -139,8 +142,14 @@ class Intake(Worker):
         if time.monotonic() - self._began_s > LEFT_S and self._has_leftovers:
             self._remove_leftovers()
         idle_s = None if figures.last_block_s is None else round(time.monotonic() - figures.last_block_s, 2)
-        plain = {name: getattr(figures, name) for name in ("attempts", "bytes", "frames", "mode")}
-        return {"name": self._spec.name, **plain, "why": redact_text(figures.why), "idle_s": idle_s, "streams": figures.streams}
+        plain = {name: getattr(figures, name) for name in ("attempts", "bytes", "frames", "mode", "mark")}
+        measured = {
+            "reconnects": self._reconnects,
+            "bits_per_s": self._rate.bits_per_s(time.monotonic(), figures.bytes),
+            "losses": {loss.value: count for loss, count in figures.losses.counts.items()},
+            "jitter_ms": figures.arrival.jitter_ms,
+        }
+        return {"name": self._spec.name, **plain, **measured, "why": redact_text(figures.why), "idle_s": idle_s, "streams": figures.streams}
 
 
 class Ingest:

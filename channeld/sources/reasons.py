@@ -23,7 +23,7 @@ _BY_KIND = {
 _BY_TEXT = tuple(
     (re.compile(pattern, re.IGNORECASE), reason)
     for pattern, reason in (
-        (r"Server returned 4(04|10)|404 Not Found|Stream not found|NetStream\.Play\.(StreamNotFound|Failed)", Reason.CANNOT_CONNECT),
+        (r"Server returned [45]|404 Not Found|Stream not found|NetStream\.Play\.(StreamNotFound|Failed)", Reason.CANNOT_CONNECT),
         (r"Connection .*failed|Connection setup failure|Connection does not exist|Failed to connect", Reason.CANNOT_CONNECT),
         (
             r"matches no streams|not in allowed|not on whitelist|Codec .* not found|Decoder .* not found|Unsupported codec"
@@ -53,7 +53,9 @@ class Diary:
         if told.text.startswith("Stream #0:") and not self._are_told and len(self.streams) < _KEPT_LINES:
             self.streams.append(told.text[:MAX_DETAIL])
         # Without sound nothing else is wrong: it is tried again with silence.
-        if "matches no streams" in told.text and ("':a'" in told.text or "a:0" in told.text):
+        # FFmpeg 5.1 names the stream in that line, newer ones in the next, as an option's value.
+        is_no_stream = "matches no streams" in told.text or "for option 'map'" in told.text
+        if is_no_stream and ("':a'" in told.text or "a:0" in told.text):
             self.lacks_sound = True
         reason = _reason_of(told)
         if reason is not None and len(self._causes) < _KEPT_LINES:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from channeld.media.profile import Profile
 
 _VIDEO = re.compile(r"Video: (?P<codec>\w+).*?, (?P<width>\d{2,5})x(?P<height>\d{2,5})[ ,\[]")
-_RATE = re.compile(r"(?P<fps>[\d.]+) fps")
+_RATE = re.compile(r"\b(?P<fps>\d{1,9}(?:\.\d+)?) fps")
 _AUDIO = re.compile(r"Audio: (?P<codec>\w+)(?P<kind> \(LC\))?.*?, (?P<rate>\d+) Hz, (?P<layout>\w+)")
 _RATE_SLACK = 0.02
 

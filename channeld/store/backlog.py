@@ -13,7 +13,7 @@ from typing import Any
 
 from channeld.base.errors import StoreError
 from channeld.store.edits import Edit
-from channeld.store.records import Airing, ClipRecord, Ending, EventRecord, HlsPosition, Position
+from channeld.store.records import Airing, AudienceSpan, ClipRecord, Ending, EventRecord, HlsPosition, Position
 from channeld.store.relay_records import Kept, RelayEvent, RelayStatus
 
 MAX_EVENTS = 20_000
@@ -21,6 +21,7 @@ MAX_AIRINGS = 100_000
 MAX_CLIPS = 100_000
 MAX_RELAY_EVENTS = 20_000
 MAX_EDITS = 1_000
+MAX_SPANS = 20_000
 BATCH_ROWS = 2_000
 
 
@@ -40,9 +41,10 @@ class Batch:
     statuses: dict[int, RelayStatus] = field(default_factory=dict)
     relay_events: deque[RelayEvent] = field(default_factory=deque)
     kept: list[Kept] = field(default_factory=list)
+    spans: dict[tuple[str, int, int, int], AudienceSpan] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        newest = len(self.positions) + len(self.hls) + len(self.clips) + len(self.statuses)
+        newest = len(self.positions) + len(self.hls) + len(self.clips) + len(self.statuses) + len(self.spans)
         return newest + len(self.events) + len(self.airings) + len(self.relay_events)
 
     def singles(self) -> Iterator["Batch"]:
@@ -54,6 +56,7 @@ class Batch:
         yield from (Batch(airings=deque((item,))) for item in self.airings)
         yield from (Batch(statuses={config: item}) for config, item in self.statuses.items())
         yield from (Batch(relay_events=deque((item,))) for item in self.relay_events)
+        yield from (Batch(spans={key: item}) for key, item in self.spans.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class GivenUp:
     relay_events: int = 0
 
 
-Item = Position | HlsPosition | ClipRecord | EventRecord | Airing | Ending | RelayStatus | RelayEvent
+Item = Position | HlsPosition | ClipRecord | EventRecord | Airing | Ending | RelayStatus | RelayEvent | AudienceSpan
 
 
 class Backlog:
@@ -99,6 +102,8 @@ class Backlog:
                 waiting.statuses[item.config_id] = item
             elif isinstance(item, RelayEvent):
                 waiting.relay_events.append(item)
+            elif isinstance(item, AudienceSpan):
+                waiting.spans[item.channel, item.span_s, item.at_s, item.life] = item
             else:
                 waiting.airings.append(item)
             self._put_done()
@@ -120,6 +125,8 @@ class Backlog:
         lines = ((waiting.events, MAX_EVENTS), (waiting.airings, MAX_AIRINGS), (waiting.relay_events, MAX_RELAY_EVENTS))
         events, airings, relay_events = (_drop_oldest(items, most) for items, most in lines)
         clips = max(0, len(waiting.clips) - MAX_CLIPS)
+        for span in list(islice(waiting.spans, max(0, len(waiting.spans) - MAX_SPANS))):
+            del waiting.spans[span]  # figures of viewers: not worth counting what is given up
         if not (events or airings or clips or relay_events):
             return
         for clip in list(islice(waiting.clips, clips)):
@@ -131,8 +138,8 @@ class Backlog:
         """At most BATCH_ROWS events, airings and clips each, and all positions and statuses."""
         with self._changed:
             waiting = self._waiting
-            batch = Batch(positions=waiting.positions, hls=waiting.hls, statuses=waiting.statuses)
-            waiting.positions, waiting.hls, waiting.statuses = {}, {}, {}
+            batch = Batch(positions=waiting.positions, hls=waiting.hls, statuses=waiting.statuses, spans=waiting.spans)
+            waiting.positions, waiting.hls, waiting.statuses, waiting.spans = {}, {}, {}, {}
             batch.events.extend(waiting.events.popleft() for _ in range(min(BATCH_ROWS, len(waiting.events))))
             batch.airings.extend(waiting.airings.popleft() for _ in range(min(BATCH_ROWS, len(waiting.airings))))
             batch.relay_events.extend(waiting.relay_events.popleft() for _ in range(min(BATCH_ROWS, len(waiting.relay_events))))
@@ -149,6 +156,7 @@ class Backlog:
             waiting.hls = batch.hls | waiting.hls
             waiting.clips = batch.clips | waiting.clips
             waiting.statuses = batch.statuses | waiting.statuses
+            waiting.spans = batch.spans | waiting.spans
             waiting.events.extendleft(reversed(batch.events))
             waiting.airings.extendleft(reversed(batch.airings))
             waiting.relay_events.extendleft(reversed(batch.relay_events))

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, select
 
 from channeld.base.clock import NS_PER_SECOND, Clock
 from channeld.store.schema import airings, events, meta, relay_events
-from channeld.store.writes import PRUNED_ROWS, prune, write_meta
+from channeld.store.writes import PRUNED_ROWS, prune, prune_audience, write_meta
 
 DAY_S = 86_400.0
 TRUSTED_GAP_S = 7 * DAY_S
@@ -19,15 +19,17 @@ STEADY_S = DAY_S
 JUMP_S = 3_600.0
 REST_S = 60.0
 NOTED_S = 600.0
+MINUTE_DAYS = 2.0
 _WRITTEN = "written_wall_s"
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How many days of history are kept; events of relays as long as all others."""
+    """How many days of history are kept; events of relays as long as all others, minutes of viewers at most MINUTE_DAYS."""
 
     event_days: float = 30.0
     as_run_days: float = 400.0
+    audience_days: float = 400.0
 
 
 class Pruner:
@@ -52,6 +54,9 @@ class Pruner:
         if now_s < self._next_s:
             return
         more = [self._prune(connection, *each, wall_s) for each in self._limits()]
+        days = self._retention.audience_days
+        for span_s, kept_days in ((60, min(days, MINUTE_DAYS)), (3600, days)):
+            more.append(prune_audience(connection, span_s, wall_s - kept_days * DAY_S) >= PRUNED_ROWS)
         self._next_s = now_s + (0.0 if any(more) else REST_S)
 
     def _limits(self) -> tuple[tuple[Table, float], ...]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, or_, select
 
-from channeld.store.records import AIRED, Airing, ClipRecord, EventRecord, HlsPosition, Outcome, Position
-from channeld.store.schema import airings, clips, events, hls, places, positions
+from channeld.store.records import AIRED, Airing, AudienceSpan, ClipRecord, EventRecord, HlsPosition, Outcome, Position
+from channeld.store.schema import airings, audience, clips, events, hls, places, positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,14 @@ def count(found: Iterable[Airing]) -> list[ClipTotal]:
     for airing in found:
         groups.setdefault((airing.channel, airing.path), []).append(airing)
     return sorted((_total(group) for group in groups.values()), key=lambda total: (total.channel, -total.airings, total.path or ""))
+
+
+def audience_spans(connection: Connection, channel: str, span_s: int, since_s: float, until_s: float, limit: int) -> list[AudienceSpan]:
+    """The newest of a channel's spans of this length, newest first; those that several controls counted stand apart."""
+    columns = audience.c
+    wanted = (columns.channel == channel) & (columns.span_s == span_s) & (columns.at_s >= since_s) & (columns.at_s < until_s)
+    question = select(audience).where(wanted).order_by(columns.at_s.desc(), columns.life.desc()).limit(limit)
+    return [AudienceSpan(**dict(row)) for row in connection.execute(question).mappings()]
 
 
 def _total(group: list[Airing]) -> ClipTotal:

@@ -51,6 +51,27 @@ class ClipRecord:
     refusal: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AudienceSpan:
+    """A channel's viewers in a minute or an hour, as one control counted them. `life` tells its rows from those of the one before it.
+
+    `peak` viewers at a time, `viewer_s` of watching in all; of those that left, `stays` by their seconds and `stayed_s` in all;
+    seconds of watching by protocol, kind of player and place.
+    """
+
+    channel: str
+    span_s: int
+    at_s: int
+    life: int
+    peak: int
+    viewer_s: float
+    stays: list[int]
+    stayed_s: float
+    protocols: dict[str, float]
+    agents: dict[str, float]
+    places: dict[str, float]
+
+
 class Outcome(StrEnum):
     """What became of an entry's turn. From SKIPPED on it did not air."""
 

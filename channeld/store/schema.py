@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration."""
 
 metadata = MetaData()
@@ -137,6 +137,21 @@ airings = Table(
     Index("airings_channel", "channel", "id"),
     Index("airings_at", "at_s"),
     Index("airings_open", "outcome", "channel"),
+)
+
+audience = Table(
+    "audience",
+    metadata,
+    Column("channel", String(64), primary_key=True),
+    Column("span_s", Integer, primary_key=True, autoincrement=False),
+    Column("at_s", BigInteger, primary_key=True, autoincrement=False),
+    Column("life", BigInteger, primary_key=True, autoincrement=False),
+    Column("peak", Integer, nullable=False),
+    Column("viewer_s", Double, nullable=False),
+    Column("stays", JsonText, nullable=False),
+    Column("stayed_s", Double, nullable=False),
+    *(Column(name, JsonText, nullable=False) for name in ("protocols", "agents", "places")),
+    Index("audience_at", "span_s", "at_s"),
 )
 
 relay_profiles = Table(

@@ -26,7 +26,7 @@ from channeld.store.database import Database, DatabaseError, Trouble
 from channeld.store.edits import Edit
 from channeld.store.pruning import Pruner, Retention
 from channeld.store.questions import AiringFilter, ClipTotal
-from channeld.store.records import Airing, ClipRecord, Ending, EventRecord, HlsPosition, Position
+from channeld.store.records import Airing, AudienceSpan, ClipRecord, Ending, EventRecord, HlsPosition, Position
 from channeld.store.relays import Relays
 from channeld.store.writer import Tell, Writer
 
@@ -131,6 +131,10 @@ class Store:
         """A line of the as-run log, or its end."""
         self._backlog.put(airing)
 
+    def add_audience(self, span: AudienceSpan) -> None:
+        """Viewers of a minute or an hour so far; the newest of a span counts."""
+        self._backlog.put(span)
+
     def flush(self, timeout_s: float = 5.0) -> None:
         """Return when all that was saved before is on the disk. Raises StoreError when it could not be written."""
         self._backlog.flush(timeout_s)
@@ -216,6 +220,10 @@ class Store:
     def totals(self, wanted: AiringFilter) -> list[ClipTotal]:
         """By channel and path. Raises StoreError."""
         return self._ask(questions.totals, wanted)
+
+    def audience(self, channel: str, span_s: int, since_s: float, until_s: float, limit: int) -> list[AudienceSpan]:
+        """A channel's spans of this length, newest first. Raises StoreError."""
+        return self._ask(questions.audience_spans, channel, span_s, since_s, until_s, limit)
 
     def clips(self, after: str | None = None, limit: int = 1_000) -> list[ClipRecord]:
         """The catalogue by name, from behind one on. Raises StoreError."""

@@ -12,7 +12,7 @@ from channeld.store.backlog import Batch
 from channeld.store.records import Airing, Ending, Outcome, Position
 from channeld.store.relay_writes import write_events, write_kept, write_statuses
 from channeld.store.rows import add_rows, replace_rows
-from channeld.store.schema import airings, clips, events, hls, meta, places, positions
+from channeld.store.schema import airings, audience, clips, events, hls, meta, places, positions
 
 PRUNED_ROWS = 500
 _PLACE = tuple(column.name for column in places.columns if column.name != "channel")
@@ -43,6 +43,8 @@ def write(connection: Connection, batch: Batch, memories: Memories | None = None
         write_statuses(connection, list(batch.statuses.values()))
     if batch.relay_events:
         write_events(connection, batch.relay_events)
+    if batch.spans:
+        replace_rows(connection, audience, [asdict(item) for item in batch.spans.values()])
 
 
 def write_meta(connection: Connection, key: str, value: str) -> None:
@@ -54,6 +56,13 @@ def prune(connection: Connection, table: Table, before_s: float) -> int:
     """Remove the oldest PRUNED_ROWS of what is older; gives how many there were."""
     oldest = select(table.c.id).where(table.c.at_s < before_s).order_by(table.c.at_s).limit(PRUNED_ROWS)
     return connection.execute(delete(table).where(table.c.id.in_(oldest.scalar_subquery()))).rowcount
+
+
+def prune_audience(connection: Connection, span_s: int, before_s: float) -> int:
+    """Remove the oldest spans of this length that are older, all of a few moments at once; gives how many there were."""
+    of_span = (audience.c.span_s == span_s) & (audience.c.at_s < before_s)
+    moments = select(audience.c.at_s).where(of_span).order_by(audience.c.at_s).limit(PRUNED_ROWS).subquery()
+    return connection.execute(delete(audience).where(of_span, audience.c.at_s.in_(select(moments.c.at_s)))).rowcount
 
 
 def _write_position(connection: Connection, channel: str, position: Position | None, written: dict[str, Any] | None) -> None:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 CHANNEL_STATES = ("starting", "on_air", "filler", "stopping", "stopped", "failed")
+SOURCE_STATES = ("standby", "connecting", "live", "lost")
 OUTPUT_STATES = ("starting", "up", "retrying", "resting", "stopped")
 VERDICTS = ("ok", "late", "stale", "broken", "silent", "frozen", "unreachable")
 HTTP_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 CONNECTION_BUCKETS_S = (1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0)
 
-_C, _O, _P = ("channel",), ("channel", "output"), ("process",)
+_C, _O, _P, _S = ("channel",), ("channel", "output"), ("process",), ("channel", "source")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,23 @@ OUTPUT_RESTARTS = MetricSpec("channeld_output_restarts", "counter", "Times an ou
 OUTPUT_RECONNECTS = MetricSpec("channeld_output_reconnects", "counter", "Times a push's FFmpeg connected again by itself.", _O)
 RTMP_HEADROOM = MetricSpec("channeld_rtmp_clock_headroom_seconds", "gauge", "Until a push's RTMP clock wraps at 2^31 ms.", _O)
 HLS_SEQUENCE = MetricSpec("channeld_hls_media_sequence", "gauge", "Media sequence number of the manifest.", _O)
+SEGMENT_WAIT = MetricSpec("channeld_hls_segment_wait_seconds", "gauge", "From the release of a segment's first picture to its listing.", _O)
 CLIENTS = MetricSpec("channeld_output_clients", "gauge", "Viewers of a transport stream over HTTP.", _O)
 CLIENT_BYTES = MetricSpec("channeld_output_client_bytes", "counter", "Bytes that viewers of a transport stream took.", _O)
 CLIENT_SKIPS = MetricSpec("channeld_output_client_skips", "counter", "Times a viewer was too slow and moved to a random access point.", _O)
 CLIENT_REFUSALS = MetricSpec("channeld_output_clients_refused", "counter", "Viewers that a limit turned away.", _O)
 CONNECTION_SECONDS = MetricSpec("channeld_output_connection_seconds", "histogram", "How long viewers of a transport stream stayed.", _O)
+
+# -- live sources ---------------------------------------------------------------------------------------------------
+
+SOURCE_STATE = MetricSpec("channeld_source_state", "gauge", "1 for the state a live source is in.", (*_S, "state"))
+SOURCE_BYTES = MetricSpec("channeld_source_bytes", "counter", "Bytes of a live source's stream, behind FFmpeg.", _S)
+SOURCE_LOSSES = MetricSpec("channeld_source_losses", "counter", "What FFmpeg told to be lost of a live source, by kind.", (*_S, "kind"))
+SOURCE_JITTER = MetricSpec("channeld_source_jitter_seconds", "gauge", "How unevenly pictures come, by RFC 3550's estimator.", _S)
+SOURCE_RECONNECTS = MetricSpec("channeld_source_reconnects", "counter", "Times a live source was connected to again.", _S)
+SOURCE_DELAY = MetricSpec("channeld_source_air_delay_seconds", "gauge", "From a picture's arrival to its release on air.", _S)
+SEGMENT_DELAY = MetricSpec("channeld_source_segment_delay_seconds", "gauge", "From a picture's arrival to its listed segment.", _S)
+SOURCE_DRIFT = MetricSpec("channeld_source_drift_seconds", "gauge", "How much later than at first a live source's slices are due.", _S)
 
 # -- what viewers find ----------------------------------------------------------------------------------------------
 
@@ -104,8 +117,9 @@ ALERT_FAILURES = MetricSpec("channeld_alert_failures", "counter", "Attempts that
 METRICS = (
     *(CHANNELS, CHANNEL_STATE, DEGRADED_STEP, UNDERRUNS, PASSED_OVER, JOINS, JOIN_GAP, JOIN_SKEW, JOIN_SKEW_MAX, LATENESS),
     *(BUS_HEAD, BUS_SECONDS, BUS_BYTES, BUS_CAPACITY, LOOKAHEAD, READER_LAG, READER_JUMPS, FIFO_BYTES, FIFO_CAPACITY),
-    *(OUTPUT_STATE, OUTPUT_RESTARTS, OUTPUT_RECONNECTS, RTMP_HEADROOM, HLS_SEQUENCE, CLIENTS),
+    *(OUTPUT_STATE, OUTPUT_RESTARTS, OUTPUT_RECONNECTS, RTMP_HEADROOM, HLS_SEQUENCE, SEGMENT_WAIT, CLIENTS),
     *(CLIENT_BYTES, CLIENT_SKIPS, CLIENT_REFUSALS, CONNECTION_SECONDS),
+    *(SOURCE_STATE, SOURCE_BYTES, SOURCE_LOSSES, SOURCE_JITTER, SOURCE_RECONNECTS, SOURCE_DELAY, SEGMENT_DELAY, SOURCE_DRIFT),
     *(VERDICT, MANIFEST_AGE, SEGMENT_ERRORS, DISCONTINUITIES, LOOK_CPU, DECODE_CPU),
     *(PREPARE_SECONDS, PREPARED_MEDIA_SECONDS, PREPARE_SPEED, PREPARE_CLIPS, PREPARE_QUEUE, CLIP_ERRORS, CACHE_BYTES, CACHE_MAX_BYTES),
     *(WEBHOOK_EVENTS, WEBHOOK_FAILURES, WEBHOOK_WAITING, ALERTS_FIRING, ALERT_MESSAGES, ALERT_FAILURES),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from channeld.base.errors import StreamError
 from channeld.base.units import AAC_FRAME_TICKS, TICKS_PER_SECOND, FrameRate
 from channeld.ts import packet as tsp
-from channeld.ts.index import AUDIO_AU, HAS_DTS, HAS_PCR, IS_RANDOM_ACCESS, MAY_CUT_AFTER, VIDEO_AU, Block, Units
+from channeld.ts.index import AUDIO_AU, HAS_DTS, HAS_PCR, IS_RANDOM_ACCESS, MAX_BLOCK_BYTES, MAY_CUT_AFTER, VIDEO_AU, Block, Units
 from channeld.ts.packet import AUDIO_PID, PACKET_BYTES, VIDEO_PID, Ints, Packets
 from channeld.ts.psi import tables
 from channeld.ts.timeline import WRAP_TICKS, read_timestamps
@@ -23,6 +23,10 @@ AUDIO_SURPLUS_S = 0.2
 MAX_PCR_STEP_TICKS = 40 * TICKS_PER_SECOND // 1000
 """ISO/IEC 13818-1 allows 100 ms between PCRs, DVB (TS 101 154) 40 ms."""
 MAX_AUDIO_LEAD_TICKS = 8 * AAC_FRAME_TICKS
+MAX_PENDING_PACKETS = MAX_BLOCK_BYTES // PACKET_BYTES
+"""What waits to be a block cannot be more than a block."""
+MAX_UNIT_PACKETS = (1 << 16) - 1
+"""As an index counts them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Conformer:
         self.audio_frames = 0
         self.audio_slack = 0
         """How far audio units may be from their grid, in ticks."""
+        self.max_pending_packets = MAX_PENDING_PACKETS
 
     def feed(self, payload: bytes) -> list[Block]:
         """Take bytes of any length; give the blocks that are complete."""
@@ -100,6 +105,8 @@ class Conformer:
         if len(packets):
             self._pending.append(packets)
             self._pending_frames += int(np.count_nonzero(tsp.starts_unit(packets) & (tsp.pids(packets) == VIDEO_PID)))
+        if sum(map(len, self._pending)) > self.max_pending_packets:
+            raise StreamError("pictures and sound do not come together, or there is no key frame")
 
     def finish(self) -> list[Block]:
         """The last, shorter block. Audio that ends early is continued with silence."""
@@ -118,11 +125,10 @@ class Conformer:
         rows = np.flatnonzero(tsp.starts_unit(packets))
         is_video = tsp.pids(packets[rows]) == VIDEO_PID
         belongs = np.where(is_video, np.cumsum(is_video) <= frames, False)
+        video, audio = find_units(packets)
         if self._first_pts is None:
-            self._first_pts = int(find_units(packets)[0].pts[0])
-        audio_rows = rows[~is_video]
-        pts = read_timestamps(packets, audio_rows, tsp.payload_offsets(packets[audio_rows]) + 9)
-        belongs[~is_video] = self._behind_sound_of(pts, frames) < 0
+            self._first_pts = int(video.pts[0])
+        belongs[~is_video] = self._behind_sound_of(audio.pts, frames) < 0
         mask = np.repeat(belongs, np.diff(np.append(rows, len(packets))))
         self._pending = [packets[~mask]]
         self._pending_frames -= frames
@@ -138,8 +144,6 @@ class Conformer:
 
     def _close(self, packets: Packets, *, last: bool) -> Block:
         video, audio = find_units(packets)
-        if not len(video.rows):
-            raise StreamError("no picture", pid=VIDEO_PID)
         if self._first_pts is None:
             self._first_pts = int(video.pts[0])
         video_table = self._video_table(packets, video)
@@ -264,6 +268,8 @@ def find_units(packets: Packets) -> tuple[FoundUnits, FoundUnits]:
     counts = np.diff(np.append(rows, len(packets)))
     if not np.array_equal(np.repeat(pids[rows], counts), pids):
         raise StreamError("access units are interleaved")
+    if counts.max() > MAX_UNIT_PACKETS:
+        raise StreamError(f"an access unit of more than {MAX_UNIT_PACKETS} packets")
     if not np.all(packets[:, 3] & 0x10):
         raise StreamError("a packet without payload")
     pes = tsp.payload_offsets(packets[rows])

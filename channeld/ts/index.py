@@ -83,7 +83,7 @@ class Base:
         try:
             values = json.loads(text)
             return cls(**{name: max(0, int(values[name])) for name in ("index_at", "frames", "audio_units")})
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise StreamError(f"not the base of a live clip ({error})") from error
 
 

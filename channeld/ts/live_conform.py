@@ -16,7 +16,7 @@ from channeld.ts import packet as tsp
 from channeld.ts.conform import Conformer, StreamRules, find_units
 from channeld.ts.index import Block
 from channeld.ts.packet import AUDIO_PID, VIDEO_PID, Ints, Packets
-from channeld.ts.timeline import WRAP_TICKS
+from channeld.ts.timeline import WRAP_TICKS, read_timestamps
 
 MIN_BLOCK_S = 0.2
 """A block has at least so much: the air's own slices are as long."""
@@ -46,6 +46,7 @@ class LiveConformer(Conformer):
     def __init__(self, rules: StreamRules, *, has_free_gops: bool = False) -> None:
         super().__init__(rules)
         self._has_free_gops = has_free_gops
+        self.max_pending_packets = MAX_PENDING_PACKETS
         self._is_aligned = False
         if has_free_gops:
             self.audio_slack = COPIED_AUDIO_SLACK_TICKS
@@ -53,11 +54,10 @@ class LiveConformer(Conformer):
         self._min_frames = max(1, rules.fps.frames_in(MIN_BLOCK_S))
         self._max_frames = rules.fps.frames_in(MAX_UNEVEN_S)
         self._max_units = 10 * self._max_frames
+        self._arrived: Ints = np.empty(0, dtype=np.int64)
 
     def feed(self, payload: bytes) -> list[Block]:
         self._take(payload)
-        if sum(map(len, self._pending)) > MAX_PENDING_PACKETS:
-            raise StreamError("pictures and sound do not come together, or there is no key frame")
         if not self._is_aligned and not self._align():
             return []
         blocks = []
@@ -66,6 +66,15 @@ class LiveConformer(Conformer):
         if self._pending_frames > self._max_frames:
             raise StreamError(f"{MAX_UNEVEN_S:g} s of pictures without their sound", pid=AUDIO_PID)
         return blocks
+
+    def arrived(self) -> list[int]:
+        """When the pictures that began with the newest bytes are to be decoded, in ticks of 33 bits."""
+        return [int(dts) for dts in self._arrived]
+
+    def _take(self, payload: bytes) -> None:
+        before = len(self._pending)
+        super()._take(payload)
+        self._arrived = _decoding_times(self._pending[-1]) if len(self._pending) > before else self._arrived[:0]
 
     def finish(self) -> list[Block]:
         """What may still air of what came: whole pictures up to the last legal cut, with silence where their sound is not there."""
@@ -130,8 +139,6 @@ class LiveConformer(Conformer):
         if not self._has_free_gops:
             super()._check_key_frames(key)
             return
-        if self.video_frames == 0 and not key[0]:
-            raise StreamError("the source does not begin with a key frame", pid=VIDEO_PID)
         for is_key in key.tolist():
             self._since_key = 1 if is_key else self._since_key + 1
             if self._since_key > 2 * self._rules.gop_frames:
@@ -143,6 +150,16 @@ def _ticks_behind(pts: Ints, other: int) -> Ints:
     half = WRAP_TICKS // 2
     behind: Ints = (pts - other + half) % WRAP_TICKS - half
     return behind
+
+
+def _decoding_times(packets: Packets) -> Ints:
+    """DTS of each picture that begins here. What is no PES header is left out: it is refused later, with its reason."""
+    rows = np.flatnonzero(tsp.starts_unit(packets) & (tsp.pids(packets) == VIDEO_PID))
+    at = tsp.payload_offsets(packets[rows]) + 9
+    fits = at <= tsp.PACKET_BYTES - 10
+    rows, at = rows[fits], at[fits]
+    has_dts = (packets[rows, at] & 0xF0) == 0x30
+    return read_timestamps(packets, rows, at + 5 * has_dts)
 
 
 def _first_pictures(packets: Packets, pictures: int, sounds: int) -> Packets:

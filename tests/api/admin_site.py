@@ -41,6 +41,7 @@ from channeld.channel.pictures import NoPicture, Pictures, Ring
 from channeld.channel.proxy_refresh import Refresh, refresh_once
 from channeld.channel.proxy_worker import Refresher
 from channeld.config import parse_config
+from channeld.control_attendance import merged, totals
 from channeld.control_uploads import UploadDesk
 from channeld.daemon_relays import RelayChannels, relay_rules
 from channeld.media.drafts import DraftBook
@@ -54,7 +55,7 @@ from channeld.relay.hardware import Availability
 from channeld.relay.machine import Machine
 from channeld.relay.profile import Hardware
 from channeld.store.questions import AiringFilter, count
-from channeld.store.records import Airing, Outcome
+from channeld.store.records import Airing, AudienceSpan, Outcome
 from channeld.store.store import Store
 
 TOKEN = "a-token-of-tests-0123456789"
@@ -279,12 +280,35 @@ class MemoryAudience:
     def read(self, channel: str, limit: int) -> dict[str, Any]:
         if channel not in ("live1", "live2"):
             raise UnknownChannel(channel)
-        client = {"user_agent": "VLC/3", "since": AT, "connected_s": 4.0, "bytes": 1000, "position": 9, "last_read_at": AT}
+        client = {
+            "place": "DE/Berlin",
+            "user_agent": "VLC/3",
+            "since": AT,
+            "connected_s": 4.0,
+            "bytes": 1000,
+            "position": 9,
+            "last_read_at": AT,
+        }
         rows = [{"id": f"1-{at}", "address": "192.0.2.7", **client, "lag_bytes": 0, "lag_s": 0.0, "skips": 0} for at in range(3)]
         totals = {"clients": 2, "bytes": 3000, "skips": 0, "refused": 0, "ended": 1, "ended_mean_s": 4.0}
         clients, gone = rows[:2][:limit], [{**rows[2], "ended": "left"}]
         left_out = 2 - len(clients)
         return {"channel": channel, "totals": totals, "clients": clients, "left_out": left_out, "is_complete": True, "gone": gone}
+
+
+class MemoryAttendance:
+    """An hour in which somebody watched live1."""
+
+    def __init__(self) -> None:
+        self.asked: tuple[str, str, float, float, int] | None = None
+
+    def read(self, channel: str, step: str, since_s: float, until_s: float, limit: int) -> dict[str, Any]:
+        if channel not in ("live1", "live2"):
+            raise UnknownChannel(channel)
+        self.asked = channel, step, since_s, until_s, limit
+        span = AudienceSpan(channel, 3600, 1_800_000_000, 1, 3, 5400.0, [0, 1, *[0] * 8], 4.0, {"hls": 5400.0}, {"vlc": 5400.0}, {})
+        rows = [merged([span], 3600)][:limit]
+        return {"channel": channel, "step": step, "rows": rows, "totals": totals([span]), "problem": None}
 
 
 class MemoryRuns:
@@ -372,7 +396,7 @@ def desks_over(folder: Path, store: Store, refresher: Refresher, machine: Machin
     stage = RelayChannels(store.relays, relay_rules(config), machine)
     assignments = AssignBook(store.relays, stage, stage.fault)
     books = ProfileBook(store.relays, stage.follow, stage.availability), ProxyBook(store.relays, refresher), assignments
-    return Desks(pictures, MemoryLibrary(), uploads, MemoryOverrides(), MemoryAudience(), *books, MemoryRuns(store))
+    return Desks(pictures, MemoryLibrary(), uploads, MemoryOverrides(), MemoryAudience(), MemoryAttendance(), *books, MemoryRuns(store))
 
 
 class Site:

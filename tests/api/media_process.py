@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -77,11 +78,12 @@ class MediaProcess:
             if message.kind == kind and all(message.values.get(name) == fact for name, fact in facts.items()):
                 return message
 
-    def watch(self, air: Air, *, segment_seconds: float = 2, window: int = 3) -> None:
-        """Tell the worker of the channel's ring and heads."""
+    def watch(self, air: Air, *, segment_seconds: float = 2, window: int = 3, types: Sequence[str] = ("hls",)) -> None:
+        """Tell the worker of the channel's ring and heads; it is packaged in these ways."""
         fd = air.ring.open_reader_fd()
         self.wire.send("heads", (air.worker_end.fileno(),), host=0)
-        outputs = [{"name": "hls", "type": "hls", "segment_seconds": segment_seconds, "window": window}, {"name": "ts", "type": "ts"}]
+        outputs = [{"name": name, "type": name, "segment_seconds": segment_seconds, "window": window} for name in types]
+        outputs.append({"name": "ts", "type": "ts"})
         self.wire.send("channel", (fd,), channel="one", ring_id=air.ring_id, host=0, outputs=outputs)
         os.close(fd)
 

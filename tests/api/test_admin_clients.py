@@ -36,6 +36,7 @@ def test_addresses_are_shown_to_those_who_operate(site: Site) -> None:
         token, _ = site.accounts.add(f"a-{role.value}", role, None, by="test")
         told = site.ask("GET", "/api/v1/channels/live1/clients", headers={"Authorization": f"Bearer {token}"}).json()
         assert {each["address"] for each in told["clients"] + told["gone"]} == {"192.0.2.7" if is_shown else None}
+        assert {each["place"] for each in told["clients"] + told["gone"]} == {"DE/Berlin" if is_shown else None}
 
 
 def report(feed: str, clients: int, sent: int, *gone: str) -> dict[str, Any]:

@@ -47,6 +47,13 @@ def test_a_relay_is_a_channel_of_one_live_source_with_hls_and_an_endless_stream(
     assert "secret" not in source.shown_url and "secret" not in repr(made)
 
 
+def test_a_profile_of_dash_adds_dash() -> None:
+    args = COPY.replace("-f mpegts", "-f dash")
+    made = relayed(CONFIG, profile(args, output_format="dash", segment_duration=4.0, max_segments=9), UPSTREAM, RULES)
+    assert [target.name for target in made.targets] == ["hls", "dash", "ts"]
+    assert made.targets[1] == ServedTarget("dash", "dash", "http://media:8090/dash/relay-7/manifest.mpd", True, 4.0, 9)
+
+
 def test_what_a_profile_says_of_size_rates_and_preset_is_its_house_format() -> None:
     made = relayed(CONFIG, profile(CODED), UPSTREAM, RULES)
     assert source_of(made).mode == "transcode"

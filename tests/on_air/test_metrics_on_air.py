@@ -16,8 +16,10 @@ from channeld.telemetry.metric_table import CHANNEL_STATES, OUTPUT_STATES, VERDI
 WITHOUT_FIGURES = {
     *("channeld_alarm", "channeld_prepare_speed_ratio", "channeld_alerts_firing", "channeld_alert_messages_total"),
     *("channeld_alert_failures_total", "channeld_webhook_events_total", "channeld_webhook_failures_total", "channeld_webhook_waiting"),
+    *(f"channeld_source_{name}" for name in ("state", "bytes_total", "losses_total", "jitter_seconds", "reconnects_total")),
+    *(f"channeld_source_{name}_seconds" for name in ("air_delay", "segment_delay", "drift")),
 }
-"""Nothing is wrong, all clips were prepared before, and nobody is told of anything."""
+"""Nothing is wrong, all clips were prepared before, nobody is told of anything, and there is no live source."""
 JOIN_ERROR_TICKS = 960
 
 

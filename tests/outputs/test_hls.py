@@ -26,6 +26,7 @@ class Piece:
     dts: int
     duration: int
     is_random_access: bool
+    monotonic_ns: int = 0
 
 
 def pieces(first: int, last: int, *, gop: int = 10, step: int = STEP) -> list[Piece]:

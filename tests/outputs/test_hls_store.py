@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from channeld.base.clock import FakeClock
+from channeld.outputs.hls_manifest import segment_name
 from channeld.outputs.hls_store import SegmentStore
+
+
+def write(store: SegmentStore, channel: str, number: int, pieces: list[bytes]) -> None:
+    store.write_segment(channel, {segment_name(number): pieces})
 
 
 def names(folder: Path) -> list[str]:
@@ -19,7 +24,7 @@ def names(folder: Path) -> list[str]:
 def test_a_file_appears_whole_under_its_name(tmp_path: Path) -> None:
     store = SegmentStore(tmp_path, None, FakeClock())
     store.open_channel("one")
-    store.write_segment("one", 7, [b"ab", b"", b"c" * 3000] + [b"x"] * 3000)
+    write(store, "one", 7, [b"ab", b"", b"c" * 3000] + [b"x"] * 3000)
     store.write_manifest("one", b"text")
     assert names(tmp_path / "one") == ["index.m3u8", "segment-0000000007.ts"]
     assert (tmp_path / "one" / "segment-0000000007.ts").read_bytes() == b"ab" + b"c" * 3000 + b"x" * 3000
@@ -30,8 +35,8 @@ def test_a_removed_segment_stays_for_its_time_and_then_goes(tmp_path: Path) -> N
     clock = FakeClock()
     store = SegmentStore(tmp_path, None, clock)
     store.open_channel("one")
-    store.write_segment("one", 1, [b"x" * 188])
-    store.retire("one", 1, keep_s=10)
+    write(store, "one", 1, [b"x" * 188])
+    store.retire("one", segment_name(1), keep_s=10)
     clock.advance(9.9)
     store.purge()
     assert names(tmp_path / "one") == ["segment-0000000001.ts"]
@@ -44,12 +49,12 @@ def test_the_cap_takes_the_oldest_removed_segments_first_and_never_a_listed_one(
     store = SegmentStore(tmp_path, 1000, FakeClock())
     store.open_channel("one")
     for number in range(4):
-        store.write_segment("one", number, [b"x" * 250])
+        write(store, "one", number, [b"x" * 250])
     for number in (1, 0):
-        store.retire("one", number, keep_s=100)
-    store.write_segment("one", 4, [b"x" * 200])
+        store.retire("one", segment_name(number), keep_s=100)
+    write(store, "one", 4, [b"x" * 200])
     assert names(tmp_path / "one") == [f"segment-{number:010d}.ts" for number in (0, 2, 3, 4)]
-    store.write_segment("one", 5, [b"x" * 800])
+    write(store, "one", 5, [b"x" * 800])
     assert names(tmp_path / "one") == [f"segment-{number:010d}.ts" for number in (2, 3, 4, 5)]
     assert store.is_over_cap
 
@@ -58,11 +63,11 @@ def test_a_forgotten_channel_makes_room_when_room_is_needed(tmp_path: Path) -> N
     store = SegmentStore(tmp_path, 500, FakeClock())
     store.open_channel("old")
     store.open_channel("new")
-    store.write_segment("old", 1, [b"x" * 300])
+    write(store, "old", 1, [b"x" * 300])
     store.forget_channel("old")
     store.purge()
     assert names(tmp_path / "old") == ["segment-0000000001.ts"]
-    store.write_segment("new", 1, [b"x" * 300])
+    write(store, "new", 1, [b"x" * 300])
     assert names(tmp_path / "old") == []
 
 
@@ -70,7 +75,7 @@ def test_unfinished_files_go_when_a_channel_is_opened(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     for name in ("segment-0000000003.ts", "segment-0000000004.ts.tmp", "index.m3u8.tmp", "notes.txt"):
         (tmp_path / "one" / name).write_bytes(b"x" * 188)
-    assert SegmentStore(tmp_path, None, FakeClock()).open_channel("one") == {3: 188}
+    assert SegmentStore(tmp_path, None, FakeClock()).open_channel("one") == {segment_name(3): 188}
     assert names(tmp_path / "one") == ["notes.txt", "segment-0000000003.ts"]
 
 
@@ -83,9 +88,9 @@ def test_a_channel_id_that_could_leave_the_folder_is_refused(tmp_path: Path, cha
 def test_a_folder_that_was_deleted_is_made_again_with_the_next_segment(tmp_path: Path) -> None:
     store = SegmentStore(tmp_path / "hls", None, FakeClock())
     store.open_channel("one")
-    store.write_segment("one", 1, [b"x" * 188])
+    write(store, "one", 1, [b"x" * 188])
     shutil.rmtree(tmp_path / "hls")
-    store.write_segment("one", 2, [b"x" * 188])
+    write(store, "one", 2, [b"x" * 188])
     store.write_manifest("one", b"text")
     assert names(tmp_path / "hls" / "one") == ["index.m3u8", "segment-0000000002.ts"]
 
@@ -96,7 +101,7 @@ def test_a_failed_write_leaves_nothing_and_says_why(tmp_path: Path) -> None:
     (tmp_path / "one").rename(tmp_path / "aside")
     (tmp_path / "one").touch()
     with pytest.raises(NotADirectoryError):
-        store.write_segment("one", 1, [b"x"])
+        write(store, "one", 1, [b"x"])
     assert (names(tmp_path / "aside"), store.total_bytes) == ([], 0)
 
 
@@ -106,14 +111,14 @@ def test_a_channel_whose_folder_is_broken_holds_up_nobody_else(tmp_path: Path) -
     for channel in ("broken", "whole"):
         store.open_channel(channel)
         for number in (1, 2):
-            store.write_segment(channel, number, [b"x" * 200])
-            store.retire(channel, number, keep_s=10 * number)
+            write(store, channel, number, [b"x" * 200])
+            store.retire(channel, segment_name(number), keep_s=10 * number)
     (tmp_path / "broken").rename(tmp_path / "aside")
     (tmp_path / "broken").touch()
     clock.advance(11)
     assert isinstance(store.purge(), NotADirectoryError)
     assert names(tmp_path / "whole") == ["segment-0000000002.ts"]
-    store.write_segment("whole", 3, [b"x" * 700])  # room must be made: of the broken one's segments there is none to be had
+    write(store, "whole", 3, [b"x" * 700])  # room must be made: of the broken one's segments there is none to be had
     assert names(tmp_path / "whole") == ["segment-0000000003.ts"]
     (tmp_path / "broken").unlink()
     (tmp_path / "aside").rename(tmp_path / "broken")
@@ -126,15 +131,16 @@ FULL_DISK = """
 import errno, sys
 from pathlib import Path
 from channeld.base.clock import FakeClock
+from channeld.outputs.hls_manifest import segment_name
 from channeld.outputs.hls_store import SegmentStore
 store = SegmentStore(Path(sys.argv[1]), None, FakeClock())
 store.open_channel("one")
 for number in range(3):
-    store.write_segment("one", number, [b"x" * 102400])
-store.retire("one", 0, keep_s=100)
-store.write_segment("one", 3, [b"y" * 102400])     # a full disk takes the removed one
+    store.write_segment("one", {segment_name(number): [b"x" * 102400]})
+store.retire("one", segment_name(0), keep_s=100)
+store.write_segment("one", {segment_name(3): [b"y" * 102400]})     # a full disk takes the removed one
 try:
-    store.write_segment("one", 4, [b"z" * 102400])
+    store.write_segment("one", {segment_name(4): [b"z" * 102400]})
 except OSError as error:
     print(error.errno, sorted(path.name for path in Path(sys.argv[1], "one").iterdir()))
 """
@@ -158,7 +164,7 @@ def test_a_channel_that_left_keeps_its_files_for_its_viewers_and_then_nothing(tm
     clock = FakeClock()
     store = SegmentStore(tmp_path, None, clock)
     store.open_channel("live1")
-    store.write_segment("live1", 1, [b"G" * 188])
+    write(store, "live1", 1, [b"G" * 188])
     store.write_manifest("live1", b"#EXTM3U")
     store.clean_channel("live1", keep_s=20)
     clock.advance(19)
@@ -173,9 +179,9 @@ def test_a_channel_that_comes_back_in_time_keeps_its_files(tmp_path: Path) -> No
     clock = FakeClock()
     store = SegmentStore(tmp_path, None, clock)
     store.open_channel("live1")
-    store.write_segment("live1", 1, [b"G" * 188])
+    write(store, "live1", 1, [b"G" * 188])
     store.clean_channel("live1", keep_s=20)
-    assert store.open_channel("live1") == {1: 188}
+    assert store.open_channel("live1") == {segment_name(1): 188}
     clock.advance(100)
     store.purge()
     assert (tmp_path / "live1").exists()
@@ -185,7 +191,7 @@ def test_files_of_others_in_a_channel_s_folder_stay(tmp_path: Path) -> None:
     clock = FakeClock()
     store = SegmentStore(tmp_path, None, clock)
     store.open_channel("live1")
-    store.write_segment("live1", 1, [b"G" * 188])
+    write(store, "live1", 1, [b"G" * 188])
     (tmp_path / "live1" / "poster.jpg").touch()
     store.clean_channel("live1", keep_s=0)
     store.purge()

@@ -11,9 +11,9 @@ from channeld.base.clock import FakeClock
 from channeld.store.backlog import Batch
 from channeld.store.database import Database
 from channeld.store.pruning import DAY_S, Pruner, Retention
-from channeld.store.records import Airing, EventRecord, Outcome
+from channeld.store.records import Airing, AudienceSpan, EventRecord, Outcome
 from channeld.store.relay_records import RelayEvent
-from channeld.store.schema import airings, events, relay_events
+from channeld.store.schema import airings, audience, events, relay_events
 from channeld.store.writes import PRUNED_ROWS, write
 
 NOW_S = 1_800_000_000.0
@@ -119,3 +119,19 @@ def test_a_start_after_a_night_prunes_at_once(past: Past) -> None:
     past.add(10, age_days=29.9)
     past.begin_again()
     assert past.step(0.5 * DAY_S)[0] == 0
+
+
+def test_minutes_of_viewers_are_kept_for_two_days_and_hours_as_long_as_told(past: Past) -> None:
+    def at(days: float) -> int:
+        return int(NOW_S - days * DAY_S)
+
+    batch = Batch()
+    for span_s, days in ((60, 1), (60, 3), (3600, 3), (3600, 399), (3600, 401)):
+        key = "one", span_s, at(days), 1
+        batch.spans[key] = AudienceSpan(*key, 1, 1.0, [0] * 10, 0.0, {}, {}, {})
+    with past.database.writer() as connection, connection.begin():
+        write(connection, batch)
+    past.step()
+    with past.database.reading() as connection:
+        found = {(row.span_s, row.at_s) for row in connection.execute(select(audience))}
+    assert found == {(60, at(1)), (3600, at(3)), (3600, at(399))}

@@ -14,6 +14,7 @@ export function sourceItems(channel) {
     if (source.since) facts.push(`since ${moment(source.since)}`);
     if (source.mode && source.state === "live") facts.push(source.mode === "copy" ? "copied" : "transcoded");
     if (source.attempts > 1) facts.push(`${source.attempts} connections`);
+    facts.push(...figureWords(source.figures));
     return h(
       "li",
       {},
@@ -23,6 +24,18 @@ export function sourceItems(channel) {
       source.reason ? h("span", { class: "output-trouble", text: `${words(source.reason)}${source.detail ? `: ${source.detail}` : ""}` }) : null,
     );
   });
+}
+
+/** How well a source comes in: what stands out, and how far the air is behind it. */
+function figureWords(figures) {
+  if (!figures) return [];
+  const lost = (figures.losses.rtp_lost ?? 0) + (figures.losses.packet_damaged ?? 0);
+  const told = [];
+  if (figures.bits_per_s) told.push(`${(figures.bits_per_s / 1e6).toFixed(1)} Mb/s`);
+  if (lost) told.push(`${lost} packets lost`);
+  if (figures.jitter_ms !== null) told.push(`jitter ${Math.round(figures.jitter_ms)} ms`);
+  if (figures.air_delay_s !== null) told.push(`${figures.air_delay_s.toFixed(1)} s behind`);
+  return told;
 }
 
 /** What is ordered, with a way to lift it; null where nothing is. */

@@ -1,0 +1,50 @@
+"""Who visits a channel: kinds of players by the names they give themselves, and when a viewer of HLS is there and gone."""
+
+import pytest
+
+from channeld.base.clock import FakeClock
+from channeld.outputs.visitors import AGENTS, GONE_S, MAX_PLACES, HlsVisits, agent_class, counted_places
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "kind"),
+    [
+        ("VLC/3.0.20 LibVLC/3.0.20", "vlc"),
+        ("mpv 0.35.1", "mpv"),
+        ("Kodi/20.2 (X11; Linux x86_64) App_Bitness/64", "kodi"),
+        ("Mozilla/5.0 (SMART-TV; Linux; Tizen 6.0) AppleWebKit/537.36", "tv"),
+        ("AppleCoreMedia/1.0.0.20G75 (iPhone; U; CPU OS 16_6 like Mac OS X)", "apple"),
+        ("MyApp/1.2 (Linux;Android 13) ExoPlayerLib/2.19.1", "android"),
+        ("Lavf/59.27.100", "ffmpeg"),
+        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/120.0 Safari/537.36", "browser"),
+        ("curl/8.5.0", "tool"),
+        ("", "other"),
+    ],
+)
+def test_players_are_known_by_their_user_agent(user_agent: str, kind: str) -> None:
+    assert agent_class(user_agent) == kind and kind in AGENTS
+
+
+def test_a_viewer_of_hls_is_there_until_a_while_after_its_last_request() -> None:
+    clock = FakeClock()
+    visits = HlsVisits(clock, {"192.0.2.7": "DE/Berlin"}.get)
+    for _ in range(5):
+        visits.asked("one", "192.0.2.7", "VLC/3")
+        visits.asked("one", "192.0.2.8", "VLC/3")
+        clock.advance(10)
+        visits.sweep()
+    assert sorted(visits.present()["one"], key=str) == [("vlc", "DE/Berlin"), ("vlc", None)]
+    visits.asked("one", "192.0.2.7", "VLC/3")
+    clock.advance(GONE_S - 5)
+    visits.sweep()
+    assert visits.present() == {"one": [("vlc", "DE/Berlin")]}
+    clock.advance(10)
+    visits.sweep()
+    assert visits.present() == {}
+    stays = visits.stays["one"]
+    assert stays.by_seconds[2] == 2 and stays.seconds == 40 + 50
+
+
+def test_few_places_are_told_and_all_viewers_with_one_are_counted() -> None:
+    counts = counted_places([*(f"place {n}" for n in range(MAX_PLACES + 10)), "DE", "DE", None])
+    assert counts["DE"] == 2 and counts["other"] == 11 and sum(counts.values()) == MAX_PLACES + 12
