@@ -18,8 +18,10 @@ from urllib.parse import urlsplit
 
 from channeld.base.errors import PlaylistError, ProcessError
 from channeld.base.redact import redact_text
+from channeld.check_srt import silence_of, speaks_srt
 from channeld.config import ConfigErrors, load
-from channeld.config_values import ChannelSpec, Config, RtmpSpec
+from channeld.config_outputs import PushSpec, RtmpSpec, SrtSpec
+from channeld.config_values import ChannelSpec, Config
 from channeld.config_yaml import key_text, parse
 from channeld.media import child
 from channeld.media.tools import encoder_version, find_tools
@@ -124,6 +126,7 @@ def check(
         _check_hardware(report)
     _check_keys(report, config)
     _check_targets(report, config)
+    _check_srt(report, config)
     if look is not None:
         look(report, config)
     _add_places(report, config_path)
@@ -262,11 +265,11 @@ def _check_ffmpeg(report: CheckReport) -> None:
         )
 
 
-def _targets(channels: Iterable[ChannelSpec]) -> Iterator[tuple[str, RtmpSpec]]:
+def _targets(channels: Iterable[ChannelSpec]) -> Iterator[tuple[str, PushSpec]]:
     for channel in channels:
         for number, output in enumerate(channel.outputs):
-            if isinstance(output, RtmpSpec) and output.enabled and channel.enabled:
-                yield f"channels.{channel.id}.outputs[{number}].rtmp", output
+            if isinstance(output, PushSpec) and output.enabled and channel.enabled:
+                yield f"channels.{channel.id}.outputs[{number}].{output.type}", output
 
 
 def _check_hardware(report: CheckReport) -> None:
@@ -288,20 +291,32 @@ def _check_keys(report: CheckReport, config: Config) -> None:
             message = f"everybody on this machine can read {path}. Protect the key: chmod 0640 {path}"
             report.warnings.append(Finding(message, config.path, key=key))
     for key, output in _targets(config.channels.values()):
-        if output.ca_file is not None and (problem := _unreadable(output.ca_file)):
+        if isinstance(output, RtmpSpec) and output.ca_file is not None and (problem := _unreadable(output.ca_file)):
             report.input_errors.append(Finding(f"{output.ca_file} {problem}. Name a readable PEM file", config.path, key=f"{key}.ca_file"))
 
 
 def _check_targets(report: CheckReport, config: Config) -> None:
-    tried: dict[tuple[str, int], str | None] = {}
+    tried: dict[tuple[str, str, int], str | None] = {}
     for key, output in _targets(config.channels.values()):
+        if isinstance(output, SrtSpec) and output.link.mode == "listener":
+            continue  # nobody is called
         parts = urlsplit(output.url)
-        address = (parts.hostname or "", parts.port or (443 if parts.scheme == "rtmps" else 1935))
+        address = (output.type, parts.hostname or "", parts.port or (443 if parts.scheme == "rtmps" else 1935))
         if address not in tried:
-            tried[address] = _unreachable(address)
+            tried[address] = silence_of(*address[1:]) if isinstance(output, SrtSpec) else _unreachable(address[1:])
         if (problem := tried[address]) is not None:
             message = f"{output.shown_url} does not answer ({problem}). Start its server, or correct the URL"
             report.warnings.append(Finding(message, config.path, key=key))
+
+
+def _check_srt(report: CheckReport, config: Config) -> None:
+    key = next((key for key, output in _targets(config.channels.values()) if isinstance(output, SrtSpec)), None)
+    if key is None:
+        return
+    with contextlib.suppress(ProcessError):  # no FFmpeg at all is told by itself
+        if not speaks_srt(find_tools().ffmpeg):
+            message = "this FFmpeg cannot push by SRT. Install the distribution's ffmpeg package, which can"
+            report.machine_errors.append(Finding(message, config.path, key=key))
 
 
 def _unreachable(address: tuple[str, int]) -> str | None:

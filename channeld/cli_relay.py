@@ -54,7 +54,8 @@ def configuration(wanted: Wanted, folder: Path, *, admin_port: int) -> dict[str,
     profile = {"width": int(size[1]), "height": int(size[2]), "fps": wanted.fps or 30, "gop_seconds": min(2.0, wanted.segment_s)}
     sources = [_source(url, wanted.transport) for url in wanted.urls]
     hls = {"hls": {"segment_seconds": wanted.segment_s, "window": wanted.window}}
-    outputs = [*([hls] if wanted.makes_hls else []), {"ts": {}}, *({"rtmp": url} for url in wanted.pushes)]
+    pushes = ({"srt" if url.startswith("srt:") else "rtmp": url} for url in wanted.pushes)
+    outputs = [*([hls] if wanted.makes_hls else []), {"ts": {}}, *pushes]
     return {
         **{f"{name}_dir": str(folder / name) for name in ("state", "runtime", "hls")},
         "admin": {"listen": f"127.0.0.1:{admin_port}"},
@@ -117,7 +118,7 @@ def relay(
     size: Annotated[str | None, typer.Option(help="Size of the picture, such as 1920x1080.")] = None,
     fps: Annotated[str | None, typer.Option(help="Frames per second.")] = None,
     transport: Annotated[str, typer.Option(help="Of RTSP: tcp or udp.")] = "tcp",
-    push: Annotated[list[str] | None, typer.Option(help="Push to this RTMP address as well.")] = None,
+    push: Annotated[list[str] | None, typer.Option(help="Push to this RTMP or SRT address as well.")] = None,
     folder: Annotated[Path | None, typer.Option("--dir", help="Keep prepared slates and state here.")] = None,
 ) -> int:
     """Relay a live source: rtsp://… as HLS and as an endless stream, for any number of viewers. Ctrl-C ends it."""

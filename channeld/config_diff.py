@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from channeld.config_outputs import OutputSpec
 from channeld.config_told import keep_told
-from channeld.config_values import AdminSpec, ChannelSpec, Config, OutputSpec
+from channeld.config_values import AdminSpec, ChannelSpec, Config
 
 Read = Callable[[Config], Any]
 

@@ -143,6 +143,15 @@ class RtmpModel(OutputModel):
     ca_file: PathText | None = None
 
 
+class SrtModel(OutputModel):
+    url: Annotated[str, Field(repr=False)]
+    mode: Literal["caller", "listener"] = "caller"
+    latency_ms: Annotated[int, Field(ge=20, le=60_000)] = 120
+    passphrase: Annotated[str | None, Field(repr=False)] = None
+    key_file: Annotated[PathText | None, Field(repr=False)] = None
+    streamid: Annotated[str | None, Field(repr=False)] = None
+
+
 class HlsModel(OutputModel):
     segment_seconds: Annotated[float, Field(ge=0.5, le=60)] = 4
     window: Annotated[int, Field(ge=3, le=10_000)] = 6
@@ -160,6 +169,7 @@ class OutputEntry(Section):
     """One item of `outputs`: exactly one of these keys."""
 
     rtmp: RtmpModel | None = None
+    srt: SrtModel | None = None
     hls: HlsModel | None = None
     dash: DashModel | None = None
     ts: TsModel | None = None
@@ -167,21 +177,19 @@ class OutputEntry(Section):
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, value: Any) -> Any:
-        """`- rtmp: URL`, `- hls:` and `- hls` mean their long forms."""
+        """`- rtmp: URL`, `- srt: URL`, `- hls:` and `- hls` mean their long forms."""
         if isinstance(value, str) and value in cls.model_fields:
             value = {value: None}
         if not isinstance(value, dict):
             return value
         entry = {key: {} if inner is None else inner for key, inner in value.items()}
-        if isinstance(entry.get("rtmp"), str):
-            entry["rtmp"] = {"url": entry["rtmp"]}
-        return entry
+        return {key: {"url": inner} if key in ("rtmp", "srt") and isinstance(inner, str) else inner for key, inner in entry.items()}
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "OutputEntry":
         if len(self.model_fields_set) != 1:
-            known = "`- rtmp: URL`, `- hls: {}`, `- dash: {}` or `- ts: {}`"
-            raise ValueError(f"an output has exactly one of rtmp, hls, dash and ts. Write {known}")
+            known = "`- rtmp: URL`, `- srt: URL`, `- hls: {}`, `- dash: {}` or `- ts: {}`"
+            raise ValueError(f"an output has exactly one of rtmp, srt, hls, dash and ts. Write {known}")
         return self
 
 

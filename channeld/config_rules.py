@@ -16,13 +16,15 @@ from urllib.parse import urlsplit
 
 from channeld.base.redact import MASK, redact_url
 from channeld.base.tls import TlsSpec
-from channeld.config_model import ChannelModel, ConfigModel, OutputEntry, OutputModel, ProfileModel, RtmpModel, TlsModel
+from channeld.config_model import ChannelModel, ConfigModel, OutputEntry, OutputModel, ProfileModel, RtmpModel, SrtModel, TlsModel
+from channeld.config_outputs import DashSpec, HlsSpec, OutputSpec, PushSpec, RtmpSpec, SegmentedSpec, SrtSpec, TsSpec
 from channeld.config_schedule import make_timetable
 from channeld.config_sources import failover_of, idle_of, make_sources
 from channeld.config_types import BUILT_IN_PROFILE
-from channeld.config_values import ChannelSpec, DashSpec, HlsSpec, OutputSpec, RtmpSpec, SegmentedSpec, TsSpec
+from channeld.config_values import ChannelSpec
 from channeld.config_yaml import KeyPath, PlacedError, Tree, key_text
 from channeld.media.profile import Profile
+from channeld.outputs.push_srt import PASSPHRASE_LENGTHS, STREAM_ID_LENGTH, SrtLink
 
 MAX_KEY_BYTES = 512
 """No platform's key is longer, and FFmpeg takes no longer one."""
@@ -173,20 +175,22 @@ def _outputs(found: Findings, here: KeyPath, entries: list[OutputEntry]) -> tupl
     for number, entry in enumerate(entries):
         kind, model = _kind(entry)
         place = (*here, "outputs", number, kind)
-        if kind != "rtmp" and any(output.type == kind for output in outputs):
+        if not isinstance(model, RtmpModel | SrtModel) and any(output.type == kind for output in outputs):
             found.fault(place, f"a channel has one address for {kind}. Remove this second {kind} output")
         outputs.append(_output(found, place, names[number], model, entry))
     return tuple(outputs)
 
 
 def _kind(entry: OutputEntry) -> tuple[str, OutputModel]:
-    kinds = (("rtmp", entry.rtmp), ("hls", entry.hls), ("dash", entry.dash), ("ts", entry.ts))
+    kinds = (("rtmp", entry.rtmp), ("srt", entry.srt), ("hls", entry.hls), ("dash", entry.dash), ("ts", entry.ts))
     return next((kind, model) for kind, model in kinds if model is not None)
 
 
 def _output(found: Findings, place: KeyPath, name: str, model: OutputModel, entry: OutputEntry) -> OutputSpec:
     if isinstance(model, RtmpModel):
         return _rtmp(found, place, name, model)
+    if isinstance(model, SrtModel):
+        return _srt(found, place, name, model)
     if entry.hls is not None:
         return HlsSpec(name, model.enabled, entry.hls.segment_seconds, entry.hls.window)
     if entry.dash is not None:
@@ -228,6 +232,42 @@ def _rtmp(found: Findings, place: KeyPath, name: str, model: RtmpModel) -> RtmpS
             check_url(found, (*place, field_name), pages[field_name] or "", ("http", "https"))
     ca_file = None if model.ca_file is None else found.absolute(model.ca_file)
     return RtmpSpec(name, model.enabled, url, shown, pages["control"], pages["manifest"], key_path, model.tls_verify, ca_file)
+
+
+def _srt(found: Findings, place: KeyPath, name: str, model: SrtModel) -> SrtSpec:
+    url = found.expand((*place, "url"), model.url)
+    _check_srt_url(found, (*place, "url"), url, model.mode)
+    secret, key_path = None if model.passphrase is None else found.expand((*place, "passphrase"), model.passphrase), None
+    if model.key_file is not None:
+        if secret is not None:
+            found.fault((*place, "key_file"), "the passphrase is written beside it. Keep one of passphrase and key_file")
+        secret, key_path = secret_in(found, (*place, "key_file"), found.expand((*place, "key_file"), model.key_file), "passphrase")
+    if secret not in (None, MASK) and not (len(secret) in PASSPHRASE_LENGTHS and secret.isascii() and secret.isprintable()):
+        shortest, longest = PASSPHRASE_LENGTHS[0], PASSPHRASE_LENGTHS[-1]
+        found.fault(
+            (*place, "passphrase" if key_path is None else "key_file"),
+            f"not a passphrase that SRT takes. It has {shortest} to {longest} printable ASCII characters",
+        )
+    stream_id = None if model.streamid is None else found.expand((*place, "streamid"), model.streamid)
+    if stream_id is not None and not (0 < len(stream_id.encode()) <= STREAM_ID_LENGTH and stream_id.isprintable()):
+        found.fault((*place, "streamid"), f"not a stream id that SRT takes. It has 1 to {STREAM_ID_LENGTH} printable characters")
+    if stream_id is not None and model.mode == "listener":
+        found.fault((*place, "streamid"), "a listener is told the caller's stream id and has none. Remove it, or write `mode: caller`")
+    return SrtSpec(name, model.enabled, url, SrtLink(model.mode, model.latency_ms, secret, stream_id), key_path)
+
+
+def _check_srt_url(found: Findings, key: KeyPath, url: str, mode: str) -> None:
+    """Host and port and nothing else: what other programs write behind `?` are keys here, and a passphrase there would show."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme == "srt" and bool(parts.hostname or mode == "listener") and bool(parts.port) and "@" not in parts.netloc
+    except ValueError:
+        usable = False
+    if not usable or not re.fullmatch(r"[!-~]+", url):
+        found.fault(key, "not a usable URL. Write srt://host:port (of a listener the address to listen at, such as srt://0.0.0.0:9000)")
+    elif parts.path not in ("", "/") or parts.query or parts.fragment or url.endswith("?"):
+        keys = "mode, latency_ms (milliseconds), streamid, passphrase"
+        found.fault(key, f"an SRT URL ends with its port. Write srt://host:port, and what else there is as keys of their own: {keys}")
 
 
 def check_url(found: Findings, key: KeyPath, url: str, schemes: tuple[str, ...]) -> None:
@@ -289,15 +329,25 @@ def _credential_path(found: Findings, key: KeyPath, text: str) -> Path | None:
 
 
 def _refuse_shared_targets(found: Findings, channels: dict[str, ChannelSpec]) -> None:
-    """Two publishers of one RTMP name lock each other out."""
-    first: dict[str, KeyPath] = {}
+    """Two publishers of one RTMP name lock each other out, as do two SRT callers with one stream id, and two listeners at one port."""
+    first: dict[tuple[str, str | None], KeyPath] = {}
     for channel in channels.values():
         for number, output in enumerate(channel.outputs):
-            if not isinstance(output, RtmpSpec) or not output.enabled or not channel.enabled:
+            if not isinstance(output, PushSpec) or not output.enabled or not channel.enabled:
                 continue
-            here: KeyPath = ("channels", channel.id, "outputs", number, "rtmp", "url")
-            other = first.setdefault(output.url.rstrip("/"), here)
+            here: KeyPath = ("channels", channel.id, "outputs", number, output.type, "url")
+            other = first.setdefault(_target_of(output), here)
             if other != here:
                 place = found.tree.value_place(other)
                 where = f"{key_text(other[:-1])}" + (f" (line {place.line})" if place else "")
                 found.fault(here, f"the same target as {where}. Give each output a target of its own")
+
+
+def _target_of(output: PushSpec) -> tuple[str, str | None]:
+    """What only one push may have."""
+    url = output.url.rstrip("/")
+    if isinstance(output, RtmpSpec):
+        return url, None
+    if output.link.mode == "listener":
+        return "listener", url.rpartition(":")[2]
+    return url, output.link.stream_id

@@ -82,7 +82,7 @@ def idle_of(found: "Findings", here: KeyPath, channel: ChannelModel, default_s: 
             "only live sources are connected to on demand, and this channel has none. Name them, or remove this key",
         )
     for number, output in enumerate(channel.outputs):
-        if output.rtmp is not None and output.rtmp.enabled:
-            place = (*here, "outputs", number, "rtmp")
+        for kind in (kind for kind, push in (("rtmp", output.rtmp), ("srt", output.srt)) if push is not None and push.enabled):
+            place = (*here, "outputs", number, kind)
             found.fault(place, "nobody sees who watches a push: on demand it would push a slate. Remove it, or `lifecycle: on_demand`")
     return default_s if channel.idle_seconds is None else channel.idle_seconds

@@ -16,7 +16,7 @@ from channeld.config_model import ConfigModel
 from channeld.config_values import ByteLimit, Setting
 from channeld.config_yaml import KeyPath, Tree, key_text
 
-_SECRET_WORDS = ("secret", "password", "token")
+_SECRET_WORDS = ("secret", "password", "passphrase", "token", "streamid")
 _MEDIA_SCHEMES = ("http", "https", "rtsp", "rtmp", "rtmps", "srt")
 _URL = re.compile(r"\b([a-z][a-z0-9+.-]*)://[^\s'\"<>|,]+", re.IGNORECASE)
 _TELLING = ("webhooks", "alerts")

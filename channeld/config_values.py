@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from channeld.base.errors import ConfigError
 from channeld.base.tls import TlsSpec
 from channeld.base.units import parse_size
 from channeld.channel.settings import SourceSettings
 from channeld.channel.timetable import Timetable
+from channeld.config_outputs import OutputSpec
 from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.profile import Profile
 from channeld.notices.settings import AlertSettings, WebhookSettings
@@ -235,63 +236,6 @@ class WatchSpec:
     cpu_budget: float = 0.02
     timeout_s: float = 5.0
     recover_after_s: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class RtmpSpec:
-    """A push target. `url` holds the stream key and is left out of the repr; `shown_url` is fit for people.
-
-    `key_path`: where the key was read. `tls_verify`, `ca_file`: for rtmps, whether the server must prove who it is, and by which
-    authorities (None: those that this machine trusts).
-    """
-
-    type: ClassVar[str] = "rtmp"
-    name: str
-    enabled: bool
-    url: str = field(repr=False)
-    shown_url: str
-    control: str | None = field(repr=False)
-    manifest: str | None = field(repr=False)
-    key_path: Path | None = None
-    tls_verify: bool = True
-    ca_file: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentedSpec:
-    """What the embedded origin packages; `window` counts segments."""
-
-    type: ClassVar[str]
-    name: str
-    enabled: bool
-    segment_s: float
-    window: int
-
-
-@dataclass(frozen=True, slots=True)
-class HlsSpec(SegmentedSpec):
-    """As HLS."""
-
-    type: ClassVar[str] = "hls"
-
-
-@dataclass(frozen=True, slots=True)
-class DashSpec(SegmentedSpec):
-    """As DASH."""
-
-    type: ClassVar[str] = "dash"
-
-
-@dataclass(frozen=True, slots=True)
-class TsSpec:
-    """The endless transport stream over HTTP."""
-
-    type: ClassVar[str] = "ts"
-    name: str
-    enabled: bool
-
-
-OutputSpec = RtmpSpec | HlsSpec | DashSpec | TsSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,8 @@ def _measure_outputs(rows: Rows, channel: str, supervisor: Supervisor) -> None:
             rows[table.CLIENTS][labels] = output["clients"]
     for push in supervisor.outputs.figures():
         rows[table.OUTPUT_RECONNECTS][channel, push.output] = push.reconnects
-        rows[table.RTMP_HEADROOM][channel, push.output] = push.headroom_s
+        if push.headroom_s is not None:
+            rows[table.RTMP_HEADROOM][channel, push.output] = push.headroom_s
     for name, reading in supervisor.outputs.readings.items():
         if reading.verdict is not None:
             rows[table.VERDICT] |= one_of(VERDICTS, reading.verdict.condition.value, channel, name)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from channeld.channel.disk import Marks, built_in_critical, built_in_low
 from channeld.channel.hub import MediaListener
-from channeld.channel.settings import ChannelSettings, Listing, LiveSettings, RtmpTarget, ServedTarget, Target
-from channeld.config_values import Access, ChannelSpec, Config, DashSpec, HlsSpec, OutputSpec, RtmpSpec
+from channeld.channel.settings import ChannelSettings, Listing, LiveSettings, PushedTarget, ServedTarget, Target
+from channeld.config_outputs import DashSpec, HlsSpec, OutputSpec, PushSpec, RtmpSpec, SrtSpec
+from channeld.config_values import Access, ChannelSpec, Config
 from channeld.media.pinned import FetchRules
 from channeld.media.verdict import Tolerance
 from channeld.outputs.dash_manifest import MANIFEST_NAME
@@ -24,7 +25,7 @@ def pushes_of(config: Config) -> list[tuple[str, str]]:
         (channel.id, output.name)
         for channel in config.channels.values()
         for output in channel.outputs
-        if channel.enabled and output.enabled and isinstance(output, RtmpSpec)
+        if channel.enabled and output.enabled and isinstance(output, PushSpec)
     ]
 
 
@@ -128,9 +129,11 @@ def _live(spec: ChannelSpec) -> LiveSettings | None:
 
 
 def _target(channel: str, output: OutputSpec, base: str) -> Target:
+    if isinstance(output, SrtSpec):
+        return PushedTarget(output.name, output.url, output.shown_url, output.enabled, srt=output.link)
     if isinstance(output, RtmpSpec):
         tls = output.tls_verify, output.ca_file
-        return RtmpTarget(output.name, output.url, output.shown_url, output.enabled, output.control, *tls, output.manifest)
+        return PushedTarget(output.name, output.url, output.shown_url, output.enabled, output.control, *tls, output.manifest)
     if isinstance(output, HlsSpec):
         url = f"{base}/hls/{channel}/index.m3u8"
         return ServedTarget(output.name, "hls", url, output.enabled, output.segment_s, output.window)

@@ -44,6 +44,7 @@ has_venv() { "$PYTHON" -c 'import venv; from ensurepip import version' 2>/dev/nu
 TEST_TOOLS=(
     strace:strace fuse3:fusermount3 stunnel4:stunnel4 openssl:openssl curl:curl gcc:cc libc6-dev:/usr/include/stdlib.h
     e2fsprogs:mkfs.ext4 iproute2:ip mount:losetup util-linux:unshare procps:ps systemd:systemd-analyze
+    srt-tools:srt-live-transmit
     # An RTSP server that nobody here wrote, and what it encodes with.
     python3-gi:/usr/lib/python3/dist-packages/gi
     "gir1.2-gst-rtsp-server-1.0:/usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib"

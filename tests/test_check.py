@@ -2,11 +2,15 @@
 
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from nginx_origin import wait_until
+from peers.srt_peer import SrtPeer
 
 from channeld.check import CheckReport, Readiness, check
+from channeld.check_srt import silence_of
 from channeld.config_values import ChannelSpec, Config
 from channeld.playlist.model import Playlist
 
@@ -102,6 +106,21 @@ def test_a_push_target_that_does_not_answer_is_a_warning(tmp_path: Path) -> None
         found = check(path)
     assert found.input_errors == []
     assert [(each.line, each.key) for each in found.warnings] == [(4, "channels.a.outputs[1].rtmp")]
+
+
+def test_an_srt_target_is_asked_as_a_caller_would(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    far = SrtPeer(free_port(), tmp_path / "far.ts", passphrase="0123456789").start()
+    silent = free_port()
+    try:
+        wait_until(lambda: silence_of("127.0.0.1", int(far.url.rpartition(":")[2])) is None, what="the peer to listen")
+        targets = f"srt: '{far.url}'}}, {{srt: 'srt://127.0.0.1:{silent}'}}, {{srt: {{url: 'srt://127.0.0.1:1', mode: listener}}"
+        path = written(tmp_path, f"channels: {{a: {{outputs: [{{{targets}}}]}}}}", a="clip.mp4\n")
+        (tmp_path / "playlists/clip.mp4").write_bytes(b"x")
+        found = check(path)
+    finally:
+        far.stop()
+    assert found.input_errors == []
+    assert [(each.line, each.key) for each in found.warnings] == [(4, "channels.a.outputs[1].srt")]
 
 
 def test_an_admin_listener_open_to_the_network_wants_tls(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 from channeld.base.units import FrameRate
 from channeld.config import Config, ConfigErrors, default_path, load, parse_config
 from channeld.config_model import key_patterns
-from channeld.config_values import HlsSpec, RtmpSpec, TsSpec
+from channeld.config_outputs import HlsSpec, RtmpSpec, SrtSpec, TsSpec
 from channeld.config_yaml import MAX_BYTES, PlacedError
+from channeld.outputs.push_srt import SrtLink
 
 DOC = Path(__file__).parent.parent / "docs" / "configuration.md"
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", DOC.read_text(), re.MULTILINE | re.DOTALL)
@@ -69,7 +70,9 @@ def test_the_documented_defaults_are_the_defaults(tmp_path: Path) -> None:
 def test_every_documented_example_loads(example: str, tmp_path: Path) -> None:
     (tmp_path / "youtube.key").write_text("abcd-1234\n")
     (tmp_path / "twitch").write_text("live_77\n")
-    assert read(example, tmp_path, CREDENTIALS_DIRECTORY=str(tmp_path), STREAM_KEY="k").channels
+    (tmp_path / "partner.key").write_text("correct-horse\n")
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path), "STREAM_KEY": "k", "SRT_PASSPHRASE": "battery-staple"}
+    assert read(example, tmp_path, **environ).channels
 
 
 def test_every_key_is_documented() -> None:
@@ -194,11 +197,24 @@ def test_outputs_without_a_name_are_named_for_their_type(tmp_path: Path) -> None
         ("[{hls: {name: x}}, {ts: {name: x}}]", "another output of this channel is named 'x'"),
         ("[{rtmp: rtmp://h/a/1}, {rtmp: rtmp://h/a/1}]", "the same target as channels.a.outputs[0].rtmp (line 1)"),
         ("[hls, hls]", "second hls output"),
-        ("[{hls: {}, ts: {}}]", "exactly one of rtmp, hls, dash and ts"),
-        ("[{}]", "exactly one of rtmp, hls, dash and ts"),
+        ("[{hls: {}, ts: {}}]", "exactly one of rtmp, srt, hls, dash and ts"),
+        ("[{}]", "exactly one of rtmp, srt, hls, dash and ts"),
         ("[{rtmp: 'http://h/a'}]", "not a usable URL. Write rtmp://host/path"),
         ("[{rtmp: 'rtmp://h/a swfUrl=x'}]", "without spaces"),
         ("[{rtmp: {url: 'rtmp://h/a', control: 'ftp://x'}}]", "not a usable URL. Write http://host/path"),
+        ("[{srt: 'srt://h'}]", "not a usable URL. Write srt://host:port"),
+        ("[{srt: 'srt://:9000'}]", "not a usable URL. Write srt://host:port"),
+        ("[{srt: 'udp://h:9000'}]", "not a usable URL. Write srt://host:port"),
+        ("[{srt: 'srt://u:p@h:9000'}]", "not a usable URL. Write srt://host:port"),
+        ("[{srt: 'srt://h:9000?passphrase=0123456789'}]", "as keys of their own: mode, latency_ms"),
+        ("[{srt: 'srt://h:9000/live'}]", "an SRT URL ends with its port"),
+        ("[{srt: {url: 'srt://h:9000', passphrase: short}}]", "10 to 79 printable ASCII characters"),
+        ("[{srt: {url: 'srt://h:9000', latency_ms: 5}}]", "Write 20 or more"),
+        ("[{srt: {url: 'srt://h:9000', mode: rendezvous}}]", "'caller' or 'listener'"),
+        ("[{srt: {url: 'srt://0.0.0.0:9000', mode: listener, streamid: x}}]", "a listener is told the caller's stream id"),
+        ("[{srt: {url: 'srt://h:9000', streamid: ''}}]", "1 to 512 printable characters"),
+        ("[{srt: srt://h:9000}, {srt: srt://h:9000}]", "the same target as channels.a.outputs[0].srt (line 1)"),
+        ("[{srt: {url: srt://h:9, mode: listener}}, {srt: {url: 'srt://:9', mode: listener}}]", "the same target as"),
         ("[{hls: {window: 2}}]", "Write 3 or more"),
         ("[{hls: {segment_seconds: .inf}}]", "a number belongs here"),
         ("[{hls: {segment_seconds: 1.5}}]", "shorter than the GOP of profile 720p30 (2 s)"),
@@ -206,6 +222,26 @@ def test_outputs_without_a_name_are_named_for_their_type(tmp_path: Path) -> None
 )
 def test_outputs_that_cannot_work_are_refused(outputs: str, message: str, tmp_path: Path) -> None:
     assert message in only_fault(f"channels: {{a: {{outputs: {outputs}}}}}", tmp_path).message
+
+
+def test_an_srt_output_has_its_passphrase_from_a_file_or_the_environment_and_shows_it_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "srt.key").write_text("0123456789-file\n")
+    text = (
+        "channels: {a: {outputs: [{srt: {url: 'srt://h:9000', key_file: srt.key, streamid: '${ID}', latency_ms: 300}}, "
+        "{srt: {url: 'srt://h:9001', passphrase: '${PASS}'}}, {srt: {url: 'srt://:9002', mode: listener}}, {srt: srt://h:9003}]}}"
+    )
+    config = parse_config(text.encode(), tmp_path / "c.yaml", {"ID": "#!::r=secret-id", "PASS": "0123456789-environ"})
+    first, second, third, fourth = (output for output in config.channel("a").outputs if isinstance(output, SrtSpec))
+    assert first.link == SrtLink("caller", 300, "0123456789-file", "#!::r=secret-id")
+    assert (second.link.passphrase, third.link.mode, fourth.link, fourth.name) == ("0123456789-environ", "listener", SrtLink(), "srt-4")
+    shown = repr(config) + repr(config.told)
+    assert "0123456789" not in shown and "secret-id" not in shown
+
+
+def test_a_passphrase_in_two_places_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "srt.key").write_text("0123456789\n")
+    outputs = "[{srt: {url: 'srt://h:9000', key_file: srt.key, passphrase: 0123456789}}]"
+    assert "Keep one of passphrase and key_file" in only_fault(f"channels: {{a: {{outputs: {outputs}}}}}", tmp_path).message
 
 
 def test_two_channels_with_one_target_are_refused_unless_one_is_off(tmp_path: Path) -> None:

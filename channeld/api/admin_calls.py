@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from channeld.api.problems import Problem
+from channeld.channel.loop import LoopBusy
 
 CALL_TIMEOUT_S = 15.0
 _THREADS = 8
@@ -29,7 +30,7 @@ class Calls:
         self._upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, "admin-upload")
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Its result, or what it raises. Raises Problem 503 when it does not return in time."""
+        """Its result, or what it raises. Raises Problem 503 when it does not return in time, or control is busy."""
         return await self._run_in(self._threads, lambda: function(*args, **kwargs))
 
     async def run_health(self, function: Callable[[], T]) -> T:
@@ -47,7 +48,10 @@ class Calls:
         if not done:
             future.cancel()
             raise Problem(503, f"The daemon did not answer within {CALL_TIMEOUT_S:.0f} s.", headers={"Retry-After": "5"})
-        return future.result()
+        try:
+            return future.result()
+        except LoopBusy as error:
+            raise Problem(503, f"The daemon is busy: {error}. What was asked for may yet be done.", headers={"Retry-After": "5"}) from error
 
     def close(self) -> None:
         """Start no more calls; those that run end by themselves (≤ 5 s)."""

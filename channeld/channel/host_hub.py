@@ -62,7 +62,7 @@ class HostEvents(Protocol):
 class _Host:
     """One place for a host. `is_ready`: it may be asked to start channels. `version` of its code, once it told.
 
-    `is_condemned`: we end it, for its standing still.
+    `has_turned`: it has begun. `is_condemned`: we end it, for its standing still.
     """
 
     link: Link | None = None

@@ -9,7 +9,7 @@ import itertools
 import queue
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 import structlog
@@ -20,6 +20,10 @@ T = TypeVar("T")
 IDLE_S = 1.0
 
 log = structlog.get_logger()
+
+
+class LoopBusy(TimeoutError):
+    """The control loop did not take a task up, or finish it, in time; it may yet."""
 
 
 class ControlLoop(Worker):
@@ -41,7 +45,7 @@ class ControlLoop(Worker):
         heapq.heappush(self._timers, (time.monotonic() + delay_s, next(self._count), task))
 
     def call(self, task: Callable[[], T], timeout_s: float = 5.0) -> T:
-        """Run a task and give its result, or raise what it raised. Any thread but the loop's. Raises TimeoutError."""
+        """Run a task and give its result, or raise what it raised. Any thread but the loop's. Raises LoopBusy."""
         answer: Future[T] = Future()
 
         def run() -> None:
@@ -51,7 +55,10 @@ class ControlLoop(Worker):
                 answer.set_exception(error)
 
         self.post(run)
-        return answer.result(timeout_s)
+        done, _ = wait((answer,), timeout_s)
+        if not done:
+            raise LoopBusy(f"the control loop has been busy for {timeout_s:g} s")
+        return answer.result()
 
     def answers(self, timeout_s: float) -> bool:
         """The loop takes up a task within that time. Any thread but the loop's."""

@@ -14,7 +14,7 @@ import structlog
 
 from channeld.base.clock import iso_utc
 from channeld.channel.means import Means
-from channeld.channel.settings import ChannelSettings, RtmpTarget, ServedTarget, Target
+from channeld.channel.settings import ChannelSettings, PushedTarget, ServedTarget, Target
 from channeld.outputs.hls_store import PackagingType
 from channeld.outputs.push import PushOutput
 from channeld.outputs.push_health import PushCondition, PushState
@@ -28,12 +28,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class PushFigures:
-    """A push for metrics: its FFmpeg's pid, how often it connected again by itself, seconds until its RTMP clock wraps."""
+    """A push for metrics: its FFmpeg's pid, how often it connected again by itself, seconds until its RTMP clock wraps (SRT has none)."""
 
     output: str
     pid: int | None
     reconnects: int
-    headroom_s: float
+    headroom_s: float | None
 
 
 class OutputSet:
@@ -104,7 +104,7 @@ class OutputSet:
             if target.name not in self._pushes and target.name not in self._closing and target.url not in self._closing.values():
                 self._open_push(target)
 
-    def _open_push(self, target: RtmpTarget) -> None:
+    def _open_push(self, target: PushedTarget) -> None:
         push = PushOutput(
             target.name,
             self._channel,
@@ -119,6 +119,7 @@ class OutputSet:
             control=target.control,
             tls_verify=target.tls_verify,
             ca_file=target.ca_file,
+            srt=target.srt,
         )
         self._pushes[target.name] = push
         push.start()
@@ -139,7 +140,7 @@ class OutputSet:
         self._means.media.withdraw(self._channel)
         self._close(list(self._pushes), _pushed(self._targets))
 
-    def _close(self, names: list[str], targets: dict[str, RtmpTarget]) -> None:
+    def _close(self, names: list[str], targets: dict[str, PushedTarget]) -> None:
         pushes = [self._pushes.pop(name) for name in names]
         if pushes:
             self._closing |= {name: targets[name].url for name in names}
@@ -169,8 +170,11 @@ class OutputSet:
 
     def figures(self) -> list[PushFigures]:
         """Of each push that runs."""
-        found = ((name, push.state, push) for name, push in self._pushes.items())
-        return [PushFigures(name, state.pid, push.reconnects, RTMP_WRAP_S - push.sent_s) for name, state, push in found]
+        wrapping = {target.name for target in self._targets if target.type == "rtmp"}
+        return [
+            PushFigures(name, push.state.pid, push.reconnects, RTMP_WRAP_S - push.sent_s if name in wrapping else None)
+            for name, push in self._pushes.items()
+        ]
 
     def restart(self, output: str) -> None:
         """End a push's FFmpeg and start another; nothing where there is no such push."""
@@ -214,9 +218,9 @@ class OutputSet:
         return [target.name for target in self._targets if isinstance(target, ServedTarget) and target.type == "ts" and target.enabled]
 
     def _describe(self, target: Target) -> dict[str, Any]:
-        if isinstance(target, RtmpTarget):
+        if isinstance(target, PushedTarget):
             push = self._pushes.get(target.name)
-            base = {"name": target.name, "type": "rtmp", "url": target.shown_url}
+            base = {"name": target.name, "type": target.type, "url": target.shown_url}
             if push is None:
                 return {**base, **_idle(target.enabled)}
             state = push.state
@@ -258,8 +262,8 @@ def _served(targets: Sequence[Target]) -> list[ServedTarget]:
     return [target for target in targets if isinstance(target, ServedTarget) and target.enabled]
 
 
-def _pushed(targets: Sequence[Target]) -> dict[str, RtmpTarget]:
-    return {target.name: target for target in targets if isinstance(target, RtmpTarget) and target.enabled}
+def _pushed(targets: Sequence[Target]) -> dict[str, PushedTarget]:
+    return {target.name: target for target in targets if isinstance(target, PushedTarget) and target.enabled}
 
 
 def packaged_of(targets: Sequence[Target]) -> dict[PackagingType, ServedTarget]:

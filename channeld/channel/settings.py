@@ -8,13 +8,14 @@ from channeld.channel.timetable import Timetable
 from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.profile import Profile
 from channeld.media.treatment import NO_TREATMENT, Treatment
+from channeld.outputs.push_srt import SrtLink
 from channeld.playlist.locate import PathRules
 from channeld.playlist.resume import OnOutage, Resume
 
 
 @dataclass(frozen=True, slots=True)
-class RtmpTarget:
-    """A push. `url` may hold a stream key and stays out of the repr; `shown_url` is fit for people.
+class PushedTarget:
+    """A push, by RTMP unless `srt` says how. `url` may hold a stream key and stays out of the repr; `shown_url` is fit for people.
 
     `control` is the address of nginx-rtmp's control page, where there is one. `tls_verify` and `ca_file`: how an rtmps server
     proves who it is. `manifest`: where the target publishes it as HLS; None: nobody looks.
@@ -28,6 +29,12 @@ class RtmpTarget:
     tls_verify: bool = True
     ca_file: Path | None = None
     manifest: str | None = field(default=None, repr=False)
+    srt: SrtLink | None = None
+
+    @property
+    def type(self) -> Literal["rtmp", "srt"]:
+        """The output's type in the configuration."""
+        return "rtmp" if self.srt is None else "srt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ class ServedTarget:
     window: int = 6
 
 
-Target = RtmpTarget | ServedTarget
+Target = PushedTarget | ServedTarget
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,14 +220,9 @@ class SourceHub:
         self._loop.later(CLOSE_S + CLOSE_S / 4, clear)
 
     def _part(self, link: Link) -> None:
-        """Ask it to end, and see to it without waiting."""
+        """Ask it to end, and see to it without waiting: its end breaks the wire, which is told as `_gone`, and that closes the link."""
         link.send("quit")
-
-        def close() -> None:
-            link.child.signal(signal.SIGKILL)  # nothing happens where it is gone, as it should be
-            link.close(0.5)
-
-        self._loop.later(CLOSE_S, close)
+        self._loop.later(CLOSE_S, lambda: link.child.signal(signal.SIGKILL))  # nothing happens where it is gone, as it should be
 
     def pids(self) -> dict[tuple[str, str], int]:
         """Of each process, by channel and source."""

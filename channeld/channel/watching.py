@@ -22,7 +22,7 @@ from channeld.channel.alarms import Alarms
 from channeld.channel.hub import MediaHub
 from channeld.channel.means import Means
 from channeld.channel.registry import Registry
-from channeld.channel.settings import RtmpTarget, ServedTarget, Target
+from channeld.channel.settings import PushedTarget, ServedTarget, Target
 from channeld.channel.state import State
 from channeld.channel.supervisor import Supervisor
 from channeld.readback.judge import Condition, Verdict
@@ -134,7 +134,7 @@ class Watching:
 
     def _subject(self, channel: str, target: Target) -> Subject | None:
         """How an output is looked at; None where nobody told where its manifest is."""
-        if isinstance(target, RtmpTarget):
+        if isinstance(target, PushedTarget):
             return Subject(channel, target.name, "rtmp", target.manifest) if target.manifest is not None else None
         origin = self._media.origin()
         if not isinstance(target, ServedTarget) or target.type != "hls" or origin is None:

@@ -1,4 +1,4 @@
-"""RTMP push: keeps one egress FFmpeg delivering the channel's stream to one URL, for ever.
+"""RTMP or SRT push: keeps one egress FFmpeg delivering the channel's stream to one URL, for ever.
 
 Rule: it fails alone. Whatever happens to FFmpeg or its target, the feeder is told (`on_writer(None, …)`), the reason is
 shown, and the next attempt comes after the back-off. FFmpeg outlives a control that leaves, and is adopted by the next.
@@ -19,6 +19,7 @@ from channeld.outputs.push_drop import PublisherDrop
 from channeld.outputs.push_health import PushCondition, PushState
 from channeld.outputs.push_inbox import Inbox, Order
 from channeld.outputs.push_plan import OnWriter, PushPorts, PushTiming, make_plan
+from channeld.outputs.push_srt import SrtLink
 from channeld.outputs.push_target import PushTarget
 from channeld.process.backoff import Backoff
 from channeld.process.ffmpeg_log import FFmpegLine, LineKind
@@ -34,10 +35,10 @@ class PushOutput(Worker):
     `on_writer(fd, continues)` gets a write end of the FIFO, which it owns from then on (also if it raises). With `continues`
     the same FFmpeg goes on reading at the byte where the FIFO's stream ended; else it is a new one, and the first bytes
     should be a burst from a random access point ≥ 2 s behind. `on_writer(None, False)`: it has no reader any more, close it.
-    `on_state` gets every change. Both are called in the push's thread. Raises OutputError for a URL that is not RTMP.
+    `on_state` gets every change. Both are called in the push's thread. Raises OutputError for a URL that is neither RTMP nor SRT.
     `adopt` goes on with the FFmpeg that an earlier control left, if it is the one that would be started; its feeder is
     taken to go on too, until `refeed`. `control` is the address of nginx-rtmp's control page, to free a name that is taken.
-    `tls_verify` and `ca_file` are PushTarget's.
+    `tls_verify`, `ca_file` and `srt` are PushTarget's.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class PushOutput(Worker):
         control: str | None = None,
         tls_verify: bool = True,
         ca_file: Path | None = None,
+        srt: SrtLink | None = None,
     ) -> None:
         super().__init__(f"push:{channel}/{name}")
         if "/" in name or "/" in channel:
             raise OutputError(f"{channel}, {name}: a slash in a name would leave the runtime folder")
-        self._plan = make_plan(channel, name, PushTarget(url, tls_verify, ca_file), runtime_dir=runtime_dir, ffmpeg=ffmpeg, timing=timing)
+        target = PushTarget(url, tls_verify, ca_file, srt or SrtLink())
+        self._plan = make_plan(channel, name, target, runtime_dir=runtime_dir, ffmpeg=ffmpeg, timing=timing)
         self._ports = PushPorts(holder, Inbox(), clock or SystemClock(), on_writer)
         self._on_state, self._adopts = on_state, adopt
         self._rest_until_ns = 0

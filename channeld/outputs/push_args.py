@@ -1,4 +1,4 @@
-"""The egress FFmpeg's argument list: a FIFO of transport stream in, RTMP out, nothing re-encoded.
+"""The egress FFmpeg's argument list: a FIFO of transport stream in, RTMP or SRT out, nothing re-encoded.
 
 Rule: sans-I/O; every option here was tried, and says why it stands (FFmpeg 5.1).
 """
@@ -23,7 +23,9 @@ _SHORT_PROBE = ("-analyzeduration", "300000", "-probesize", "500000", "-fpsprobe
 # The input comes from our own splicer, but a list costs nothing: no other demuxer, decoder or protocol than these.
 _INPUT_LISTS = ("-protocol_whitelist", "file", "-format_whitelist", "mpegts", "-codec_whitelist", "h264,aac")
 # Without the tags the FLV header fails, the connection stays open and the name is locked ("Already publishing").
-_COPY = ("-map", "0:v", "-map", "0:a", "-c", "copy", "-tag:v", "7", "-tag:a", "10", "-bsf:a", "aac_adtstoasc")
+# A transport stream keeps its own ticks: without `-copytb` the fifo muxer's input is rounded to whole frames.
+_WRAPPED = {"flv": ("-tag:v", "7", "-tag:a", "10", "-bsf:a", "aac_adtstoasc"), "mpegts": ("-copytb", "1")}
+_COPY = ("-map", "0:v", "-map", "0:a", "-c", "copy")
 _RECOVERY = ("-attempt_recovery", "1", "-recover_any_error", "1", "-recovery_wait_time", "0.5", "-restart_with_keyframe", "1")
 
 
@@ -33,7 +35,7 @@ def push_arguments(fifo: Path, target: TargetOptions, *, ffmpeg: str = "ffmpeg",
         *(ffmpeg, "-hide_banner", "-nostdin", "-nostats"),
         # `verbose` is the least that tells that a connection was lost or made; debug would write the stream key.
         *("-loglevel", "level+verbose", *_SHORT_PROBE, *_INPUT_LISTS),
-        *("-f", "mpegts", "-i", f"file:{fifo}", *_COPY, "-progress", "pipe:2", "-stats_period", "1"),
-        *("-f", "fifo", "-fifo_format", "flv", *_RECOVERY),
+        *("-f", "mpegts", "-i", f"file:{fifo}", *_COPY, *_WRAPPED[target.container], "-progress", "pipe:2", "-stats_period", "1"),
+        *("-f", "fifo", "-fifo_format", target.container, *_RECOVERY),
         *("-queue_size", str(queue_packets), "-drop_pkts_on_overflow", "1", *target.arguments),
     )

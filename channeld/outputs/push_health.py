@@ -7,7 +7,8 @@ the monotonic clock. Used by the push's thread, one Delivery per FFmpeg.
 shows as `Recovery attempt #1`, one whose far end is silent 10 s sooner by the statistics of what was written to it, a new
 one as `Recovery successful`; the first one only as TCP's `Successfully connected`, so that a server which accepts and then
 says nothing counts as up until rw_timeout (5 s). Before that, TCP tells each address of a name that does not answer, and RTMP
-each attempt to sign in, as trouble. Within a recovery `Successfully connected` proves nothing.
+each attempt to sign in, as trouble. Within a recovery `Successfully connected` proves nothing. An SRT connection shows as the muxer that
+begins behind it.
 """
 
 from collections.abc import Iterable
@@ -21,6 +22,9 @@ LOST = "connection lost"
 UNFED = "nothing to send"
 _ADVANCES_AFTER = {LineKind.CONNECTED: 2, LineKind.RECOVERED: 1}
 """Progress reports (one a second) that must advance after such a line; a first connection may yet be refused by RTMP."""
+
+_WHAT_FOLLOWS = frozenset({LineKind.IO_ERROR, LineKind.NO_ANSWER})
+"""What FFmpeg says after every other trouble: it never hides the cause before it."""
 
 
 class PushCondition(Enum):
@@ -137,8 +141,7 @@ class Delivery:
         return self._longest_up_ns / NS_PER_SECOND
 
     def _take_trouble(self, line: FFmpegLine) -> None:
-        # "Input/output error" is what follows every other trouble: it never hides the cause before it.
-        if self._cause is None or line.kind is not LineKind.IO_ERROR:
+        if self._cause is None or line.kind not in _WHAT_FOLLOWS:
             self._cause = line.kind
             self.last_error = line.text
         self._lose(self._cause.value)

@@ -6,9 +6,10 @@ one that would be started now; it gives away nothing of the URL.
 """
 
 import hashlib
+import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from channeld.base.clock import Clock
@@ -77,14 +78,16 @@ class PushPorts:
 
 
 def make_plan(channel: str, name: str, target: PushTarget, *, runtime_dir: Path, ffmpeg: str, timing: PushTiming | None) -> PushPlan:
-    """The plan of a push. Raises OutputError for a URL that is not RTMP."""
-    slots, options = [], target_options(target)
+    """The plan of a push. Raises OutputError for a URL that is neither RTMP nor SRT."""
+    slots, options, timing = [], target_options(target), timing or PushTiming()
+    if target.scheme == "srt":
+        timing = replace(timing, recycle_s=math.inf)  # a transport stream's clock wraps as it should
     for number, suffix in enumerate(_SLOTS):
         fifo = runtime_dir.absolute() / "fifo" / f"{channel}.{name}{suffix}"
         arguments = push_arguments(fifo, options, ffmpeg=ffmpeg)
         digest = hashlib.sha256("\0".join(arguments).encode() + b"\0" + (options.preset or b"")).hexdigest()
         slots.append(Slot(number, f"{PREFIX}{channel}/{name}{suffix}", fifo, arguments, options.preset, digest))
-    return PushPlan((slots[0], slots[1]), timing or PushTiming())
+    return PushPlan((slots[0], slots[1]), timing)
 
 
 def labels_of(channel: str, name: str) -> tuple[str, str]:

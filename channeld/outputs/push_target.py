@@ -1,23 +1,26 @@
 """Where a push goes, as options of FFmpeg: what of the URL may be seen, what may not, and how the far end proves who it is.
 
-Rule: a stream key is on no command line, as every user of the machine may read those (ps, /proc/PID/cmdline). It goes to FFmpeg in a
-preset file, which is read from a pipe on stdin and is gone then. Pure but for `handed`, which makes the pipe.
+Rule: a stream key or passphrase is on no command line, as every user of the machine may read those (ps, /proc/PID/cmdline). It goes to
+FFmpeg in a preset file, which is read from a pipe on stdin and is gone then. Pure but for `handed`, which makes the pipe.
 """
 
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from channeld.base.errors import OutputError
 from channeld.base.redact import redact_url
+from channeld.outputs.push_srt import SrtLink, open_options, secret_options
 
 RW_TIMEOUT_US = 5_000_000
 MAX_PRESET_BYTES = 990
 """FFmpeg reads a line of a preset into 1000 bytes."""
 
-_PROTOCOLS = {"rtmp": "rtmp,tcp", "rtmps": "rtmps,tls,tcp"}
+_FROM_STDIN = ("-fpre", "/proc/self/fd/0")
+_PROTOCOLS = {"rtmp": "rtmp,tcp", "rtmps": "rtmps,tls,tcp", "srt": "srt"}
 # Where distributions keep the authorities that they trust, for an FFmpeg that does not know it by itself (OpenSSL builds).
 _AUTHORITIES = tuple(
     map(Path, ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"))
@@ -26,33 +29,45 @@ _AUTHORITIES = tuple(
 
 @dataclass(frozen=True, slots=True)
 class PushTarget:
-    """A publish URL. `ca_file` None: the authorities that this machine trusts; `tls_verify` off: whoever answers is believed."""
+    """A publish URL. `ca_file` None: the authorities that this machine trusts; `tls_verify` off: whoever answers is believed.
+
+    `srt`: how an srt:// URL is connected.
+    """
 
     url: str = field(repr=False)
     tls_verify: bool = True
     ca_file: Path | None = None
+    srt: SrtLink = field(default_factory=SrtLink)
+
+    @property
+    def scheme(self) -> str:
+        """The URL's, in small letters."""
+        return urlsplit(self.url).scheme.lower()
 
 
 @dataclass(frozen=True, slots=True)
 class TargetOptions:
-    """The end of the argument list, and what stands in the preset file that it names, if it names one."""
+    """The end of the argument list, and what stands in the preset file that it names, if it names one; what the stream is wrapped in."""
 
     arguments: tuple[str, ...]
     preset: bytes | None = field(default=None, repr=False)
+    container: Literal["flv", "mpegts"] = "flv"
 
 
 def protocols(url: str) -> str:
     """The protocols that a publish URL needs, for FFmpeg's whitelist. Raises OutputError for another scheme."""
     scheme = urlsplit(url).scheme.lower()
     if scheme not in _PROTOCOLS:
-        raise OutputError(f"a push goes to rtmp:// or rtmps://, not to {scheme or 'a URL without a scheme'}")
+        raise OutputError(f"a push goes to rtmp://, rtmps:// or srt://, not to {scheme or 'a URL without a scheme'}")
     return _PROTOCOLS[scheme]
 
 
 def target_options(target: PushTarget) -> TargetOptions:
     """How FFmpeg's fifo muxer is told of its target. Raises OutputError."""
-    # The fifo muxer hands these to the FLV muxer and its connection. The whitelist must go this way:
+    # The fifo muxer hands these to the muxer within and its connection. The whitelist must go this way:
     # as an output option it stays with the fifo muxer and restricts nothing.
+    if target.scheme == "srt":
+        return _srt_options(target)
     options = {"flvflags": "no_duration_filesize", "rw_timeout": str(RW_TIMEOUT_US), "protocol_whitelist": protocols(target.url)}
     options |= _tls_options(target)
     if redact_url(target.url) == target.url:
@@ -61,14 +76,27 @@ def target_options(target: PushTarget) -> TargetOptions:
     if not key:
         return TargetOptions(("-format_opts", _written(options), target.url))
     # Both, or FFmpeg would take the last part of the application for the name of the stream.
-    preset = f"format_opts={_written(options | {'rtmp_app': app, 'rtmp_playpath': key})}\n".encode()
+    preset = _preset(target, options | {"rtmp_app": app, "rtmp_playpath": key})
+    return TargetOptions((*_FROM_STDIN, shown), preset)
+
+
+def _srt_options(target: PushTarget) -> TargetOptions:
+    options = open_options(target.srt) | {"protocol_whitelist": protocols(target.url)}
+    secrets = secret_options(target.srt)
+    if secrets:
+        return TargetOptions((*_FROM_STDIN, target.url), _preset(target, options | secrets), "mpegts")
+    return TargetOptions(("-format_opts", _written(options), target.url), None, "mpegts")
+
+
+def _preset(target: PushTarget, options: dict[str, str]) -> bytes:
+    preset = f"format_opts={_written(options)}\n".encode()
     if len(preset) > MAX_PRESET_BYTES:
-        raise OutputError(f"{redact_url(target.url)}: the stream key is too long for FFmpeg")
-    return TargetOptions(("-fpre", "/proc/self/fd/0", shown), preset)
+        raise OutputError(f"{redact_url(target.url)}: what is secret about it (stream key, stream id, passphrase) is too long for FFmpeg")
+    return preset
 
 
 def _tls_options(target: PushTarget) -> dict[str, str]:
-    if urlsplit(target.url).scheme.lower() != "rtmps" or not target.tls_verify:
+    if target.scheme != "rtmps" or not target.tls_verify:
         return {}
     authorities = target.ca_file or next((path for path in _AUTHORITIES if path.is_file()), None)
     return {"tls_verify": "1"} | ({} if authorities is None else {"ca_file": str(authorities)})

@@ -16,7 +16,7 @@ from clips import numbered_clip
 from station import Station, settings, until
 
 from channeld.channel.budget import BudgetRules
-from channeld.channel.settings import RtmpTarget
+from channeld.channel.settings import PushedTarget
 
 OpenStation = Callable[..., Station]
 QUICK = BudgetRules(push_restarts=3, air_ends=2, window_s=12.0, output_rest_s=(1.5, 3.0), entry_rest_s=(3.0, 6.0), calm_s=1.0)
@@ -30,8 +30,8 @@ def target() -> Iterator[str]:
         yield f"rtmp://127.0.0.1:{listener.getsockname()[1]}/live"
 
 
-def push(target: str, name: str) -> RtmpTarget:
-    return RtmpTarget(name, f"{target}/{name}", f"{target}/{name}")
+def push(target: str, name: str) -> PushedTarget:
+    return PushedTarget(name, f"{target}/{name}", f"{target}/{name}")
 
 
 @contextmanager

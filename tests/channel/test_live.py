@@ -117,7 +117,7 @@ def test_a_killed_source_process_is_followed_by_another_and_leaves_nothing(stati
     folder = tmp_path / "run" / "live" / "one" / "bars"
     assert len(list(folder.glob("*.ts.part"))) <= 2  # what the dead one left may be on air, and goes within a minute
     station.order(station.channel().stop)
-    until(lambda: not folder.exists(), "the folder gone")
+    until(lambda: not folder.parent.exists(), "the folder gone, and the channel's with it")
     assert station.order(station.sources.pids) == {}
 
 

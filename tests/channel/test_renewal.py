@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from station import SMALL, Station, settings, until
 
-from channeld.channel.settings import RtmpTarget, ServedTarget
+from channeld.channel.settings import PushedTarget, ServedTarget
 
 OpenStation = Callable[..., Station]
 HLS = ServedTarget("hls", "hls", "http://origin/hls/one/index.m3u8", segment_s=1.0, window=3)
@@ -23,8 +23,8 @@ def target() -> Iterator[str]:
         yield f"rtmp://127.0.0.1:{listener.getsockname()[1]}/live"
 
 
-def push(target: str, name: str) -> RtmpTarget:
-    return RtmpTarget(name, f"{target}/{name}", f"{target}/{name}")
+def push(target: str, name: str) -> PushedTarget:
+    return PushedTarget(name, f"{target}/{name}", f"{target}/{name}")
 
 
 def outputs(station: Station) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from station import Station, relay, settings, until
 
 from channeld.channel.alarms import Alarms
 from channeld.channel.disk import Room
-from channeld.channel.settings import LiveSettings, RtmpTarget, SourceSettings
+from channeld.channel.settings import LiveSettings, PushedTarget, SourceSettings
 from channeld.channel.troubles import Troubles
 from channeld.notices.alert_book import Fact
 from channeld.notices.settings import Trouble
@@ -18,7 +18,7 @@ from channeld.readback.judge import Condition, Verdict
 from channeld.readback.subject import Reading, Subject
 
 GIB = 1 << 30
-DEAD = RtmpTarget("dead", "rtmp://127.0.0.1:1/live/one", "rtmp://127.0.0.1:1/live/one")
+DEAD = PushedTarget("dead", "rtmp://127.0.0.1:1/live/one", "rtmp://127.0.0.1:1/live/one")
 OpenStation = Callable[..., Station]
 
 

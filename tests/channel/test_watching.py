@@ -8,14 +8,14 @@ from station import Station, settings, until
 
 from channeld.channel.alarms import Alarms
 from channeld.channel.output_set import OutputSet
-from channeld.channel.settings import RtmpTarget, ServedTarget
+from channeld.channel.settings import PushedTarget, ServedTarget
 from channeld.channel.watching import Watching
 from channeld.readback.judge import Condition, Verdict
 from channeld.readback.subject import Reading, Subject, WatchSettings
 
 OpenStation = Callable[..., Station]
 HLS = ServedTarget("hls", "hls", "http://origin/hls/one/index.m3u8", segment_s=1.0, window=6)
-PUSH = RtmpTarget("rtmp", "rtmp://127.0.0.1/live/one", "rtmp://127.0.0.1/live/one")
+PUSH = PushedTarget("rtmp", "rtmp://127.0.0.1/live/one", "rtmp://127.0.0.1/live/one")
 
 
 def sequence(station: Station) -> int:

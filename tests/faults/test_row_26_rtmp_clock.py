@@ -10,7 +10,7 @@ from seen import CLIP_FRAMES, FPS, look
 from stage import POLL_S, START_SEGMENTS, Stage
 from station import Station, settings, until
 
-from channeld.channel.settings import RtmpTarget
+from channeld.channel.settings import PushedTarget
 from channeld.outputs.push_plan import PushTiming
 
 pytestmark = pytest.mark.long
@@ -46,7 +46,7 @@ def test_an_old_push_goes_over_to_its_successor_at_a_boundary_and_never_meets_th
     """A whole channel on a control and host of its own, beside the stage's; the wrap would come 26 s after its first byte."""
     playlist = shutil.copyfile(stage.playlist("calm"), stage.folder / "aging.txt")
     url = stage.origin.rtmp_url("aging")
-    channel = settings(playlist, "aging", targets=(RtmpTarget("rtmp", url, url),))
+    channel = settings(playlist, "aging", targets=(PushedTarget("rtmp", url, url),))
     timing = PushTiming(recycle_s=RECYCLE_S, recycle_jitter_s=0.0)
     egress = _ffmpeg_near_the_wrap(tmp_path, ffmpeg)
 

@@ -7,7 +7,7 @@ and the manifest's `expected` (air or refuse) is held against what happened. Wit
 import csv
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ import yaml
 from clips import numbered_clip
 from judge.flv import read_flv
 from judge.hls_recorder import HlsRecorder
-from judge.ts import NGINX_HLS, read_ts
+from judge.ts import FFMPEG_FILE, NGINX_HLS, read_ts
 from nginx_origin import missing_parts, wait_until
-from recordings import RecordingOrigin, TsRecorder, nginx_faults
-from running import FPS, RunningDaemon, origin_ports, prepare
+from peers.srt_peer import SrtPeer, has_srt_tools
+from recordings import RecordingOrigin, TsRecorder, nginx_faults, whole_gops
+from running import FPS, RunningDaemon, free_ports, origin_ports, prepare
 from timeline import WATCHED, Numbered, Timeline, content_faults, timeline_of
 
 TRIM_S = 2
@@ -34,6 +35,7 @@ NUMBERED: dict[str, tuple[Numbered, dict[str, Any]]] = {
 }
 TRIMS: dict[str, dict[str, Any]] = {"mkv.mkv": {"in": 0.4, "out": 1.6}}
 
+needs_srt = pytest.mark.skipif(not has_srt_tools(), reason="missing on this machine: srt-tools")
 needs_nginx = pytest.mark.skipif(bool(missing_parts()), reason=f"missing on this machine: {missing_parts()}")
 # The waits below have limits of their own; with --long a loop may take an hour.
 pytestmark = pytest.mark.timeout(7200)
@@ -71,6 +73,7 @@ class Broadcast:
     hls: HlsRecorder
     nginx: HlsRecorder | None
     flv: list[Path]
+    srt: Path
     after: list[str]
     """What was wrong after the daemon's end."""
 
@@ -110,6 +113,8 @@ def broadcast(listing: Listing, tmp_path_factory: pytest.TempPathFactory) -> Ite
     origin = None if missing_parts() else RecordingOrigin(folder / "origin", ports=origin_ports(), fragment_s=1)
     outputs: list[dict[str, Any]] = [{"hls": {"segment_seconds": 1, "window": 6}}, {"ts": {}}]
     outputs += [{"rtmp": origin.rtmp_url("seam")}] if origin else []
+    srt = SrtPeer(free_ports(1)[0], folder / "srt.ts") if has_srt_tools() else None
+    outputs += [{"srt": srt.url}] if srt else []
     playlist = folder / "seam.yaml"
     playlist.write_text(yaml.safe_dump(listing.entries, allow_unicode=True, sort_keys=False), encoding="utf-8")
     channels = {"seam": {"playlist": str(playlist), "media_roots": listing.roots, "outputs": outputs}}
@@ -117,9 +122,13 @@ def broadcast(listing: Listing, tmp_path_factory: pytest.TempPathFactory) -> Ite
     try:
         if origin:
             origin.start()
+        if srt:
+            srt.start()
         yield _air(folder, daemon, origin, listing)
     finally:
         daemon.stop()
+        if srt:
+            srt.stop()
         if origin:
             origin.stop()
 
@@ -137,7 +146,7 @@ def _air(folder: Path, daemon: RunningDaemon, origin: RecordingOrigin | None, li
     airings, refusals = daemon.airings("seam"), daemon.refusals()
     after = daemon.stop()
     flv = origin.recorded("seam") if origin else []
-    return Broadcast(listing, airings, timeline_of(airings, listing.numbered), refusals, ts, hls, nginx, flv, after)
+    return Broadcast(listing, airings, timeline_of(airings, listing.numbered), refusals, ts, hls, nginx, flv, folder / "srt.ts", after)
 
 
 def _wait_for_loop(daemon: RunningDaemon, listing: Listing) -> None:
@@ -194,6 +203,20 @@ def test_the_recorded_rtmp_stream_is_one_stream_to_the_millisecond(broadcast: Br
 @needs_nginx
 def test_every_picture_of_the_recorded_rtmp_stream_stands_in_its_place(broadcast: Broadcast) -> None:
     assert content_faults(broadcast.flv[0], broadcast.timeline, must_show=broadcast.listing.numbers) == []
+
+
+@needs_srt
+def test_the_stream_that_an_srt_peer_keeps_is_one_stream_to_the_tick(broadcast: Broadcast) -> None:
+    # What FFmpeg's muxer writes: quiet sound shares a PES, and the tables are its own.
+    muxed = replace(FFMPEG_FILE, max_pcr_step_ms=40.0, many_frames_per_pes=True, open_end=True)
+    assert read_ts(whole_gops(broadcast.srt.read_bytes()), fps=RATE, allowances=muxed).faults() == []
+
+
+@needs_srt
+def test_every_picture_that_an_srt_peer_keeps_stands_in_its_place(broadcast: Broadcast, tmp_path: Path) -> None:
+    whole = tmp_path / "srt.ts"
+    whole.write_bytes(whole_gops(broadcast.srt.read_bytes()))
+    assert content_faults(whole, broadcast.timeline, must_show=broadcast.listing.numbers) == []
 
 
 @needs_nginx

@@ -1,5 +1,6 @@
 """The egress argument list."""
 
+import math
 import subprocess
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from channeld.base.errors import OutputError
 from channeld.outputs.push_args import PROGRESS_DROPPED, PROGRESS_TOLD, push_arguments
+from channeld.outputs.push_plan import make_plan
 from channeld.outputs.push_target import PushTarget, protocols, target_options
 
 
@@ -24,11 +26,20 @@ def test_the_input_may_be_nothing_but_a_transport_stream_from_a_file() -> None:
         assert before_input[before_input.index(option) + 1] == value
 
 
-@pytest.mark.parametrize(("url", "listed"), [("rtmp://h/a/b", "rtmp,tcp"), ("RTMPS://h/a/b", "rtmps,tls,tcp")])
+@pytest.mark.parametrize(("url", "listed"), [("rtmp://h/a/b", "rtmp,tcp"), ("RTMPS://h/a/b", "rtmps,tls,tcp"), ("srt://h:9", "srt")])
 def test_the_output_may_use_what_its_scheme_needs(url: str, listed: str) -> None:
     assert protocols(url) == listed
     options = target_options(PushTarget(url))
     assert f"protocol_whitelist={listed}" in f"{options.arguments} {options.preset!r}"
+
+
+def test_srt_is_a_transport_stream_with_its_own_ticks_and_never_recycled() -> None:
+    target = PushTarget("srt://h:9000")
+    arguments = push_arguments(Path("/run/x/fifo/a.srt"), target_options(target))
+    assert arguments[arguments.index("-fifo_format") + 1] == "mpegts"
+    assert "-tag:v" not in arguments and arguments[arguments.index("-copytb") + 1] == "1"
+    plan = make_plan("a", "srt", target, runtime_dir=Path("/run/x"), ffmpeg="ffmpeg", timing=None)
+    assert plan.timing.draw_recycle_s() == math.inf
 
 
 @pytest.mark.parametrize("url", ["http://h/a", "file:/etc/passwd", "/tmp/x.flv", "-y", ""])

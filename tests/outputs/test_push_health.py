@@ -104,3 +104,14 @@ def test_health_is_the_longest_time_up_without_a_break(trial: Trial) -> None:
     trial.lines(CONNECTED).seconds(2 + 61)
     trial.lines(RECOVERING, RECOVERED).seconds(1 + 5)
     assert trial.delivery.healthy_s == 61.0
+
+
+def test_an_srt_connection_counts_from_the_muxer_behind_it_and_a_refusal_is_not_hidden_by_what_follows(trial: Trial) -> None:
+    opened = "[mpegts @ 0x1] [verbose] muxrate VBR, sdt every 500 ms, pat/pmt every 100 ms"
+    refused = "17:37:09.02/SRT:RcvQ:w1!W:SRT.cn: processAsyncConnectRequest: REJECT reported from HS processing: Incorrect passphrase"
+    silent = "[srt @ 0x1] [error] Connection to srt://192.0.2.1:9000 failed: Input/output error"
+    trial.lines(refused, silent, IO_ERROR)
+    assert trial.seen == (PushCondition.RETRYING, "authentication failed")
+    assert "Incorrect passphrase" in (trial.delivery.last_error or "")
+    assert trial.lines(RECOVERING, silent, IO_ERROR).seen == (PushCondition.RETRYING, "no answer")
+    assert trial.lines(RECOVERING, opened, RECOVERED).seconds(1).seen == (PushCondition.UP, None)

@@ -10,6 +10,7 @@ import pytest
 from nginx_origin import NginxOrigin, missing_parts
 
 from channeld.base.errors import OutputError
+from channeld.outputs.push_srt import SrtLink
 from channeld.outputs.push_target import PushTarget, TargetOptions, handed, target_options
 
 KEY = "abcd-secret-1234"
@@ -40,6 +41,17 @@ def test_a_key_stands_in_the_preset_and_not_on_the_command_line(url: str, shown:
 def test_the_name_of_a_stream_on_this_machine_is_no_key() -> None:
     arguments, preset = told("rtmp://127.0.0.1:1935/live/live1")
     assert arguments.endswith(" rtmp://127.0.0.1:1935/live/live1") and preset == ""
+
+
+def test_what_is_secret_of_an_srt_target_stands_in_the_preset_and_the_rest_on_the_command_line() -> None:
+    open_link = target_options(PushTarget("srt://a.example:9000", srt=SrtLink(latency_ms=300)))
+    assert open_link.preset is None and open_link.arguments[-1] == "srt://a.example:9000"
+    assert ":mode=caller:latency=300000:protocol_whitelist=srt" in open_link.arguments[1]
+    target = PushTarget("srt://a.example:9000", srt=SrtLink(passphrase="it's:secret\\1", stream_id="#!::r=x"))
+    arguments, preset = " ".join(target_options(target).arguments), (target_options(target).preset or b"").decode()
+    assert arguments == "-fpre /proc/self/fd/0 srt://a.example:9000"
+    assert ":passphrase=it\\'s\\:secret\\\\1:streamid=#!\\:\\:r=x\n" in preset
+    assert "secret" not in repr(target) + repr(target_options(target)) and "r=x" not in repr(target)
 
 
 def test_nothing_shows_the_key_in_a_representation() -> None:

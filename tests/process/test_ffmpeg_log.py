@@ -42,6 +42,14 @@ SEEN = [
     ("[info] Stream mapping:", LineKind.OTHER),
     ("[verbose]   Total: 403 packets (56401 bytes) demuxed", LineKind.OTHER),
     ("[rtmp @ 0x7f29] [error] Server error: code=403 need auth", LineKind.AUTH_FAILED),
+    ("[mpegts @ 0x5638] [verbose] muxrate VBR, sdt every 500 ms, pat/pmt every 100 ms", LineKind.CONNECTED),
+    ("[srt @ 0x7fc9] [error] Connection to srt://127.0.0.1:9106 failed: Input/output error", LineKind.NO_ANSWER),
+    ("[srt @ 0x7fed] [error] Failed to resolve hostname nosuch.invalid: Name or service not known", LineKind.NAME_UNKNOWN),
+    ("17:40:49.767432/SRT:RcvQ:w1!W:SRT.cn: processConnectRequest: rsp(REJECT): 1010 - Incorrect passphrase", LineKind.AUTH_FAILED),
+    (
+        "17:40:49.767954/SRT:RcvQ:w2!W:SRT.cn: processAsyncConnectRequest: REJECT reported from HS processing: Listener's backlog exceeded",
+        LineKind.SERVER_REFUSED,
+    ),
 ]
 
 
@@ -64,6 +72,11 @@ def test_a_line_is_taken_apart() -> None:
 def test_a_line_without_prefix_is_taken_as_it_is() -> None:
     parsed = parse_line("Conversion failed!")
     assert (parsed.component, parsed.level, parsed.text) == ("", "info", "Conversion failed!")
+
+
+def test_a_line_that_libsrt_writes_for_itself_is_taken_apart_too() -> None:
+    parsed = parse_line("17:40:49.767379/SRT:RcvQ:w1*E:SRT.cn: interpretSrtHandshake: KMREQ result abnornal")
+    assert (parsed.component, parsed.level, parsed.text) == ("libsrt", "error", "interpretSrtHandshake: KMREQ result abnornal")
 
 
 def test_a_stream_key_never_leaves() -> None:
