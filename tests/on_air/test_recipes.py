@@ -34,7 +34,7 @@ def test_every_recipe_passes_the_check(written: str, tmp_path: Path, media_dir: 
     (tmp_path / "playlists").mkdir()
     clip = next(path for path in sorted(media_dir.iterdir()) if path.suffix == ".mp4")
     (tmp_path / "playlists" / clip.name).symlink_to(clip)
-    for channel in ("studio", "live1"):
+    for channel in ("studio", "live1", "harbour"):
         (tmp_path / "playlists" / f"{channel}.m3u").write_text(f"{clip}\n")
     check = [sys.executable, "-m", "channeld", "check", "--config", str(tmp_path / "channeld.yaml")]
     done = subprocess.run(check, capture_output=True, text=True, timeout=100, check=False)
