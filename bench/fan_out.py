@@ -4,7 +4,8 @@ Run: python bench/fan_out.py [--clients 1000] [--channels 5] [--seconds 30] [--r
 Tells CPU seconds of the serving process for each gigabit delivered, its own memory for each client, how late playout released its slices
 without and with the clients, and how long a client waits for its first whole picture. The readers are one process of their own, which reads
 all that comes and looks at nothing. Goals: CPU per gigabit at most 0.35 of Icecast's, memory per client at most 64 KiB, first picture
-within 200 ms, lateness p99 with clients within the noise of that without.
+within 200 ms, lateness p99 with clients within the noise of that without. In a phase of its own every byte of every client is held against
+what the first client of its stream got.
 """
 
 import argparse
@@ -35,20 +36,60 @@ COLLECT_S = 4.0
 SETTLE_S = 3.0
 JOINS = 20
 VIDEO_PID = 256
+KNOWN_BYTES = 20 * 188
+"""By so many of its first bytes a place in a stream is found: timestamps and counters are in them."""
+MAX_WAITING_BYTES = 8 << 20
 
 
-async def read_streams(port: int, paths: list[str], clients: int) -> None:
+class ExactClient(LoadClient):
+    """Holds each byte against `first`: all that the first client of the same stream got, which is this one where `is_first`."""
+
+    def __init__(self, request: bytes, first: bytearray, *, is_first: bool) -> None:
+        super().__init__(request, judged=False)
+        self.is_wrong, self.compared = False, 0
+        self._first, self._is_first = first, is_first
+        self._waiting, self._at = bytearray(), -1
+
+    def _take(self, piece: memoryview) -> None:
+        super()._take(piece)
+        if self._is_first:
+            self._first += piece
+            return
+        self._waiting += piece
+        if self._at < 0 and len(self._waiting) >= KNOWN_BYTES:
+            self._at = self._first.find(self._waiting[:KNOWN_BYTES])
+            self.is_wrong = self._at < 0 and len(self._waiting) > MAX_WAITING_BYTES
+        there = min(len(self._waiting), len(self._first) - self._at) if self._at >= 0 else 0
+        if there > 0:
+            self.is_wrong |= self._first[self._at : self._at + there] != self._waiting[:there]
+            self._at += there
+            self.compared += there
+            del self._waiting[:there]
+
+
+def client_of(request: bytes, number: int, paths: int, firsts: list[bytearray] | None) -> LoadClient:
+    """Of the stream `number` in turn."""
+    if firsts is None:
+        return LoadClient(request, judged=False)
+    return ExactClient(request, firsts[number % paths], is_first=number < paths)
+
+
+async def read_streams(port: int, paths: list[str], clients: int, *, is_exact: bool) -> None:
     """Read so many streams until stdin ends; each line of it is answered with what has come."""
     loop, readers = asyncio.get_running_loop(), []
+    firsts = [bytearray() for _ in paths] if is_exact else None
     for number in range(clients):
         request = f"GET {paths[number % len(paths)]} HTTP/1.0\r\nHost: x\r\n\r\n".encode()
-        client = LoadClient(request, judged=False)
+        client = client_of(request, number, len(paths), firsts)
         readers.append(client)
         await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
         await asyncio.sleep(0.002)
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         watching = sum(each.condition is Condition.WATCHING for each in readers)
         told = {"asked": line.strip(), "bytes": sum(each.bytes for each in readers), "watching": watching}
+        exact = [each for each in readers if isinstance(each, ExactClient)]
+        told |= {"wrong": sum(each.is_wrong for each in exact), "compared": sum(each.compared > 0 for each in exact)}
+        told |= {"compared_bytes": sum(each.compared for each in exact)}
         told |= {"stalls": sum(each.stalls for each in readers), "least": min(each.bytes for each in readers)}
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()
@@ -57,8 +98,9 @@ async def read_streams(port: int, paths: list[str], clients: int) -> None:
 class Readers:
     """The readers' process."""
 
-    def __init__(self, port: int, paths: list[str], clients: int) -> None:
+    def __init__(self, port: int, paths: list[str], clients: int, *, is_exact: bool = False) -> None:
         line = [sys.executable, __file__, "--read", str(port), "--paths", ",".join(paths), "--clients", str(clients)]
+        line += ["--exact"] if is_exact else []
         self._child = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self) -> dict[str, Any]:
@@ -77,9 +119,9 @@ class Readers:
 
 
 @contextlib.contextmanager
-def reading(port: int, paths: list[str], clients: int) -> Iterator[Readers]:
+def reading(port: int, paths: list[str], clients: int, *, is_exact: bool = False) -> Iterator[Readers]:
     """Readers for as long as the block lasts."""
-    readers = Readers(port, paths, clients)
+    readers = Readers(port, paths, clients, is_exact=is_exact)
     try:
         yield readers
     finally:
@@ -134,6 +176,15 @@ def measure(server: psutil.Process, buses: list[Bus], port: int, paths: list[str
         "lateness_p99_ms": round(quantile(lateness, 0.99), 2),
         "machine_idle_percent": machine.idle,
     }
+
+
+def exactness(port: int, paths: list[str], clients: int, seconds: float) -> dict[str, Any]:
+    """Every client's bytes from its joining point on, against those of the first client of its stream."""
+    with reading(port, paths, clients, is_exact=True) as readers:
+        readers.ask()
+        time.sleep(seconds)
+        told = readers.ask()
+    return {name: told[name] for name in ("watching", "compared", "compared_bytes", "wrong", "stalls")}
 
 
 async def first_picture_s(port: int, path: str) -> float:
@@ -206,10 +257,11 @@ def run(wishes: argparse.Namespace) -> dict[str, Any]:
         with reading(port, paths, wishes.clients) as readers:
             readers.ask()
             waits = asyncio.run(joins(port, paths))
-        return judge(wishes, rounds, waits)
+        exact = exactness(port, paths, wishes.clients, wishes.seconds)
+        return judge(wishes, rounds, waits, exact)
 
 
-def judge(wishes: argparse.Namespace, rounds: list[dict[str, Any]], waits: list[float]) -> dict[str, Any]:
+def judge(wishes: argparse.Namespace, rounds: list[dict[str, Any]], waits: list[float], exact: dict[str, Any]) -> dict[str, Any]:
     """The goals."""
     ours = [each["channeld"] for each in rounds]
     theirs = [each["icecast"] for each in rounds if "icecast" in each]
@@ -221,6 +273,7 @@ def judge(wishes: argparse.Namespace, rounds: list[dict[str, Any]], waits: list[
         "memory": max(each["kib_per_client"] for each in ours) <= MAX_CLIENT_KIB,
         "first_picture": max(waits) * 1000 <= MAX_JOIN_MS,
         "lateness": late <= without + NOISE_MS,
+        "exact": not exact["wrong"] and exact["compared"] == wishes.clients - wishes.channels,
         "all_served": all(each["watching"] == wishes.clients and not each["stalls"] for each in ours),
     }
     return {
@@ -231,6 +284,7 @@ def judge(wishes: argparse.Namespace, rounds: list[dict[str, Any]], waits: list[
         "rounds": rounds,
         "cpu_share_of_icecast": None if share is None else round(share, 3),
         "first_picture_ms": {"p50": round(quantile(waits, 0.5) * 1000, 1), "max": round(max(waits) * 1000, 1)},
+        "exact": exact,
         "goals": goals,
         "goal_met": all(goals.values()),
     }
@@ -244,7 +298,7 @@ def table(found: dict[str, Any]) -> str:
         columns = [name for name in ("without", "channeld", "icecast") if name in each]
         lines.append(f"{f'round {number}':24}" + "".join(f"{name:>12}" for name in columns))
         lines += [f"{name:24}" + "".join(f"{each[column].get(name, '')!s:>12}" for column in columns) for name in names]
-    lines += [f"{name:24}{found[name]}" for name in ("cpu_share_of_icecast", "first_picture_ms", "goals", "goal_met")]
+    lines += [f"{name:24}{found[name]}" for name in ("cpu_share_of_icecast", "first_picture_ms", "exact", "goals", "goal_met")]
     return "\n".join(lines)
 
 
@@ -260,10 +314,11 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--read", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--paths", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--exact", action="store_true", help=argparse.SUPPRESS)
     wishes = parser.parse_args()
     widen_descriptors()
     if wishes.read is not None:
-        uvloop.run(read_streams(wishes.read, wishes.paths.split(","), wishes.clients))
+        uvloop.run(read_streams(wishes.read, wishes.paths.split(","), wishes.clients, is_exact=wishes.exact))
         return 0
     found = run(wishes)
     sys.stdout.write((json.dumps(found) if wishes.json else table(found)) + "\n")
