@@ -45,6 +45,9 @@ PROGRESS_S = 1.0
 KEPT_CLIPS = 2
 """The clip of the last attempt may still be on air while the next one begins."""
 HEALTHY_S = 10.0
+RETRY_GROWTH = 1.25
+"""Of the waits between attempts: they reach their longest after three quarters of a minute, for most sources that go come back soon."""
+LOCKOUT_S = 10.0
 LEFT_S = 60.0
 
 log = structlog.get_logger()
@@ -100,7 +103,7 @@ class Intake(Worker):
         self._send("source", **values)
 
     def run(self) -> None:
-        backoff = Backoff(first_s=0.5, healthy_s=HEALTHY_S)
+        backoff = Backoff(first_s=0.5, healthy_s=HEALTHY_S, growth=RETRY_GROWTH)
         choice = Choice(copies=self._spec.mode == "copy")
         while not self.stopping.is_set():
             began_s = time.monotonic()
@@ -113,7 +116,9 @@ class Intake(Worker):
             except (ProcessError, OSError) as error:
                 reason, detail = Reason.OTHER, str(error)
             self.tell(SourceState.LOST, reason, detail, None)
-            self.stopping.wait(backoff.next_s(healthy_for_s=time.monotonic() - began_s))
+            wait_s = backoff.next_s(healthy_for_s=time.monotonic() - began_s)
+            # Many a camera locks out whoever tries a wrong password a few times.
+            self.stopping.wait(LOCKOUT_S if reason is Reason.AUTHENTICATION_FAILED else wait_s)
             self._reconnects += 1
         for clip in self._clips:
             clip.remove()

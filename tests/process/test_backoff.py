@@ -21,3 +21,9 @@ def test_a_minute_of_health_starts_it_anew_and_less_does_not() -> None:
 
 def test_outputs_of_one_dead_target_do_not_come_back_in_step() -> None:
     assert len({Backoff().next_s(healthy_for_s=0.0) for _ in range(20)}) > 1
+
+
+def test_waits_grow_as_slowly_as_is_wanted() -> None:
+    backoff = Backoff(first_s=0.5, growth=1.25)
+    waits = [backoff.next_s(healthy_for_s=0.0) for _ in range(20)]
+    assert all(wait <= 0.5 * 1.25**number for number, wait in enumerate(waits)) and 7.5 <= max(waits) <= 10.0
