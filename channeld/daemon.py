@@ -91,7 +91,7 @@ START_S = 15.0
 LEAVE_S = 15.0
 SOURCE_PARTS = ("base", "media", "process", "sources", "telemetry", "ts")
 """The code that takes a live source in."""
-MEDIA_PARTS = ("access", "api", "base", "bus", "outputs", "telemetry")
+MEDIA_PARTS = ("access", "api", "base", "bus", "outputs", "telemetry", "ts")
 """The code that a media worker runs."""
 LINGER_S = 60.0
 """How long the holder of a `channeld run` that was killed keeps everything on air for its successor."""

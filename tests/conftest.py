@@ -12,7 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
+
+# Where nothing is configured, tracebacks are drawn with the variables of every frame: ten seconds for a store that fails on purpose.
+_PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _PLAIN])
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Helpers that several packages share stand in tests/ itself; each folder of tests finds them by this.

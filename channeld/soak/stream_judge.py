@@ -52,6 +52,7 @@ class Piece:
     dts: int
     duration: int
     is_random_access: bool
+    monotonic_ns: int = 0
 
 
 class StreamJudge:

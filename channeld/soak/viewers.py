@@ -57,7 +57,7 @@ class Watcher:
                 continue
             if before is not None and found.dts >= before:
                 return
-            piece = Piece(found.data, found.dts, found.duration, found.is_random_access)
+            piece = Piece(found.data, found.dts, found.duration, found.is_random_access, found.monotonic_ns)
             self._bus.keep(piece)
             self.judge.feed(piece)
             self._next += 1
