@@ -15,6 +15,7 @@ from judge.ts import Allowances
 
 WATCHED = Allowances(open_end=True)
 """What a spliced stream may do that is left at any moment: nothing but end."""
+REORDERED = 4
 _MARGIN_S = 0.3
 
 Numbers = list[int | None]
@@ -87,10 +88,14 @@ def read_pictures(path: Path) -> Numbers:
     return [read_number(picture) for picture in gray_frames(path)]
 
 
-def content_faults(path: Path, timeline: Timeline, *, must_show: Collection[int] = ()) -> list[str]:
-    """Sentences on a recording that does not decode, shows pictures elsewhere than they aired, or clicks at a join."""
+def content_faults(path: Path, timeline: Timeline, *, must_show: Collection[int] = (), is_cut: bool = False) -> list[str]:
+    """Sentences on a recording that does not decode, shows pictures elsewhere than they aired, or clicks at a join.
+
+    `is_cut`: it ends anywhere in the order of decoding, so that pictures which are shown before its last one may lack.
+    """
     found = decode_faults(path)
     seen = read_pictures(path)
+    seen = seen[:-REORDERED] if is_cut else seen
     missing = sorted(set(must_show) - set(seen))
     found += [f"{len(missing)} pictures are missing, first: {missing[:6]}"] if missing else []
     try:
