@@ -25,7 +25,7 @@ from timeline import DECK, WATCHED
 
 HLS: dict[str, Any] = {"hls": {"segment_seconds": 1, "window": 6}}
 RATE = Fraction(FPS)
-QUIET_END_S = 5.0
+QUIET_END_S = 20.0
 
 DaemonOf = Callable[..., RunningDaemon]
 
