@@ -26,6 +26,7 @@ from channeld.bus.attach import pack_heads
 from channeld.bus.feeds import FeedPosition
 from channeld.bus.layout import Lapped
 from channeld.bus.ring import RingWriter
+from channeld.playout.readers import Readers
 from channeld.ts.packet import PACKET_BYTES
 
 BURST_S = 2
@@ -99,6 +100,7 @@ class Feeder(Worker):
         self._feeds: dict[str, dict[str, Feed]] = {}
         self._by_fd: dict[int, Feed] = {}
         self._listeners: dict[int, socket.socket] = {}
+        self.readers = Readers()
         self.turned_ns = time.monotonic_ns()
 
     def post(self, command: Callable[[], None]) -> None:
@@ -126,12 +128,14 @@ class Feeder(Worker):
         for feeds in list(self._feeds.values()):
             for feed in list(feeds.values()):
                 self._close(feed)
+        self.readers.close()
         self._epoll.close()
         os.close(self._wake_fd)
 
     def _turn(self) -> None:
         while self._commands:
             self._commands.popleft()()
+        self.readers.look()
         heads: dict[str, tuple[int, int]] = {}
         while self._published:
             channel, ring_id, head = self._published.popleft()
@@ -145,6 +149,7 @@ class Feeder(Worker):
         datagram = pack_heads(heads.values())
         for worker, listener in list(self._listeners.items()):
             self._notify(worker, listener, datagram)
+        self.readers.tell(heads)
 
     def _notify(self, worker: int, listener: socket.socket, datagram: bytes) -> None:
         try:
@@ -200,6 +205,7 @@ class Feeder(Worker):
         for feed in list(self._feeds.pop(channel, {}).values()):
             self._close(feed)
         ring.mark_ended()
+        self.readers.ended(channel, ring)
         ring.close()
 
     def _close(self, feed: Feed) -> None:
