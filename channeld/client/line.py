@@ -6,6 +6,7 @@ Rule: nothing here waits: who wants to, polls `fileno`. Descriptors that come ar
 import contextlib
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from channeld.client.errors import Closed, Refused, UnknownChannel
 
 _LONGEST = 100
 """Bytes of a path that fit into a socket's address with certainty (unix(7): 108 with its end)."""
+
+_FD = struct.Struct("i")
+_BESIDE_BYTES = socket.CMSG_SPACE(_FD.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,12 @@ class Line:
     def receive(self) -> Heard | None:
         """The next message, or None where none is there. Raises LineLost, also at what is no message."""
         try:
-            datagram, fds, flags, _ = socket.recv_fds(self._socket, MAX_MESSAGE_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+            datagram, beside, flags, _ = self._socket.recvmsg(MAX_MESSAGE_BYTES, _BESIDE_BYTES, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return None
         except OSError as error:
             raise LineLost from error
+        fds = _descriptors(beside) if beside else ()
         if not datagram:
             raise LineLost
         try:
@@ -73,6 +78,11 @@ class Line:
     def close(self) -> None:
         """Idempotent."""
         self._socket.close()
+
+
+def _descriptors(beside: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
+    rights = [data for level, kind, data in beside if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)]
+    return tuple(fd for data in rights for (fd,) in _FD.iter_unpack(data[: len(data) // _FD.size * _FD.size]))
 
 
 def _raise_plainly(error: BaseException, path: Path, channel: str) -> None:

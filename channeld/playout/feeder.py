@@ -142,6 +142,7 @@ class Feeder(Worker):
             heads[channel] = (ring_id, head)
         if not heads:
             return
+        self.readers.tell(heads)  # first: it is what they wait for, and takes microseconds
         for channel in heads:
             for feed in list(self._feeds.get(channel, {}).values()):
                 if not feed.is_blocked:
@@ -149,7 +150,6 @@ class Feeder(Worker):
         datagram = pack_heads(heads.values())
         for worker, listener in list(self._listeners.items()):
             self._notify(worker, listener, datagram)
-        self.readers.tell(heads)
 
     def _notify(self, worker: int, listener: socket.socket, datagram: bytes) -> None:
         try:
