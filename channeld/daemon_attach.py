@@ -7,24 +7,31 @@ import contextlib
 import grp
 import socket
 
-from channeld.base.errors import ConfigError
+import structlog
+
+from channeld.base.errors import ChannelError, ConfigError
 from channeld.channel.attach_desk import AttachDesk, AttachRules
 from channeld.channel.host_hub import HostHub
 from channeld.channel.registry import Registry
 from channeld.config_values import Config
 
+log = structlog.get_logger()
+
 
 def open_attach(config: Config, registry: Registry, hosts: HostHub, parts: contextlib.ExitStack) -> None:
-    """Listen for readers of every channel there is. Raises ConfigError for a group that does not exist, ChannelError."""
+    """Listen for readers of every channel there is. What keeps us from it is told, and the air goes on without them."""
     if not config.attach.is_enabled:
         return
 
     def hand_over(channel: str, end: socket.socket) -> bool:
         return hosts.send("attach", (end.fileno(),), channel=channel, most=config.attach.max_readers)
 
-    desk = AttachDesk(AttachRules(config.folders.runtime, _gid(config)), registry.present, hand_over)
-    parts.callback(desk.close)
-    desk.start()
+    try:
+        desk = AttachDesk(AttachRules(config.folders.runtime, _gid(config)), registry.present, hand_over)
+        parts.callback(desk.close)
+        desk.start()
+    except ChannelError as error:
+        log.error("attach_not_open", error=str(error), consequence="no program of this machine can read a channel")
 
 
 def _gid(config: Config) -> int | None:

@@ -1,6 +1,5 @@
 """`channeld cat` beside a real daemon: what it writes is what FFmpeg plays, and it ends as a Unix filter does."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,8 +9,6 @@ from pathlib import Path
 import pytest
 from clips import numbered_clip
 from station import until
-
-from channeld.client import connect
 
 CONFIG = """
 state_dir: state
@@ -66,9 +63,9 @@ def test_what_it_writes_decodes_over_joins_and_it_ends_with_its_reader_and_with_
         assert reader.wait(20) == 0
         assert reader.stderr.read() == b""
 
-    with cat(tmp_path, stdout=subprocess.DEVNULL) as reader, connect("one", tmp_path / "run", timeout=40) as stream:
-        next(stream)
-        os.kill(daemon.pid, signal.SIGTERM)
+    with written.open("wb") as file, cat(tmp_path, stdout=file.fileno()) as reader:
+        until(lambda: written.stat().st_size > 0, "it reads")
+        daemon.send_signal(signal.SIGTERM)
         assert reader.stderr is not None
         assert reader.wait(60) == 0
         assert b"off the air" in reader.stderr.read()

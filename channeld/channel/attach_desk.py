@@ -79,7 +79,8 @@ class AttachDesk(Worker):
             for stale in self._folder.glob(f"*{SOCKET_SUFFIX}"):
                 stale.unlink()
         except OSError as error:
-            hint = "The daemon's user must own it, and be a member of attach.group"
+            # EINVAL: a group that our user namespace does not know (PrivateUsers= of the unit).
+            hint = "The daemon's user must own it, and be a member of attach.group; under the systemd unit that must be its own group"
             raise ChannelError(f"local readers: {error.filename or self._folder}: {error.strerror}. {hint}") from error
         super().start()
 
