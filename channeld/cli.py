@@ -354,7 +354,9 @@ def cat(
     runtime_dir: Annotated[Path | None, typer.Option("--runtime-dir", help="The daemon's folder, in place of a configuration's.")] = None,
     live: Annotated[bool, typer.Option("--live", help="Begin with what comes next, not at the newest random access point.")] = False,
     reconnect: Annotated[bool, typer.Option("--reconnect", help="Wait for a channel that is off the air, and go on after it.")] = False,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.1, max=86_400, help="Seconds without a byte after which it fails.")] = 10.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, max=86_400, help="Seconds without a byte after which it fails. None with --reconnect.")
+    ] = 10.0,
 ) -> int:
     """Write a channel's stream to stdout, read from the daemon's memory. It ends with its reader, the channel, or Ctrl-C."""
     from channeld.cli_cat import runtime_dir_of, write_stream

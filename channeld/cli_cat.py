@@ -26,10 +26,10 @@ def runtime_dir_of(config: Path | None) -> Path:
 
 
 def write_stream(channel: str, runtime_dir: Path, start: Start, *, reconnect: bool, timeout_s: float) -> None:
-    """Until the channel goes off the air, or nobody reads stdout any more. Raises ChannelError."""
+    """Until the channel goes off the air, or nobody reads stdout any more; who reconnects waits for ever. Raises ChannelError."""
     out = sys.stdout.fileno()
     try:
-        with connect(channel, runtime_dir, start=start, reconnect=reconnect, timeout=timeout_s) as stream:
+        with connect(channel, runtime_dir, start=start, reconnect=reconnect, timeout=None if reconnect else timeout_s) as stream:
             while True:
                 try:
                     chunk = next(stream)

@@ -22,6 +22,8 @@ from channeld.client.line import Heard, Line, LineLost
 
 RESUME_S = 15.0
 """How long a reader whose connection broke looks for the channel before it is Closed: its host is being replaced, or the daemon."""
+UNKNOWN_S = 1.0
+"""How long a daemon that is just starting may not know a channel yet; for those who wait for it."""
 AGAIN_S = 0.05
 ALIVE_S = 2.0
 """A writer that published nothing for so long is not active."""
@@ -82,6 +84,7 @@ class Stream:
         self._cursors: deque[Cursor] = deque()
         """The ring that is read, and those that followed it."""
         self._gives_up_at = self._asks_again_at = 0.0
+        self._unknown_from = time.monotonic() + UNKNOWN_S
         self._trouble: AttachError | None = None
         self._end: AttachError | None = None
         self._rest = b""
@@ -244,6 +247,8 @@ class Stream:
     def _fail(self, error: AttachError) -> None:
         """Nobody to hear: end, unless it is worth asking again."""
         self._trouble = error
+        if isinstance(error, UnknownChannel) and not self._cursors and time.monotonic() >= self._unknown_from:
+            raise error  # a name that is wrong is not waited for
         if not self._reconnects and time.monotonic() >= self._gives_up_at:
             self._finish(error)
 

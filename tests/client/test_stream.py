@@ -84,6 +84,8 @@ def test_an_unknown_channel_is_told_from_one_that_is_off_the_air_and_from_no_dae
     with pytest.raises(UnknownChannel, match="no channel three"):
         connect("three", air.folder)
     with pytest.raises(UnknownChannel):
+        connect("three", air.folder, reconnect=True, timeout=None)
+    with pytest.raises(UnknownChannel):
         connect("../one", air.folder)
     with pytest.raises(Closed, match="not on air"):
         connect("two", air.folder)
