@@ -347,6 +347,26 @@ def put_load(
     return OK if report.is_good else FAILED
 
 
+@_verb
+def cat(
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", autocompletion=channel_names)],
+    config: ConfigOption = None,
+    runtime_dir: Annotated[Path | None, typer.Option("--runtime-dir", help="The daemon's folder, in place of a configuration's.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Begin with what comes next, not at the newest random access point.")] = False,
+    reconnect: Annotated[bool, typer.Option("--reconnect", help="Wait for a channel that is off the air, and go on after it.")] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, max=86_400, help="Seconds without a byte after which it fails. None with --reconnect.")
+    ] = 10.0,
+) -> int:
+    """Write a channel's stream to stdout, read from the daemon's memory. It ends with its reader, the channel, or Ctrl-C."""
+    from channeld.cli_cat import runtime_dir_of, write_stream
+    from channeld.client import Start
+
+    start = Start.LIVE if live else Start.RANDOM_ACCESS
+    write_stream(channel, runtime_dir or runtime_dir_of(config), start, reconnect=reconnect, timeout_s=timeout)
+    return OK
+
+
 def main() -> None:
     """Entry point of the installed command; ends the process."""
     app(prog_name="channeld")

@@ -22,6 +22,7 @@ from channeld.config_rules import Findings, make_channels, make_database, make_p
 from channeld.config_told import told_settings
 from channeld.config_values import (
     AdminSpec,
+    AttachSpec,
     Config,
     DiskSpec,
     FolderSpec,
@@ -111,10 +112,12 @@ def load_whereabouts(path: Path) -> Whereabouts:
         raise ConfigErrors(tree.errors)
     values = tree.values if isinstance(tree.values, dict) else {}
     # The model wants a channel; this one is looked at by nobody.
-    tree.values = {key: values[key] for key in ("admin", "state_dir") if key in values} | {"channels": {"any": {}}}
+    tree.values = {key: values[key] for key in ("admin", "state_dir", "runtime_dir") if key in values} | {"channels": {"any": {}}}
     found = Findings(path, tree, {})
     model = _validate(found)
-    where = None if model is None else Whereabouts(_make_admin(found, model), found.absolute(model.state_dir))
+    where = None
+    if model is not None:
+        where = Whereabouts(_make_admin(found, model), found.absolute(model.state_dir), found.absolute(model.runtime_dir))
     if found.errors or where is None:
         raise ConfigErrors(found.errors)
     return where
@@ -265,6 +268,7 @@ def _make(found: Findings, model: ConfigModel) -> Config:
         history=HistorySpec(model.history.event_days, model.history.as_run_days, model.history.audience_days),
         webhooks=make_webhooks(found, model),
         alerts=make_alerts(found, model),
+        attach=AttachSpec(model.attach.enabled, model.attach.group, model.attach.max_readers),
         told=told_settings(model, found.tree),
     )
 

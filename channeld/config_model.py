@@ -309,6 +309,12 @@ class AlertsModel(Section):
     group_seconds: Annotated[float, Field(ge=0, le=3600)] = 10
 
 
+class AttachModel(Section):
+    enabled: bool = True
+    group: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] | None = None
+    max_readers: Annotated[int, Field(ge=1, le=1_000)] = 64
+
+
 class ConfigModel(Section):
     """The whole file."""
 
@@ -321,6 +327,7 @@ class ConfigModel(Section):
     hosts: Annotated[int, Field(ge=1, le=64)] = 1
     admin: AdminModel = AdminModel()
     media: MediaModel = MediaModel()
+    attach: AttachModel = AttachModel()
     media_roots: list[PathText] = []
     url_allow: UrlAllowModel = UrlAllowModel()
     uploads: UploadsModel = UploadsModel()

@@ -157,10 +157,20 @@ class MediaSpec:
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """Where a client finds the daemon, and its token."""
+    """Where a client finds the daemon, and its token; a local reader the sockets."""
 
     admin: AdminSpec
     state_dir: Path
+    runtime_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class AttachSpec:
+    """Local readers of rings. `group`: who may read besides root and our own user; `max_readers` of one channel at a time."""
+
+    is_enabled: bool = True
+    group: str | None = None
+    max_readers: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +333,7 @@ class Config:
     history: HistorySpec = HistorySpec()
     webhooks: tuple[WebhookSettings, ...] = ()
     alerts: AlertSettings = field(default_factory=AlertSettings)
+    attach: AttachSpec = AttachSpec()
     told: tuple[Setting, ...] = field(default=(), compare=False, repr=False)
 
     def profile(self, name: str) -> Profile:

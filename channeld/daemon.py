@@ -10,7 +10,7 @@ order | part | why there
 4 | control loop, clips | what supervisors stand on
 5 | playout hosts, media workers | what channels send to
 6 | registry | channels go on air
-7 | admin listener | people may ask and order
+7 | attach sockets, admin listener | programs may read; people may ask and order
 """
 
 import contextlib
@@ -56,6 +56,7 @@ from channeld.channel.watching import Watching
 from channeld.config import load
 from channeld.config_values import Config
 from channeld.control import DaemonControl
+from channeld.daemon_attach import open_attach
 from channeld.daemon_desks import open_desks
 from channeld.daemon_figures import Figures
 from channeld.daemon_house import House, Running
@@ -273,7 +274,8 @@ def _hold(config: Config, relays: frozenset[str], will: Will, parts: contextlib.
 def _open_to_people(
     config: Config, parts: contextlib.ExitStack, running: Running, token: str, holder: HolderClient, will: Will, listener: socket.socket
 ) -> _Daemon:
-    """Keep the house, then answer the admin interface."""
+    """Let local readers in, keep the house, then answer the admin interface."""
+    open_attach(config, running.registry, running.hosts, parts)
     house = House(config, running, token)
     house.start()
     parts.callback(house.close)

@@ -20,6 +20,7 @@ FLOORS = {
     "store": 3,
     "bus": 3,
     "playout": 4,
+    "client": 4,
     "sources": 4,
     "outputs": 5,
     "readback": 5,

@@ -26,6 +26,7 @@ from channeld.bus.attach import pack_heads
 from channeld.bus.feeds import FeedPosition
 from channeld.bus.layout import Lapped
 from channeld.bus.ring import RingWriter
+from channeld.playout.readers import Readers
 from channeld.ts.packet import PACKET_BYTES
 
 BURST_S = 2
@@ -99,6 +100,7 @@ class Feeder(Worker):
         self._feeds: dict[str, dict[str, Feed]] = {}
         self._by_fd: dict[int, Feed] = {}
         self._listeners: dict[int, socket.socket] = {}
+        self.readers = Readers()
         self.turned_ns = time.monotonic_ns()
 
     def post(self, command: Callable[[], None]) -> None:
@@ -126,18 +128,21 @@ class Feeder(Worker):
         for feeds in list(self._feeds.values()):
             for feed in list(feeds.values()):
                 self._close(feed)
+        self.readers.close()
         self._epoll.close()
         os.close(self._wake_fd)
 
     def _turn(self) -> None:
         while self._commands:
             self._commands.popleft()()
+        self.readers.look()
         heads: dict[str, tuple[int, int]] = {}
         while self._published:
             channel, ring_id, head = self._published.popleft()
             heads[channel] = (ring_id, head)
         if not heads:
             return
+        self.readers.tell(heads)  # first: it is what they wait for, and takes microseconds
         for channel in heads:
             for feed in list(self._feeds.get(channel, {}).values()):
                 if not feed.is_blocked:
@@ -200,6 +205,7 @@ class Feeder(Worker):
         for feed in list(self._feeds.pop(channel, {}).values()):
             self._close(feed)
         ring.mark_ended()
+        self.readers.ended(channel, ring)
         ring.close()
 
     def _close(self, feed: Feed) -> None:

@@ -6,7 +6,7 @@ The holder keeps control's end of the wire open, so the end of file says that no
 owner of | made by | closed by
 --- | --- | ---
 rings | start of a channel | the feeder, when the channel is dropped
-FIFO fds, heads sockets | messages (SCM_RIGHTS) | the feeder
+FIFO fds, sockets of heads and readers | messages (SCM_RIGHTS) | the feeder
 look-ahead files | disk readers | disk readers
 threads playout, feeder, opener, reporter, lookahead:* | Host | Host.close
 """
@@ -141,6 +141,7 @@ class Host:
             "feed": self._feed,
             "unfeed": self._unfeed,
             "heads": self._heads,
+            "attach": self._attach,
             "sync": self._sync,
             "lead": self._lead,
             "log": _set_log_level,
@@ -154,7 +155,7 @@ class Host:
         is_taken = False
         try:
             handler(message.values, message.fds)
-            is_taken = message.kind in ("feed", "heads")
+            is_taken = message.kind in ("feed", "heads", "attach")
         except (OSError, *MALFORMED) as error:
             log.warning("message_malformed", kind=message.kind, error=f"{type(error).__name__}: {error}")
         if not is_taken:
@@ -177,6 +178,7 @@ class Host:
             sources = sources_of(values)
             air = self._opening.adopted(channel, values, _only(fds)) if is_adopting else self._opening.new(channel, values)
             self._rings[channel] = air.ring
+            self._feeder.post(lambda: self._feeder.readers.began(channel, air.ring))
             if is_adopting:
                 self._send("present", **air.present())
             else:
@@ -289,6 +291,11 @@ class Host:
     def _heads(self, values: dict[str, Any], fds: tuple[int, ...]) -> None:
         worker, listener = int(values["worker"]), socket.socket(fileno=_only(fds))
         self._feeder.post(lambda: self._feeder.add_listener(worker, listener))
+
+    def _attach(self, values: dict[str, Any], fds: tuple[int, ...]) -> None:
+        channel, most = str(values["channel"]), int(values["most"])
+        ring, end = self._rings.get(channel), socket.socket(fileno=_only(fds))
+        self._feeder.post(lambda: self._feeder.readers.add(channel, ring, end, most))
 
     def _released(self, air: Air, piece: Slice) -> None:
         if air.channel in self._rings:

@@ -1,0 +1,32 @@
+"""What can go wrong for a local reader.
+
+Rule: each says what to do; after Overrun and TimedOut the stream goes on when it is asked again, after the others it does not.
+"""
+
+
+class AttachError(Exception):
+    """Anything that keeps a reader from its channel."""
+
+
+class UnknownChannel(AttachError):
+    """The daemon has no such channel, or local readers are not enabled."""
+
+
+class Refused(AttachError):
+    """The daemon answered, and gives nothing: another version, no permission, too many readers."""
+
+
+class TimedOut(AttachError):
+    """Nothing came in the time that was given; asked again, the stream goes on."""
+
+
+class Closed(AttachError):
+    """The channel is off the air, or the daemon is not there."""
+
+
+class Overrun(AttachError):
+    """The reader was too slow, and the ring was written over; asked again, the stream goes on behind the hole."""
+
+    def __init__(self, lost_bytes: int) -> None:
+        super().__init__(f"{lost_bytes} bytes were written over before they were read: read faster, or accept the hole")
+        self.lost_bytes = lost_bytes

@@ -1,0 +1,301 @@
+"""A channel's stream for one local reader: an iterator, a file, a callback, or an asyncio iterator, all over one `step` that never waits.
+
+Rule: every byte from the place where it began, in order and once, over every host and ring of the channel; what cannot be had is told by
+a typed error, never left out in silence, and never delivered torn. Not thread-safe.
+"""
+
+import asyncio
+import contextlib
+import os
+import select
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from channeld.bus.protocol import Kind, Refusal, Told
+from channeld.client.cursor import Cursor
+from channeld.client.errors import AttachError, Closed, Overrun, Refused, TimedOut, UnknownChannel
+from channeld.client.line import Heard, Line, LineLost
+
+RESUME_S = 15.0
+"""How long a reader whose connection broke looks for the channel before it is Closed: its host is being replaced, or the daemon."""
+UNKNOWN_S = 1.0
+"""How long a daemon that is just starting may not know a channel yet; for those who wait for it."""
+AGAIN_S = 0.05
+ALIVE_S = 2.0
+"""A writer that published nothing for so long is not active."""
+
+
+class Start(StrEnum):
+    """Where to begin."""
+
+    RANDOM_ACCESS = "random_access"
+    LIVE = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a reader stands. `lag`: what is published and not read; `lost_bytes`: all that overruns cost so far."""
+
+    is_active: bool
+    buffer_used_bytes: int
+    buffer_bytes: int
+    lag_bytes: int
+    lag_s: float
+    lost_bytes: int
+    generation: int
+
+
+def connect(
+    channel: str,
+    runtime_dir: str | os.PathLike[str] = "/run/channeld",
+    *,
+    start: Start | str = Start.RANDOM_ACCESS,
+    reconnect: bool = False,
+    timeout: float | None = 10.0,
+) -> "Stream":
+    """Attach to a channel. With `reconnect` it waits for one that is off the air, now and later. `timeout`: seconds; None: for ever.
+
+    Raises UnknownChannel, Closed (off the air), Refused, TimedOut.
+    """
+    stream = Stream(channel, Path(runtime_dir), Start(start), reconnect=reconnect, timeout=timeout)
+    try:
+        stream.attach()
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+class Stream:
+    """Owns one connection and the mappings of the rings that it reads."""
+
+    def __init__(self, channel: str, runtime_dir: Path, start: Start, *, reconnect: bool, timeout: float | None) -> None:
+        self.channel = channel
+        self.timeout = timeout
+        self.lost_bytes = 0
+        self._runtime_dir = runtime_dir
+        self._start = start
+        self._reconnects = reconnect
+        self._line: Line | None = None
+        self._cursors: deque[Cursor] = deque()
+        """The ring that is read, and those that followed it."""
+        self._gives_up_at = self._asks_again_at = 0.0
+        self._unknown_from = time.monotonic() + UNKNOWN_S
+        self._trouble: AttachError | None = None
+        self._end: AttachError | None = None
+        self._rest = b""
+
+    # -- how it is used ------------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        """The next chunk, of whole transport packets. Raises Overrun, TimedOut, Closed, Refused."""
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            return rest
+        deadline = self._deadline()
+        while (chunk := self.step()) is None:
+            self._wait(self._left(deadline))
+        return chunk
+
+    def read(self, size: int = -1) -> bytes:
+        """As of an unbuffered file: at most `size` bytes, at least one, or b"" once it is closed. Raises Overrun, TimedOut, Refused."""
+        if not self._rest:
+            try:
+                self._rest = next(self)
+            except Closed:
+                return b""
+        chunk, self._rest = (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
+        return chunk
+
+    def run(self, callback: Callable[[bytes], object]) -> None:
+        """Give every chunk to a callback until it returns False. Raises as the iterator does."""
+        for chunk in self:
+            if callback(chunk) is False:
+                return
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """As `__next__`, in an event loop."""
+        deadline = self._deadline()
+        while (chunk := self.step()) is None:
+            await self._wait_in_loop(self._left(deadline))
+        return chunk
+
+    def status(self) -> Status:
+        """How it stands now. Raises Closed before it is attached and once it is closed."""
+        if not self._cursors:
+            raise Closed(f"{self.channel} is not attached")
+        cursor = self._cursors[0]
+        ring = cursor.ring
+        is_alive = not ring.is_ended and time.monotonic_ns() - ring.heartbeat_ns < ALIVE_S * 1e9
+        lag_bytes, lag_s, used = cursor.backlog()
+        return Status(is_alive, used, ring.capacity_bytes, lag_bytes, lag_s, self.lost_bytes, cursor.generation)
+
+    def close(self) -> None:
+        """Let everything go; idempotent."""
+        self._end = self._end or Closed(f"the reader of {self.channel} is closed")
+        self._hang_up()
+        while self._cursors:
+            self._cursors.popleft().close()
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- how it works ----------------------------------------------------------------------------------------------------
+
+    def attach(self) -> None:
+        """Wait until the ring is there. Raises as `connect`."""
+        deadline = self._deadline()
+        while not self._cursors:
+            self._listen()
+            if not self._cursors:
+                self._wait(self._left(deadline))
+
+    def step(self) -> bytes | None:
+        """The next chunk, or None where none is there yet; never waits. Raises Overrun, Closed, Refused."""
+        if self._end is None:
+            self._listen()
+        while self._cursors:
+            try:
+                chunk = self._cursors[0].take()
+            except Overrun as overrun:
+                self.lost_bytes += overrun.lost_bytes
+                raise
+            if chunk is not None:
+                return chunk
+            if len(self._cursors) == 1:
+                break
+            self._cursors.popleft().close()
+        if self._end is not None:
+            raise self._end
+        return None
+
+    def _listen(self) -> None:
+        """Hear all that was said, and see to it that there is somebody to hear."""
+        if self._line is None:
+            self._dial()
+        try:
+            while self._line is not None and (heard := self._line.receive()) is not None:
+                self._hear(heard)
+        except LineLost:
+            self._lose_line()
+
+    def _dial(self) -> None:
+        now = time.monotonic()
+        if now < self._asks_again_at:
+            return
+        self._asks_again_at = now + AGAIN_S
+        try:
+            self._line = Line(self._runtime_dir, self.channel)
+        except BlockingIOError:
+            return  # as many others ask at the same time as the socket holds
+        except (Closed, UnknownChannel) as error:
+            self._fail(error)
+
+    def _hear(self, heard: Heard) -> None:
+        told = heard.told
+        if told.kind is Kind.RING and heard.fd is not None:
+            try:
+                self._take_ring(heard.fd, told)
+            except ValueError as error:
+                self._end = Refused(f"{self.channel}: {error}: another layout of the ring; use the client of the daemon's version")
+                raise self._end from error
+            finally:
+                os.close(heard.fd)
+        elif told.kind is Kind.CLOSED:
+            self._hang_up()
+            self._finish(Closed(f"{self.channel} is off the air"))
+        elif told.kind is Kind.REFUSED:
+            self._hang_up()
+            if told.refusal not in (Refusal.NOT_ON_AIR, Refusal.TOO_SLOW):
+                self._end = Refused(f"{self.channel}: {told.text}")
+                raise self._end
+            self._fail(Closed(f"{self.channel}: {told.text}"))
+        elif self._cursors and self._cursors[-1].generation == told.generation:
+            self._cursors[-1].head = max(self._cursors[-1].head, told.head)
+
+    def _take_ring(self, fd: int, told: Told) -> None:
+        self._gives_up_at, self._trouble = 0.0, None
+        newest = self._cursors[-1] if self._cursors else None
+        if newest is not None and newest.generation == told.generation and newest.inode == os.fstat(fd).st_ino:
+            newest.head = max(newest.head, told.head)  # another host goes on with it
+            return
+        cursor = Cursor(fd, told.generation, told.head)
+        if newest is None:
+            cursor.begin(at_random_access=self._start is Start.RANDOM_ACCESS)
+        else:
+            newest.head = newest.ring.head_seq  # nobody writes it any more
+        self._cursors.append(cursor)
+
+    def _lose_line(self) -> None:
+        self._hang_up()
+        if self._cursors:
+            self._gives_up_at = time.monotonic() + RESUME_S
+
+    def _fail(self, error: AttachError) -> None:
+        """Nobody to hear: end, unless it is worth asking again."""
+        self._trouble = error
+        if isinstance(error, UnknownChannel) and not self._cursors and time.monotonic() >= self._unknown_from:
+            raise error  # a name that is wrong is not waited for
+        if not self._reconnects and time.monotonic() >= self._gives_up_at:
+            self._finish(error)
+
+    def _finish(self, error: AttachError) -> None:
+        """End with an error once everything that is known of is read, unless others are waited for."""
+        if self._reconnects:
+            return
+        if self._cursors:
+            self._cursors[-1].head = max(self._cursors[-1].head, self._cursors[-1].ring.head_seq)
+        self._end = error
+        if not self._cursors:
+            raise error
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def _deadline(self) -> float | None:
+        return None if self.timeout is None else time.monotonic() + self.timeout
+
+    def _left(self, deadline: float | None) -> float | None:
+        if deadline is None:
+            return None
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            why = self._trouble or "its host stands still"
+            raise TimedOut(f"nothing came of {self.channel} for {self.timeout:g} s: {why}")
+        return left_s
+
+    def _wait(self, left_s: float | None) -> None:
+        if self._line is None:
+            time.sleep(AGAIN_S if left_s is None else min(AGAIN_S, left_s))
+            return
+        poller = select.poll()
+        poller.register(self._line, select.POLLIN)
+        poller.poll(None if left_s is None else left_s * 1000)
+
+    async def _wait_in_loop(self, left_s: float | None) -> None:
+        if self._line is None:
+            await asyncio.sleep(AGAIN_S if left_s is None else min(AGAIN_S, left_s))
+            return
+        loop, fd = asyncio.get_running_loop(), self._line.fileno()
+        woken = asyncio.Event()
+        loop.add_reader(fd, woken.set)
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), left_s)
+        finally:
+            loop.remove_reader(fd)

@@ -1,0 +1,155 @@
+"""Who gets a ring, and what they cannot do with it."""
+
+import contextlib
+import mmap
+import os
+import random
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from small_air import SmallAir, chunk_of, open_descriptors, until
+
+from channeld.bus.protocol import MAX_MESSAGE_BYTES, Kind, Refusal, pack_request, unpack_told
+from channeld.channel.attach_desk import MAX_WAITING
+from channeld.client import connect
+
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
+
+
+def knock(air: SmallAir, channel: str = "one") -> socket.socket:
+    end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    end.connect(str(air.path(channel)))  # with a timeout it would not wait while many others do (EAGAIN, connect(2))
+    end.settimeout(20)
+    return end
+
+
+def answer_to(air: SmallAir, request: bytes) -> Refusal | None:
+    with knock(air) as end:
+        end.send(request)
+        datagram = end.recv(MAX_MESSAGE_BYTES)
+        assert datagram == b"" or unpack_told(datagram).kind is Kind.REFUSED
+        return unpack_told(datagram).refusal if datagram else None
+
+
+def test_another_version_and_nonsense_are_refused_by_name(air: SmallAir) -> None:
+    air.begin()
+    assert answer_to(air, pack_request(version=2)) is Refusal.VERSION
+    assert answer_to(air, pack_request(wants=6)) is Refusal.MALFORMED
+    assert answer_to(air, b"GET / HTTP/1.1") is Refusal.MALFORMED
+    assert answer_to(air, pack_request() + b"!") is Refusal.MALFORMED
+
+
+def test_who_says_nothing_is_hung_up_on(air: SmallAir) -> None:
+    with knock(air) as end:
+        assert unpack_told(end.recv(MAX_MESSAGE_BYTES)).refusal is Refusal.TOO_SLOW
+
+
+def test_fuzzed_handshakes_harm_nobody(air: SmallAir) -> None:
+    air.begin()
+    before = open_descriptors()
+    rng = random.Random(6)
+    silent = [knock(air) for _ in range(MAX_WAITING + 6)]
+    for _ in range(300):
+        length = rng.choice((1, 15, 16, 17, 64, 5_000))
+        junk = bytearray(rng.randbytes(length))
+        if length == 16:
+            junk = bytearray(pack_request())
+            junk[rng.randrange(16)] ^= 1 << rng.randrange(8)
+        with knock(air) as end, contextlib.suppress(BrokenPipeError, ConnectionResetError):  # or hung up on already
+            if rng.random() < 0.5:
+                socket.send_fds(end, [bytes(junk)], [0, 1, 2])
+            else:
+                end.send(junk)
+    with connect("one", air.folder, timeout=20) as stream:
+        air.publish(chunk_of(1))
+        assert next(stream) == chunk_of(1)
+    for end in silent:
+        end.close()
+    air.publish(chunk_of(2))
+    until(lambda: open_descriptors() <= before, "every descriptor is closed")
+
+
+def test_a_reader_cannot_write_into_the_ring(air: SmallAir) -> None:
+    air.begin()
+    with knock(air) as end:
+        end.send(pack_request())
+        _, (fd,), _, _ = socket.recv_fds(end, MAX_MESSAGE_BYTES, 1)
+    try:
+        with pytest.raises(PermissionError):
+            mmap.mmap(fd, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.write(fd, b"x")
+        with pytest.raises(OSError, match="Invalid argument"):
+            os.ftruncate(fd, 0)
+        if os.geteuid() == 0:
+            script = f"import os; os.setgid({NOBODY}); os.setuid({NOBODY}); os.open('/proc/self/fd/{fd}', os.O_RDWR)"
+            child = subprocess.run([sys.executable, "-c", script], pass_fds=(fd,), capture_output=True, text=True, timeout=60, check=False)
+            assert "PermissionError" in child.stderr
+    finally:
+        os.close(fd)
+
+
+def test_sockets_are_for_our_own_user_alone_and_go_with_the_desk(air: SmallAir) -> None:
+    assert stat.S_IMODE(air.path().stat().st_mode) == 0o600
+    assert stat.S_IMODE(air.path().parent.stat().st_mode) == 0o700
+    air.channels.discard("two")
+    until(lambda: not air.path("two").exists(), "the socket of a channel that is gone")
+    air.desk.close()
+    assert not air.path().parent.exists()
+
+
+def test_what_a_killed_daemon_left_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "bus").mkdir()
+    for name in ("one", "gone"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stale:
+            stale.bind(str(tmp_path / "bus" / f"{name}.sock"))
+    air = SmallAir(tmp_path)
+    try:
+        air.begin()
+        connect("one", tmp_path, timeout=20).close()
+        assert not air.path("gone").exists()
+    finally:
+        air.close()
+
+
+AS_OTHER = """
+import os, sys
+sys.path[:0] = sys.argv[3].split(os.pathsep)
+from channeld.client import connect, Refused
+os.setgroups([int(group) for group in sys.argv[2].split()]); os.setgid(65534); os.setuid(65534)
+try:
+    connect("one", sys.argv[1], timeout=20).close()
+    print("attached")
+except Refused as refused:
+    print(refused)
+"""
+
+
+def as_nobody(where: str, groups: str = "") -> str:
+    command = [sys.executable, "-c", AS_OTHER, where, groups, os.pathsep.join(path for path in sys.path if path)]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=True, cwd="/").stdout
+
+
+@needs_root
+def test_another_user_is_let_in_by_the_group_and_not_without_it() -> None:
+    gid = 54_321
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own are for nobody else
+        Path(folder).chmod(0o750)
+        air = SmallAir(Path(folder), gid=gid)
+        try:
+            air.begin()
+            assert "not permitted" in as_nobody(folder)
+            assert as_nobody(folder, str(gid)) == "attached\n"
+            assert stat.S_IMODE(air.path().stat().st_mode) == 0o660
+            # Past the modes there is still the question who it is.
+            air.path().parent.chmod(0o755)
+            air.path().chmod(0o666)
+            assert "attach.group" in as_nobody(folder)
+        finally:
+            air.close()

@@ -1,0 +1,90 @@
+"""Any interleaving of a writer and a reader delivers exact bytes or says how many were lost."""
+
+import os
+from collections.abc import Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from channeld.bus.layout import SliceInfo
+from channeld.bus.reader import RingReader
+from channeld.bus.ring import RingWriter
+from channeld.client.cursor import Cursor
+from channeld.client.errors import Overrun
+
+CAPACITY, SLICES = 8192, 8
+
+
+class InterruptedReader(RingReader):
+    """The writer's turn comes between the look at the record and the copy of the bytes."""
+
+    interrupt: Callable[[], None] = staticmethod(lambda: None)
+
+    def info(self, seq: int) -> SliceInfo:
+        record = super().info(seq)
+        interrupt, self.interrupt = self.interrupt, lambda: None  # type: ignore[method-assign]
+        interrupt()
+        return record
+
+
+publishes = st.tuples(st.just("publish"), st.integers(1, 3_000), st.booleans())
+steps = st.one_of(
+    publishes,
+    st.tuples(st.just("tell"), st.just(0), st.just(False)),
+    st.tuples(st.just("take"), st.just(0), st.just(False)),
+    st.tuples(st.just("take"), st.integers(1, 3_000), st.integers(1, 12)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(steps, max_size=80), st.integers(0, 20), st.booleans())
+def test_every_byte_is_delivered_exactly_or_counted_as_lost(ops: list[tuple[str, int, int]], before: int, at_random_access: bool) -> None:
+    ring = RingWriter.create(capacity_bytes=CAPACITY, slice_capacity=SLICES, generation=1, description={})
+    fd = ring.open_reader_fd()
+    everything = bytearray()
+
+    def publish(length: int, is_random_access: bool) -> None:
+        data = os.urandom(length)
+        everything.extend(data)
+        ring.publish(data, dts=ring.head_seq, duration=1, is_random_access=is_random_access, state=b"")
+
+    for number in range(before):
+        publish(500 + number, number % 3 == 0)
+    cursor = Cursor(fd, 1, ring.head_seq)
+    cursor.ring.close()
+    cursor.ring = reader = InterruptedReader(fd)
+    os.close(fd)
+    cursor.begin(at_random_access=at_random_access)
+    position, lost = cursor.position, 0
+
+    def take() -> bool:
+        nonlocal position, lost
+        try:
+            chunk = cursor.take()
+        except Overrun as overrun:
+            assert overrun.lost_bytes > 0
+            position += overrun.lost_bytes
+            lost += overrun.lost_bytes
+            return True
+        if chunk is None:
+            return False
+        assert chunk == everything[position : position + len(chunk)]
+        position += len(chunk)
+        return True
+
+    for name, size, more in ops:
+        if name == "publish":
+            publish(size, bool(more))
+        elif name == "tell":
+            cursor.head = ring.head_seq
+        else:
+            if size:
+                reader.interrupt = lambda size=size, more=more: [publish(size, False) for _ in range(more)]  # type: ignore[method-assign,misc]
+            take()
+    reader.interrupt = lambda: None  # type: ignore[method-assign]
+    cursor.head = ring.head_seq
+    while take():
+        pass
+    assert position == len(everything)
+    cursor.close()
+    ring.close()

@@ -1,0 +1,80 @@
+"""`channeld cat` beside a real daemon: what it writes is what FFmpeg plays, and it ends as a Unix filter does."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from clips import numbered_clip
+from station import until
+
+CONFIG = """
+state_dir: state
+runtime_dir: run
+hls_dir: hls
+admin: {{listen: "127.0.0.1:{admin}"}}
+media: {{listen: "127.0.0.1:{media}"}}
+profiles:
+  small: {{width: 320, height: 180, fps: 25, video_bitrate: 400k, audio_bitrate: 64k, gop_seconds: 1}}
+defaults: {{profile: small}}
+channels:
+  one: {{playlist: list.txt, outputs: []}}
+"""
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, free_port: Callable[[], int]) -> Iterator["subprocess.Popen[bytes]"]:
+    """Airs two clips of a second and a half in turn."""
+    (tmp_path / "channeld.yaml").write_text(CONFIG.format(admin=free_port(), media=free_port()))
+    for number in range(2):
+        numbered_clip(tmp_path / f"{number}.mp4", frames=38, size=(320, 180), base=number * 1000)
+    (tmp_path / "list.txt").write_text("0.mp4\n1.mp4\n")
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "channeld", "run", "--config", str(tmp_path / "channeld.yaml")], stderr=log)
+        yield process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert not (tmp_path / "run" / "bus").exists()
+
+
+def cat(folder: Path, *arguments: str, stdout: int) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "channeld", "cat", "one", "--config", str(folder / "channeld.yaml"), "--timeout", "40", *arguments]
+    return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE)
+
+
+def test_what_it_writes_decodes_over_joins_and_it_ends_with_its_reader_and_with_its_channel(
+    daemon: "subprocess.Popen[bytes]", tmp_path: Path, ffmpeg: str
+) -> None:
+    written = tmp_path / "got.ts"
+    with written.open("wb") as file, cat(tmp_path, "--reconnect", stdout=file.fileno()) as reader:
+        until(lambda: written.stat().st_size > 250_000, "some joins")
+        reader.send_signal(signal.SIGINT)
+        assert reader.wait(20) == 130
+    decode = [ffmpeg, "-v", "warning", "-xerror", "-err_detect", "explode", "-i", str(written), "-f", "null", "-"]
+    decoded = subprocess.run(decode, capture_output=True, text=True, timeout=60, check=True)
+    assert decoded.stderr == ""
+
+    with cat(tmp_path, stdout=subprocess.PIPE) as reader:
+        assert reader.stdout is not None and reader.stderr is not None
+        assert reader.stdout.read(188)[0] == 0x47
+        reader.stdout.close()
+        assert reader.wait(20) == 0
+        assert reader.stderr.read() == b""
+
+    with written.open("wb") as file, cat(tmp_path, stdout=file.fileno()) as reader:
+        until(lambda: written.stat().st_size > 0, "it reads")
+        daemon.send_signal(signal.SIGTERM)
+        assert reader.stderr is not None
+        assert reader.wait(60) == 0
+        assert b"off the air" in reader.stderr.read()
+
+
+def test_a_channel_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+    for folder, words in ((tmp_path, "no daemon"), (tmp_path / "there", "no channel")):
+        (tmp_path / "there" / "bus").mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "channeld", "cat", "none", "--runtime-dir", str(folder)]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (told.returncode, told.stdout) == (1, "")
+        assert words in told.stderr
