@@ -190,7 +190,8 @@ class PlaylistDesk:
         rundown, playlist = supervisor.rundown, seen.playlist
 
         def resolve() -> Edit | None:
-            is_same = rundown.playlist is playlist
+            # By its bytes: the watcher may have read the same file again meanwhile.
+            is_same = rundown.playlist is not None and rundown.playlist.digest == playlist.digest
             return as_edit(order, rundown.queue.position, len(playlist.entries)) if is_same else None
 
         try:
