@@ -190,8 +190,7 @@ class PlaylistDesk:
         rundown, playlist = supervisor.rundown, seen.playlist
 
         def resolve() -> Edit | None:
-            # By its bytes: the watcher may have read the same file again meanwhile.
-            is_same = rundown.playlist is not None and rundown.playlist.digest == playlist.digest
+            is_same = _says_the_same(rundown.playlist, playlist)
             return as_edit(order, rundown.queue.position, len(playlist.entries)) if is_same else None
 
         try:
@@ -298,9 +297,16 @@ def _first_rows(supervisor: Supervisor, after: str | None, count: int) -> _Page:
 
 def _rows(supervisor: Supervisor, playlist: Playlist | None, places: range) -> list[_Row]:
     rundown = supervisor.rundown
-    if rundown.playlist is not playlist:
+    if not _says_the_same(rundown.playlist, playlist):
         return []
     return [(entry := rundown.queue.listed(place), rundown.standing(entry), rundown.expected_length_s(entry)) for place in places]
+
+
+def _says_the_same(one: Playlist | None, other: Playlist | None) -> bool:
+    """By the bytes, where there are any: the watcher may have read the same file again meanwhile."""
+    if one is None or other is None or one.digest is None:
+        return one is other
+    return one.digest == other.digest
 
 
 def _count(playlist: Playlist | None) -> int:

@@ -109,4 +109,5 @@ def test_sockets_of_readers_are_closed_with_the_channel(house: House, second_cli
     before = len(host.files())
     with house.attach() as stream:
         take(stream, 2)
+        assert len(host.files()) > before
     until(lambda: len(host.files()) <= before)
