@@ -11,13 +11,14 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from channeld.base.errors import ChannelError
+from channeld.base.unix_socket import address_of
 from channeld.base.worker import Worker
 from channeld.bus.protocol import FOLDER, REQUEST_BYTES, SOCKET_SUFFIX, Refusal, judge_request, pack_refusal
 
@@ -127,7 +128,7 @@ class AttachDesk(Worker):
         path = self._folder / f"{channel}{SOCKET_SUFFIX}"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         try:
-            with _address(self._folder, path.name) as address:
+            with address_of(path) as address:
                 listener.bind(address)
             # Nobody else can come in before: the folder lets in whom the socket is for, and nobody is listened to yet.
             _give_to(path, self._rules.gid, 0o660 if self._rules.gid is not None else 0o600)
@@ -223,13 +224,3 @@ def _give_to(path: Path, gid: int | None, mode: int) -> None:
     if gid is not None:
         os.chown(path, -1, gid)
     path.chmod(mode)
-
-
-@contextlib.contextmanager
-def _address(folder: Path, name: str) -> Iterator[str]:
-    """A name for the socket that fits into its address, however deep the folder lies (unix(7))."""
-    fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{fd}/{name}"
-    finally:
-        os.close(fd)

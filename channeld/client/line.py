@@ -7,14 +7,13 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from channeld.base.unix_socket import address_of
 from channeld.bus.protocol import FOLDER, MAX_MESSAGE_BYTES, SOCKET_SUFFIX, Kind, Told, pack_request, unpack_told
 from channeld.client.errors import Closed, Refused, UnknownChannel
 
-_LONGEST = 100
 """Bytes of a path that fit into a socket's address with certainty (unix(7): 108 with its end)."""
 
 _FD = struct.Struct("i")
@@ -42,7 +41,7 @@ class Line:
         path = runtime_dir / FOLDER / f"{channel}{SOCKET_SUFFIX}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         try:
-            with _address(path) as address:
+            with address_of(path) as address:
                 self._socket.connect(address)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused already: the reason is there to be read
                 self._socket.send(pack_request())
@@ -94,16 +93,3 @@ def _raise_plainly(error: BaseException, path: Path, channel: str) -> None:
         raise Refused(f"{path}: not permitted. Be of the group that attach.group names") from None
     if isinstance(error, ConnectionRefusedError | ConnectionResetError | BrokenPipeError):
         raise Closed(f"nobody listens at {path}") from None
-
-
-@contextlib.contextmanager
-def _address(path: Path) -> Iterator[str]:
-    """A name for the socket that fits into its address, however deep the folder lies."""
-    if len(os.fsencode(path)) <= _LONGEST:
-        yield str(path)
-        return
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)

@@ -14,22 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from channeld.base.errors import ProcessError
+from channeld.base.unix_socket import address_of
 
-_LONGEST = 100
 """Bytes of a path that fit into a socket's address with certainty (unix(7): 108 with its end)."""
-
-
-@contextlib.contextmanager
-def _address(path: Path) -> Iterator[str]:
-    """A name for the socket that fits into its address, however deep the folder lies."""
-    if len(os.fsencode(path)) <= _LONGEST:
-        yield str(path)
-        return
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
 
 
 @contextlib.contextmanager
@@ -46,7 +33,7 @@ def listening(path: Path) -> Iterator[socket.socket]:
         stack.enter_context(listener)
         mask = os.umask(0o177)
         try:
-            with _address(path) as address:
+            with address_of(path) as address:
                 listener.bind(address)
         except OSError as error:
             raise ProcessError(f"{path} cannot be listened at: {error.strerror}") from error
@@ -73,7 +60,7 @@ def connect(path: Path) -> socket.socket | None:
     """A connection to the holder that listens there, or None when none does. Raises ProcessError."""
     end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        with _address(path) as address:
+        with address_of(path) as address:
             end.connect(address)
     except (FileNotFoundError, ConnectionRefusedError):
         end.close()
