@@ -3,6 +3,7 @@
 Rule: nothing here replaces a part of the world. A test whose program is missing is skipped with the name of it.
 """
 
+import logging
 import shutil
 import signal
 import socket
@@ -44,6 +45,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked long as well; they take minutes")
+
+
+@pytest.fixture(autouse=True)
+def as_logs_were() -> Iterator[None]:
+    """Logs go where they went before the test: what it configured writes to streams that end with it."""
+    root, kept = logging.getLogger(), structlog.get_config()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.configure(**kept)
 
 
 PACED = ("on_air", "web", "security")
