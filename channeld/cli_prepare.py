@@ -1,7 +1,7 @@
 """`channeld prepare`: conform every clip of some channels now, so that a folder can be carried to the machine that airs it.
 
 Rule: one writer per cache (a lock file says so), each clip once, one refused clip stops nothing. Owners: the pool's
-threads own their FFmpegs and end with the verb; Ctrl-C stops both and leaves no part behind.
+threads own their FFmpegs and end with the verb; Ctrl-C, which only the main thread sees, stops both and leaves no part behind.
 """
 
 import fcntl
@@ -124,9 +124,22 @@ class Preparation:
         self.outcome = Outcome()
 
     def make_fillers(self, config: Config, channels: Iterable[ChannelSpec]) -> None:
-        """Each channel's filler, and with it each profile's reference. Raises ChannelError, OSError."""
+        """Each channel's filler, and with it each profile's reference; returns when none is being made. Raises ChannelError, OSError.
+
+        In a thread, as all that writes: an interrupt between two instructions of a job could leave its part behind.
+        """
+        with ThreadPoolExecutor(1, thread_name_prefix="prepare:fillers") as pool:
+            try:
+                pool.submit(self._make_fillers, config, channels).result()
+            finally:
+                self._stopping.set()
+        self._stopping.clear()
+
+    def _make_fillers(self, config: Config, channels: Iterable[ChannelSpec]) -> None:
         for channel in channels:
-            ensure_filler(self._cache, config.profile(channel.profile), channel.filler, title=channel.name)
+            ensure_filler(
+                self._cache, config.profile(channel.profile), channel.filler, title=channel.name, should_stop=self._stopping.is_set
+            )
 
     def run(self, clips: list[Wanted]) -> Outcome:
         """Prepare all; returns when the last job has ended, also when interrupted."""
