@@ -9,17 +9,20 @@ import argparse
 import json
 import mmap
 import os
+import pickle
 import random
 import socket
 import statistics
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from stage import DEFAULT_FOLDER, Cast, staged
+import local_ways
+from rings import buses_of
+from stage import DEFAULT_FOLDER, Cast, Stage, by_role, staged
 
 from channeld.bus.reader import RingReader
 from channeld.bus.ring import RingWriter
@@ -101,14 +104,17 @@ def _start(role: str, *arguments: str, fds: tuple[int, ...] = ()) -> subprocess.
     return subprocess.Popen(command, pass_fds=fds, stdout=subprocess.PIPE)
 
 
-def _figures(children: list[subprocess.Popen[bytes]]) -> list[float]:
-    """All that they measured, without their first seconds."""
-    found: list[float] = []
+def _outputs(children: Iterable[subprocess.Popen[bytes]]) -> list[bytes]:
+    """What each wrote, read at the same time, so that none waits for another."""
+    children = list(children)
+    with ThreadPoolExecutor(len(children)) as pool:
+        return list(pool.map(lambda child: child.communicate()[0], children))
+
+
+def _figures(told: Iterable[bytes]) -> list[float]:
+    """All that readers measured, without their first seconds."""
     skip = round(SETTLE_S / PERIOD_S)
-    for child in children:
-        told, _ = child.communicate()
-        found += json.loads(told)[skip:]
-    return found
+    return [sample for each in told for sample in json.loads(each)[skip:]]
 
 
 def _quantiles(samples: list[float]) -> Iterator[float]:
@@ -121,22 +127,55 @@ def measure(runtime_dir: Path, readers: int, seconds: float) -> None:
     """Both at once; prints a line for each."""
     ours = [_start("shm", str(runtime_dir), str(seconds)) for _ in range(readers)]
     ping = Ping(readers, seconds)
-    taken: dict[str, list[float]] = {}
-    threads = [
-        threading.Thread(target=lambda name=name, children=children: taken.update({name: _figures(children)}))
-        for name, children in (("channel", ours), ("bare", ping.readers))
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    told = _outputs([*ours, *ping.readers])
     ping.close()
-    p50, p99 = _quantiles(taken["channel"])
-    bare50, bare99 = _quantiles(taken["bare"])
+    channel, bare = _figures(told[:readers]), _figures(told[readers:])
+    p50, p99 = _quantiles(channel)
+    bare50, bare99 = _quantiles(bare)
     say(
-        f"{readers:3} readers: channel p50 {p50:5.0f} p99 {p99:6.0f} µs ({len(taken['channel'])}), "
+        f"{readers:3} readers: channel p50 {p50:5.0f} p99 {p99:6.0f} µs ({len(channel)}), "
         f"bare p50 {bare50:5.0f} p99 {bare99:6.0f} µs: {p50 / bare50:.2f} x, {p99 / bare99:.2f} x"
     )
+
+
+def measure_ways(stage: Stage, seconds: float) -> None:
+    """One reader by each way, one after the other; a second one keeps the ring meanwhile."""
+    run, media = stage.folder / "run", stage.media_url
+    for way, where in (("http", f"{media}/ts/{CHANNEL}"), ("pipe", str(run / "pipes" / f"{CHANNEL}.ts"))):
+        children = {
+            "kept": local_ways.start("record", CHANNEL, str(run), str(seconds)),
+            way: local_ways.start(way, where, str(seconds - 1)),
+        }
+        taken = dict(zip(children, _outputs(children.values()), strict=True))
+        kept, came = local_ways.Kept(*pickle.loads(taken["kept"])), local_ways.Came(*pickle.loads(taken[way]))
+        samples = local_ways.latencies_us(kept, came)
+        if not samples:
+            say(f"{way}: nothing came")
+            continue
+        p50, p99 = _quantiles(samples)
+        say(f"  1 reader by {way}: p50 {p50:5.0f} p99 {p99:6.0f} µs ({len(samples)})")
+
+
+def measure_crowd(stage: Stage, readers: int, seconds: float, rounds: int) -> None:
+    """Release lateness with and without so many readers, in turns."""
+    buses = buses_of(by_role(stage.daemon_pid)["host"][0].pid)
+    late: dict[str, list[float]] = {"without": [], "with": []}
+    for _ in range(rounds):
+        for name in late:
+            children = [_start("shm", str(stage.folder / "run"), str(seconds + 1)) for _ in range(readers * (name == "with"))]
+            time.sleep(SETTLE_S * 2)  # until all of them are there
+            for bus in buses:
+                bus.collect()
+            until = time.monotonic() + seconds - SETTLE_S
+            while time.monotonic() < until:
+                time.sleep(1)
+                for bus in buses:
+                    late[name] += bus.collect()
+            for child in children:
+                child.communicate()
+    for name, samples in late.items():
+        p50, p99 = _quantiles(samples)
+        say(f"lateness {name:7} {readers} readers: p50 {p50:.3f} p99 {p99:.3f} worst {max(samples):.3f} ms ({len(samples)})")
 
 
 def measure_throughput() -> None:
@@ -177,6 +216,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--readers", type=int, nargs="+", default=[1, 20])
+    parser.add_argument("--crowd", type=int, default=50)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
     parser.add_argument("--role", choices=("shm", "ping", "publish"), help=argparse.SUPPRESS)
     parser.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
@@ -189,10 +229,12 @@ def main() -> None:
         publish_ping(int(options.rest[0]), float(options.rest[1]), [int(each) for each in options.rest[2:]])
     else:
         measure_throughput()
-        with staged(options.folder, Cast((CHANNEL,), outputs="ts")) as stage:
+        with staged(options.folder, Cast((CHANNEL,), outputs="ts: {}, named_pipe: {}")) as stage:
             for _ in range(options.rounds):
                 for readers in options.readers:
                     measure(stage.folder / "run", readers, options.seconds)
+            measure_ways(stage, options.seconds)
+            measure_crowd(stage, options.crowd, options.seconds, options.rounds)
 
 
 if __name__ == "__main__":
