@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from small_air import SmallAir, chunk_of, open_descriptors, until
 
 from channeld.bus.protocol import MAX_MESSAGE_BYTES, Kind, Refusal, pack_request, unpack_told
 from channeld.channel.attach_desk import MAX_WAITING
-from channeld.client import connect
+from channeld.client import Refused, connect
 
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
@@ -136,20 +135,56 @@ def as_nobody(where: str, groups: str = "") -> str:
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=True, cwd="/").stdout
 
 
+AS_MANY = """
+import os, sys
+sys.path[:0] = sys.argv[2].split(os.pathsep)
+from channeld.client import connect, Refused
+os.setgroups([54321]); os.setgid(65534); os.setuid(65534)
+held = []
+try:
+    while len(held) < 9:
+        held.append(connect("one", sys.argv[1], timeout=20))
+except Refused as refused:
+    print(len(held), refused, flush=True)
+sys.stdin.read()
+"""
+
+
 @needs_root
-def test_another_user_is_let_in_by_the_group_and_not_without_it() -> None:
+def test_no_user_takes_all_places(open_folder: Path) -> None:
+    """Of four, two: the daemon's own user still gets the others, and all four where nobody else is there."""
+    air = SmallAir(open_folder, most=4, most_each=2, gid=54_321)
+    try:
+        air.begin()
+        command = [sys.executable, "-c", AS_MANY, str(open_folder), os.pathsep.join(path for path in sys.path if path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/") as greedy:
+            assert greedy.stdout is not None
+            assert greedy.stdout.readline() == "2 one: one has 2 readers of user 65534 already\n"
+            assert [each["uid"] for each in air.feeder.readers.listed("one", 9)] == [NOBODY, NOBODY]
+            ours = [connect("one", open_folder, timeout=20) for _ in range(2)]
+            with pytest.raises(Refused, match="4 readers"):
+                connect("one", open_folder, timeout=20)
+            greedy.communicate(timeout=20)
+        ours += [connect("one", open_folder, timeout=20) for _ in range(2)]
+        for stream in ours:
+            stream.close()
+    finally:
+        air.close()
+
+
+@needs_root
+def test_another_user_is_let_in_by_the_group_and_not_without_it(open_folder: Path) -> None:
     gid = 54_321
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own are for nobody else
-        Path(folder).chmod(0o750)
-        air = SmallAir(Path(folder), gid=gid)
-        try:
-            air.begin()
-            assert "not permitted" in as_nobody(folder)
-            assert as_nobody(folder, str(gid)) == "attached\n"
-            assert stat.S_IMODE(air.path().stat().st_mode) == 0o660
-            # Past the modes there is still the question who it is.
-            air.path().parent.chmod(0o755)
-            air.path().chmod(0o666)
-            assert "attach.group" in as_nobody(folder)
-        finally:
-            air.close()
+    open_folder.chmod(0o750)
+    air = SmallAir(open_folder, gid=gid)
+    try:
+        air.begin()
+        assert "not permitted" in as_nobody(str(open_folder))
+        assert as_nobody(str(open_folder), str(gid)) == "attached\n"
+        assert stat.S_IMODE(air.path().stat().st_mode) == 0o660
+        # Past the modes there is still the question who it is.
+        air.path().parent.chmod(0o755)
+        air.path().chmod(0o666)
+        assert "attach.group" in as_nobody(str(open_folder))
+    finally:
+        air.close()
