@@ -243,13 +243,16 @@ import sys
 from channeld.client import connect, Overrun
 stream = connect("one", sys.argv[1], timeout=60)
 print("attached", flush=True)
-got, lost, number = 0, 0, -1
+got, lost, number, hole = 0, 0, -1, 0
 while number < int(sys.argv[2]):
     try:
         chunk = next(stream)
-        got, number = got + len(chunk), int.from_bytes(chunk[:4], "big")
+        before, number = number, int.from_bytes(chunk[:4], "big")
+        assert number * len(chunk) == got + lost and (hole or number == before + 1), (before, number, got, lost)
+        got, hole = got + len(chunk), 0
     except Overrun as overrun:
-        lost += overrun.lost_bytes
+        hole = overrun.lost_bytes
+        lost += hole
 print(number, got, lost, flush=True)
 """
 
