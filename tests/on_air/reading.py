@@ -3,6 +3,7 @@
 Rule: whoever starts a Reading ends it. What a reader got stands in a file, byte by byte, with the holes it was told of.
 """
 
+import itertools
 import json
 import os
 import signal
@@ -23,13 +24,21 @@ _READER = """
 import json, os, sys
 from channeld.client import Overrun, connect
 stream = connect("one", sys.argv[1], reconnect=True, timeout=None)
-out, got = open(sys.argv[2], "wb", buffering=0), 0
+out, got, ring = open(sys.argv[2], "wb", buffering=0), 0, stream.status().generation
+
+def tell(**told):
+    os.write(1, (json.dumps({"at": got, **told}) + "\\n").encode())
+
 while True:
     try:
-        got += out.write(next(stream))
+        chunk = next(stream)
     except Overrun as overrun:
-        status = stream.status()
-        os.write(1, (json.dumps({"at": got, "lost": overrun.lost_bytes, "buffer": status.buffer_bytes}) + "\\n").encode())
+        tell(lost=overrun.lost_bytes)
+        continue
+    if stream.status().generation != ring:
+        ring = stream.status().generation
+        tell(ring=ring)
+    got += out.write(chunk)
 """
 
 
@@ -56,7 +65,15 @@ class Reading:
         return self.path.stat().st_size
 
     def holes(self) -> list[Hole]:
-        return [Hole(told["at"], told["lost"]) for told in map(json.loads, self._holes.read_text().splitlines())]
+        return [Hole(told["at"], told["lost"]) for told in self._told() if "lost" in told]
+
+    def rings(self) -> list[bytes]:
+        """What it has of each ring, in order."""
+        read, begins = self.path.read_bytes(), [0, *(told["at"] for told in self._told() if "ring" in told)]
+        return [read[begin:end] for begin, end in itertools.pairwise([*begins, len(read)])]
+
+    def _told(self) -> list[dict[str, int]]:
+        return [json.loads(line) for line in self._holes.read_text().splitlines()]
 
     def goes_on(self, byte_count: int = 1, *, timeout_s: float = 40.0) -> None:
         """Wait until it has so many more bytes than now."""

@@ -103,7 +103,8 @@ def ordeal(theatre: Theatre, combinations: list[set[str]]) -> None:
         assert theatre.daemon.channel("one")["state"] == "on_air"
     seen = theatre.witness.path.read_bytes()
     assert theatre.witness.holes() == []
-    assert read_ts(seen, allowances=replace(SPLICED, open_start=True, open_end=True)).faults() == []
+    for ring in theatre.witness.rings():  # another one only where a daemon was longer away than a host may be late
+        assert read_ts(ring, allowances=replace(SPLICED, open_start=True, open_end=True)).faults() == []
     for each in theatre.readers:
         assert each.holes() == []
         assert is_within(each.path.read_bytes(), seen), each.path.name
@@ -119,6 +120,7 @@ def test_whoever_is_killed_leaves_nothing_and_the_others_go_on(theatre: Theatre)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_every_combination_of_deaths(theatre: Theatre) -> None:
     ordeal(theatre, EVERY)
 
