@@ -31,6 +31,7 @@ LIVE: tuple[tuple[str, Read], ...] = (
     ("watch", lambda config: config.watch),
     ("webhooks", lambda config: config.webhooks),
     ("alerts", lambda config: config.alerts),
+    ("attach", lambda config: config.attach),
     ("reload_on_change", lambda config: config.reload_on_change),
 )
 """Keys that a running daemon takes."""

@@ -314,6 +314,7 @@ class AttachModel(Section):
     enabled: bool = True
     group: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] | None = None
     max_readers: Annotated[int, Field(ge=1, le=1_000)] = 64
+    max_readers_per_user: Annotated[int, Field(ge=1, le=1_000)] | None = None
 
 
 class ConfigModel(Section):

@@ -24,6 +24,7 @@ from channeld.bus.layout import (
     WORD_HEARTBEAT,
     WORD_MAGIC,
     WORD_PID,
+    WORD_READERS,
     WORD_SLICES,
     WORD_TAIL,
     Lapped,
@@ -104,6 +105,11 @@ class RingReader:
     def is_ended(self) -> bool:
         """The writer said that nothing follows."""
         return bool(self._words[WORD_ENDED])
+
+    @property
+    def readers(self) -> int:
+        """How many attached readers the host has, as it wrote last; 0 by one that does not count them."""
+        return int(self._words[WORD_READERS])
 
     def info(self, seq: int) -> SliceInfo:
         """The record of a slice. Raises Lapped, or IndexError beyond the head."""

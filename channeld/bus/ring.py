@@ -37,6 +37,7 @@ from channeld.bus.layout import (
     WORD_HEARTBEAT,
     WORD_MAGIC,
     WORD_PID,
+    WORD_READERS,
     WORD_SLICES,
     WORD_TAIL,
     Lapped,
@@ -110,7 +111,7 @@ class RingWriter:
         self._position = newest.position + newest.length
         records = (self._layout.read_record(self._bytes, seq) for seq in range(self.tail_seq, head + 1))
         self._random_access.extend((record.dts, record.seq) for record in records if record.is_random_access)
-        words[WORD_PID], words[WORD_HEARTBEAT] = os.getpid(), time.monotonic_ns()
+        words[WORD_PID], words[WORD_HEARTBEAT], words[WORD_READERS] = os.getpid(), time.monotonic_ns(), 0
 
     @property
     def ring_id(self) -> int:
@@ -215,6 +216,10 @@ class RingWriter:
     def open_reader_fd(self) -> int:
         """A read-only descriptor for somebody else; the caller closes it."""
         return os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def note_readers(self, count: int) -> None:
+        """Say how many readers are attached; one store, for information. The feeder's thread only."""
+        self._words[WORD_READERS] = count
 
     def mark_ended(self) -> None:
         """Tell readers that no slice will follow in this ring."""

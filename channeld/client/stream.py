@@ -38,7 +38,10 @@ class Start(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a reader stands. `lag`: what is published and not read; `lost_bytes`: all that overruns cost so far."""
+    """How a reader stands. `lag`: what is published and not read; `lost_bytes`: all that overruns cost so far.
+
+    `clients`: local readers of the channel, this one among them, as its host told half a second ago at most; 0 where it does not count.
+    """
 
     is_active: bool
     buffer_used_bytes: int
@@ -47,6 +50,7 @@ class Status:
     lag_s: float
     lost_bytes: int
     generation: int
+    clients: int
 
 
 def connect(
@@ -147,7 +151,7 @@ class Stream:
         ring = cursor.ring
         is_alive = not ring.is_ended and time.monotonic_ns() - ring.heartbeat_ns < ALIVE_S * 1e9
         lag_bytes, lag_s, used = cursor.backlog()
-        return Status(is_alive, used, ring.capacity_bytes, lag_bytes, lag_s, self.lost_bytes, cursor.generation)
+        return Status(is_alive, used, ring.capacity_bytes, lag_bytes, lag_s, self.lost_bytes, cursor.generation, ring.readers)
 
     def close(self) -> None:
         """Let everything go; idempotent."""

@@ -115,7 +115,8 @@ class Feeder(Worker):
         os.eventfd_write(self._wake_fd, 1)
 
     def wake(self) -> None:
-        os.eventfd_write(self._wake_fd, 1)
+        if self._wake_fd >= 0:
+            os.eventfd_write(self._wake_fd, 1)
 
     def run(self) -> None:
         while not self.stopping.is_set():
@@ -131,7 +132,13 @@ class Feeder(Worker):
                 self._close(feed)
         self.readers.close()
         self._epoll.close()
-        os.close(self._wake_fd)
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """End the thread, and then what wakes it: it may be gone between the order and the call. Idempotent."""
+        super().close(timeout_s)
+        wake_fd, self._wake_fd = self._wake_fd, -1
+        if wake_fd >= 0:
+            os.close(wake_fd)
 
     def _turn(self) -> None:
         while self._commands:
