@@ -264,6 +264,7 @@ class ChannelModel(Section):
     media_roots: list[PathText] = []
     uploads: PathText | None = None
     timeline_start: Annotated[int, Field(ge=0, lt=2**63)] = 90_000
+    ring_seconds: Annotated[int, Field(ge=12, le=300)] = 12
     number: Annotated[int, Field(ge=1, le=99_999)] | None = None
     logo: WebAddress | None = None
     group: GroupName | None = None

@@ -293,6 +293,7 @@ class ChannelSpec:
     idle_s: float | None = None
     has_list: bool = True
     timetable: Timetable | None = None
+    ring_s: int = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The bus's only writer: a cyclic buffer of slices in a memfd.
 
-Rule: tail, data, record, state, then head; so a reader, or a successor after SIGKILL at any instruction, finds every
+Rule: tail, data, state, record, then head; so a reader, or a successor after SIGKILL at any instruction, finds every
 slice from tail to head whole and the state that belongs to head. Sequences and positions only grow.
 A successor adopts the same memfd once the writer before it is reaped: readers notice nothing.
 Not thread-safe; used by the playout thread only. Aligned stores are seen in order on x86-64; on AArch64 the tail is
@@ -152,12 +152,11 @@ class RingWriter:
         for start, end in layout.pieces(position, length):
             target[start:end] = octets if end - start == length else octets[done : done + end - start]
             done += end - start
-        now_ns = time.monotonic_ns()
-        flags = FLAG_RANDOM_ACCESS if is_random_access else 0
-        RECORD.pack_into(target, layout.record_offset(seq), position, length, flags, dts, duration, 0, now_ns)
         slot = layout.slot_offset(seq)
         SLOT.pack_into(target, slot, seq, len(state))
         target[slot + SLOT.size : slot + SLOT.size + len(state)] = state
+        flags, now_ns = FLAG_RANDOM_ACCESS if is_random_access else 0, time.monotonic_ns()
+        RECORD.pack_into(target, layout.record_offset(seq), position, length, flags, dts, duration, 0, now_ns)
         words[WORD_HEARTBEAT] = now_ns
         words[WORD_HEAD] = seq  # the commit
         self.head_seq, self._position = seq, position + length

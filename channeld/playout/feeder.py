@@ -109,7 +109,8 @@ class Feeder(Worker):
         self.wake()
 
     def published(self, channel: str, ring_id: int, head: int) -> None:
-        """A slice was published; called by the heap thread, costs it one system call."""
+        """A slice was published; called by the heap thread, costs it one system call, and one for each of the first local readers."""
+        self.readers.tell_first(channel, ring_id, head)
         self._published.append((channel, ring_id, head))
         os.eventfd_write(self._wake_fd, 1)
 
@@ -149,7 +150,7 @@ class Feeder(Worker):
             heads[channel] = (ring_id, head)
         if not heads:
             return
-        self.readers.tell(heads)  # first: it is what they wait for, and takes microseconds
+        self.readers.tell(heads)
         for channel in heads:
             for feed in list(self._feeds.get(channel, {}).values()):
                 if not feed.is_blocked:
