@@ -24,6 +24,7 @@ FLOORS = {
     "sources": 4,
     "outputs": 5,
     "readback": 5,
+    "viewer": 5,
     "notices": 5,
     "channel": 6,
     "config": 7,
