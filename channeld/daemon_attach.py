@@ -27,14 +27,15 @@ def open_attach(config: Config, registry: Registry, hosts: HostHub, parts: conte
         return hosts.send("attach", (end.fileno(),), channel=channel, most=config.attach.max_readers)
 
     try:
-        desk = AttachDesk(AttachRules(config.folders.runtime, _gid(config)), registry.present, hand_over)
+        desk = AttachDesk(AttachRules(config.folders.runtime, attach_gid(config)), registry.present, hand_over)
         parts.callback(desk.close)
         desk.start()
     except ChannelError as error:
         log.error("attach_not_open", error=str(error), consequence="no program of this machine can read a channel")
 
 
-def _gid(config: Config) -> int | None:
+def attach_gid(config: Config) -> int | None:
+    """The group that may read besides root and our own user. Raises ConfigError where there is no such group."""
     group = config.attach.group
     if group is None:
         return None
