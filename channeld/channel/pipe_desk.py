@@ -196,7 +196,7 @@ class PipeDesk(Worker):
 
     def _end_orphans(self) -> None:
         """What is left of pipes that are configured no more."""
-        held, wanted = self._ports.holder.held(), {name.label for name in self._pipes}
+        held, wanted = self._ports.holder.held(), {label for name in self._pipes for label in name.labels()}
         for label in held.fds:
             if label.startswith(PREFIX) and label not in wanted:
                 self._ports.holder.release(label)
@@ -239,8 +239,8 @@ class PipeDesk(Worker):
 
     def _told(self, kind: str, values: Mapping[str, object]) -> None:
         for name, pipe in self._pipes.items():
-            if (name.channel, name.feed) == (values["channel"], values["output"]):
-                pipe.told(kind, dict(values))
+            if name.channel == values["channel"]:
+                pipe.told(kind, values)
 
     # -- what there is to know --------------------------------------------------------------------------------------
 
@@ -265,7 +265,7 @@ class PipeDesk(Worker):
             condition=condition,
             since_s=known.since_s if known is not None and known.condition is condition else time.time(),
             paths=tuple(str(pipe.rules.path) for pipe in pipes),
-            readers=sum(pipe.has_reader for pipe in pipes),
+            readers=sum(pipe.readers for pipe in pipes),
             jumps=sum(pipe.jumps for pipe in pipes),
             stalls=sum(pipe.stalls for pipe in pipes),
             restarts=sum(pipe.restarts for pipe in pipes),

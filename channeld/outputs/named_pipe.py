@@ -1,4 +1,4 @@
-"""One named pipe of a channel: a reader after the other, each from the newest random access point on.
+"""One named pipe of a channel: whoever opens it gets a stream of its own, from the newest random access point on.
 
 Rule: it fails alone, and nobody waits for its reader. The host's feeder fills the pipe, and has it lag, jump and stall by its own
 measure; here it is found out who opened and who left. Run by the pipe desk's thread; who owns what:
@@ -15,7 +15,7 @@ measure; here it is found out who opened and who left. Run by the pipe desk's th
 import os
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,6 +29,8 @@ from channeld.process.holding import Holding
 
 PREFIX = "pipe:"
 """Of what the holder keeps for pipes."""
+MAX_READERS = 4
+"""Of one path at a time; who comes then waits. VLC alone opens what it plays twice at once."""
 AGAIN_S = 1.0
 """How often a path that cannot be used is tried again, and one that can is looked at."""
 
@@ -71,13 +73,29 @@ class PipeName:
 
     @property
     def label(self) -> str:
-        """What the holder knows its write end and its player by."""
+        """What the holder knows its player by."""
         return f"{PREFIX}{self.channel}/{self.output}/{self.number}"
 
-    @property
-    def feed(self) -> str:
-        """What the feeder knows it by."""
-        return f"{self.output}:{self.number}"
+    def labels(self) -> list[str]:
+        """What the holder knows the write ends of its readers by."""
+        return [f"{self.label}{mark}" for mark in _MARKS]
+
+    def feeds(self) -> list[str]:
+        """What the feeder knows its readers by."""
+        return [f"{self.output}:{self.number}{mark}" for mark in _MARKS]
+
+
+_MARKS = ("", *(f"+{number}" for number in range(1, MAX_READERS)))
+
+
+@dataclass(slots=True)
+class _Reader:
+    """One that opened the path: which of the places it has, the write end that it is watched by, and which feed is its."""
+
+    place: int
+    fd: int
+    serial: int = 0
+    is_fed: bool = False
 
 
 class NamedPipe:
@@ -88,9 +106,7 @@ class NamedPipe:
         self._ports = ports
         self._file = PipeFile(rules.path, ports.owner)
         self._look_s = 0.0
-        self._fd: int | None = None
-        self._serial = 0
-        self._is_fed = False
+        self._readers: list[_Reader] = []
         self._is_on_air = self._is_known = False  # whether the channel is on air, and whether that was told
         self._player = self._make_player()
         self._restarts = 0
@@ -107,9 +123,9 @@ class NamedPipe:
     # -- what there is ----------------------------------------------------------------------------------------------
 
     @property
-    def has_reader(self) -> bool:
-        """Somebody reads it."""
-        return self._fd is not None
+    def readers(self) -> int:
+        """How many read it."""
+        return len(self._readers)
 
     @property
     def player_pid(self) -> int | None:
@@ -124,7 +140,7 @@ class NamedPipe:
     @property
     def is_awaited(self) -> bool:
         """The player that the daemon started has not opened it."""
-        return self._player is not None and self._fd is None
+        return self._player is not None and not self._readers
 
     @property
     def restarts(self) -> int:
@@ -134,9 +150,10 @@ class NamedPipe:
     # -- its life ---------------------------------------------------------------------------------------------------
 
     def adopt(self, held_fds: tuple[str, ...]) -> None:
-        """Take up the reader and the player that an earlier control left; what cannot be taken up is ended."""
-        if self.name.label in held_fds:
-            self._fd, self._is_fed = self._ports.holder.borrow(self.name.label), True
+        """Take up the readers and the player that an earlier control left; what cannot be taken up is ended."""
+        for place, label in enumerate(self.name.labels()):
+            if label in held_fds:
+                self._readers.append(_Reader(place, self._ports.holder.borrow(label), is_fed=True))
         if self._player is None or not self._player.adopt():
             end_player(self._ports.holder, self.name.label)
 
@@ -154,29 +171,29 @@ class NamedPipe:
         """The channel is on air. One that did not go on in its ring begins a timeline of its own: no reader goes on into that."""
         self._is_on_air = self._is_known = True
         if not adopts:
-            self._hang_up("the channel began anew")
+            self._hang_up_all("the channel began anew")
 
     def go_off_air(self) -> None:
         """Nothing comes any more: the reader's file ends, and the next one waits in its open until something does."""
         self._is_on_air, self._is_known = False, True
-        self._hang_up("the channel is off the air")
+        self._hang_up_all("the channel is off the air")
 
     def turn(self, now_s: float) -> None:
         """Look who came and who left."""
         self._look_at_file(now_s)
-        if self._fd is not None and _is_left(self._fd):
-            self._hang_up("it left")
-        if self._fd is None and self._is_on_air and self.error is None:
-            self._receive()
+        for reader in [reader for reader in self._readers if _is_left(reader.fd)]:
+            self._hang_up(reader, "it left")
+        while self._is_on_air and self.error is None and len(self._readers) < MAX_READERS and self._receive():
+            pass
         if self._player is not None and self._is_known:
             is_wanted = self._is_on_air and self.error is None
-            self._player.turn(now_s, is_wanted=is_wanted, is_connected=self._fd is not None)
+            self._player.turn(now_s, is_wanted=is_wanted, is_connected=bool(self._readers))
 
     def _look_at_file(self, now_s: float) -> None:
         if now_s < self._look_s:
             return
         self._look_s = now_s + AGAIN_S
-        if not self._file.is_there:
+        if self.error is not None or not self._file.is_there:
             self._try(self._file.make)
 
     def _try(self, step: Callable[[], Any]) -> Any:
@@ -191,56 +208,67 @@ class NamedPipe:
         self.error = None
         return found
 
-    def _receive(self) -> None:
+    def _receive(self) -> bool:
         """Serve a reader, if one has opened the path."""
-        self._fd = self._try(self._file.open_writer)
-        if self._fd is not None:
-            log.info("pipe_opened", channel=self.name.channel, output=self.name.output, path=str(self.rules.path))
-            self._ports.holder.keep_fd(self.name.label, self._fd)
-            self._is_fed = False
-            self.feed()
+        fd = self._try(self._file.open_writer)
+        if fd is None:
+            return False
+        log.info("pipe_opened", channel=self.name.channel, output=self.name.output, path=str(self.rules.path))
+        taken = {reader.place for reader in self._readers}
+        reader = _Reader(next(place for place in range(MAX_READERS) if place not in taken), fd)
+        self._readers.append(reader)
+        self._ports.holder.keep_fd(self.name.labels()[reader.place], fd)
+        self._feed(reader)
+        return True
 
     def feed(self) -> None:
-        """Have the host fill the pipe, from the byte on where it was left; for a new reader from the newest random access point."""
-        if self._fd is None or not self._is_on_air:
+        """Have the host fill the pipe of each reader, from the byte on where it was left."""
+        for reader in self._readers:
+            self._feed(reader)
+
+    def _feed(self, reader: _Reader) -> None:
+        """A new reader begins at the newest random access point."""
+        if not self._is_on_air:
             return
-        self._serial = time.monotonic_ns()
-        self._is_fed |= self._ports.send(
+        reader.serial = time.monotonic_ns()
+        reader.is_fed |= self._ports.send(
             "feed",
-            (self._fd,),
+            (reader.fd,),
             channel=self.name.channel,
-            output=self.name.feed,
-            continues=self._is_fed,
+            output=self.name.feeds()[reader.place],
+            continues=reader.is_fed,
             joins=True,
-            serial=self._serial,
+            serial=reader.serial,
             lag_s=self.rules.lag_s,
             stall_s=self.rules.stall_s,
         )
 
-    def told(self, kind: str, values: dict[str, Any]) -> None:
-        """What the host tells of the feed; that of an earlier reader is no news."""
-        if values.get("serial") != self._serial or self._fd is None:
-            return
-        if kind == "feed_lost":
+    def told(self, kind: str, values: Mapping[str, Any]) -> None:
+        """What the host tells of a feed; that of an earlier reader is no news."""
+        feed = (values.get("output"), values.get("serial"))
+        for reader in [each for each in self._readers if (self.name.feeds()[each.place], each.serial) == feed]:
+            if kind == "feed_jumped":
+                self.jumps += 1
+                continue
             self.stalls += values.get("reason") == "stalled"
-            self._hang_up(str(values["error"]))
-        elif kind == "feed_jumped":
-            self.jumps += 1
+            self._hang_up(reader, "it left" if values.get("reason") == "gone" else str(values["error"]))
 
-    def _hang_up(self, reason: str) -> None:
+    def _hang_up_all(self, reason: str) -> None:
+        for reader in list(self._readers):
+            self._hang_up(reader, reason)
+
+    def _hang_up(self, reader: _Reader, reason: str) -> None:
         """Close every write end: the reader comes to the end of its file, and the kernel drops what it left."""
-        fd, self._fd = self._fd, None
-        if fd is None:
-            return
         log.info("pipe_closed", channel=self.name.channel, output=self.name.output, path=str(self.rules.path), reason=reason)
-        os.close(fd)
-        self._ports.send("unfeed", channel=self.name.channel, output=self.name.feed)
-        self._ports.holder.release(self.name.label)
+        self._readers.remove(reader)
+        os.close(reader.fd)
+        self._ports.send("unfeed", channel=self.name.channel, output=self.name.feeds()[reader.place])
+        self._ports.holder.release(self.name.labels()[reader.place])
 
     def close(self) -> None:
         """Hang up, and take the pipe away; its player is ended by `end_player`."""
         self._is_on_air = False
-        self._hang_up("the output is closed")
+        self._hang_up_all("the output is closed")
         self._file.remove()
 
     def end_player(self, now_s: float) -> bool:
@@ -248,10 +276,10 @@ class NamedPipe:
         return self._player is None or self._player.end(now_s)
 
     def leave(self) -> None:
-        """Let reader and player be, for another control to take up."""
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            os.close(fd)
+        """Let readers and player be, for another control to take up."""
+        self._file.leave()
+        while self._readers:
+            os.close(self._readers.pop().fd)
 
 
 def _is_left(fd: int) -> bool:

@@ -1,8 +1,8 @@
 """A named pipe at a path that people chose: made, given anew to every reader, removed.
 
 Rule: what is there and is not a FIFO of this user is never replaced, opened or removed. Each reader has a pipe of its own: as soon as
-one has opened the path, another FIFO takes its place there, so that what one reader left unread cannot come out for the next, and a
-second one waits for its turn instead of sharing the bytes. Made and removed by the pipe desk's thread.
+one has opened the path, another FIFO takes its place there, so that what one left unread cannot come out for the next, and two at a time
+do not share the bytes. Made and removed by the pipe desk's thread.
 """
 
 import contextlib
@@ -46,24 +46,31 @@ class PipeFile:
     def __init__(self, path: Path, owner: PipeOwner) -> None:
         self.path = path
         self._owner = owner
-        self._identity: tuple[int, int] | None = None
+        self._held: int | None = None
+        """The FIFO itself, neither end of it, so that no other file gets its inode's number, by which we know it."""
 
     @property
     def is_there(self) -> bool:
         """The path leads to the FIFO that we made or took over."""
-        return self._identity is not None and self._found() == self._identity
+        try:
+            return self._is_ours(self.path.lstat())
+        except OSError:
+            return False
+
+    def _is_ours(self, facts: os.stat_result) -> bool:
+        return self._held is not None and os.path.samestat(os.fstat(self._held), facts)
 
     def make(self) -> None:
         """Make the FIFO, or take one over that is ours: a killed daemon left it, and a player may wait at it. Raises OutputError."""
-        self._identity = None
+        self._let_go()
         try:
             with contextlib.suppress(FileExistsError):
                 os.mkfifo(self.path, 0o600)
             self._judge(self.path.lstat())
             self._give(self.path)
+            self._hold()
         except OSError as error:
             raise self._trouble(error) from error
-        self._identity = self._found()
 
     def _judge(self, facts: os.stat_result) -> None:
         if not stat.S_ISFIFO(facts.st_mode):
@@ -89,8 +96,7 @@ class PipeFile:
                 return None
             raise self._trouble(error) from error
         try:
-            facts = os.fstat(fd)
-            if (facts.st_dev, facts.st_ino) != self._identity:
+            if not self._is_ours(os.fstat(fd)):
                 raise OutputError(f"{self.path} was replaced: left alone")
             self._renew()
         except BaseException:
@@ -109,9 +115,13 @@ class PipeFile:
             os.mkfifo(draft, 0o600)
             self._give(draft)
             draft.rename(self.path)
+            self._hold()
         except OSError as error:
             raise self._trouble(error) from error
-        self._identity = self._found()
+
+    def leave(self) -> None:
+        """Let the FIFO be, for another control to take over."""
+        self._let_go()
 
     def remove(self) -> None:
         """Unlink the FIFO, unless something else has taken its name; who waits at it is let go. Idempotent."""
@@ -119,14 +129,16 @@ class PipeFile:
             with contextlib.suppress(OSError):  # nobody waits
                 os.close(os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW))
             self.path.unlink(missing_ok=True)
-        self._identity = None
+        self._let_go()
 
-    def _found(self) -> tuple[int, int] | None:
-        try:
-            facts = self.path.lstat()
-        except OSError:
-            return None
-        return facts.st_dev, facts.st_ino
+    def _hold(self) -> None:
+        self._let_go()
+        self._held = os.open(self.path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            os.close(held)
 
     def _trouble(self, error: OSError) -> OutputError:
         # EINVAL of chown: a group that our user namespace does not know (PrivateUsers= of the unit). EPERM: we are no member of it.

@@ -230,7 +230,7 @@ class ChannelView {
       const { kind, word } = output.state === "disabled" ? { kind: "idle", word: "disabled" } : mood(output, channel.state);
       const facts = [];
       if (output.verdict?.manifest_age_s !== null && output.verdict?.manifest_age_s !== undefined) facts.push(`manifest ${output.verdict.manifest_age_s.toFixed(1)} s old`);
-      if (output.paths) facts.push(`${output.readers} of ${output.paths.length} read`);
+      if (output.readers) facts.push(output.readers === 1 ? "1 reader" : `${output.readers} readers`);
       if (output.restarts) facts.push(`${output.restarts} restarts`);
       const where = output.url ?? (output.paths ?? []).join(", ");
       const trouble = kind === "ok" || kind === "idle" ? null : output.verdict?.reason || output.last_error;
