@@ -5,6 +5,7 @@ besides what a player needs to find its screen, its sound and its settings. It i
 open its pipe in time. The holder is its parent: it outlives a control that leaves. Run by the pipe desk's thread; nothing here waits.
 """
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -20,6 +21,8 @@ from channeld.process.holding import HeldProcess, Holding
 
 KILL_S = 2.0
 """How long a player may take to end when it was asked to."""
+_TAIL_S = 0.5
+"""How long the last words of a player that ended are waited for: they are on their way."""
 _NICE = 5  # below the playout host, as pushes
 _LIMITS = Limits(open_files=1024)
 _SEES = ("HOME", "DISPLAY", "XAUTHORITY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "PULSE_SERVER")
@@ -129,6 +132,8 @@ class PipePlayer:
         healthy_s = 0.0 if self._connected_s is None else now_s - self._connected_s
         self._child = None
         if self._kill_at_s is None:
+            with contextlib.suppress(TimeoutError):
+                child.wait(_TAIL_S)
             tail = child.stderr_tail.strip().splitlines()
             self.error = f"{self._argv[0]} ended with status {child.poll()}" + (f": {tail[-1]}" if tail else "")
         self._again_s = now_s + self._backoff.next_s(healthy_for_s=healthy_s)

@@ -328,7 +328,7 @@ def test_a_player_is_started_for_each_pipe_and_comes_back_when_it_is_killed(hous
 
 @pytest.mark.parametrize(("does", "error"), [("ignore", "did not open the pipe within 0.3 s"), ("end", "ended with status 1: no screen")])
 def test_a_player_that_does_not_play_is_tried_again_and_told(house: House, tmp_path: Path, does: str, error: str) -> None:
-    house.open(house.target(player=player_that(tmp_path, does, connect_s=0.3)))
+    house.open(house.target(player=player_that(tmp_path, does, connect_s=0.3 if does == "ignore" else 20.0)))
     until(lambda: house.state.restarts >= 2)
     assert house.state.condition is RETRYING and error in str(house.state.last_error)
 
