@@ -20,6 +20,7 @@ from channeld.process.holder import Holder
 from channeld.telemetry.log import configure as configure_log
 from channeld.viewer.http_stream import HttpStream, MediaAddress
 from channeld.viewer.named_pipe import NamedPipe
+from channeld.viewer.named_pipe import default_path as default_pipe
 from channeld.viewer.players import find_player
 from channeld.viewer.session import Order, Session
 from channeld.viewer.shared_memory import SharedMemory
@@ -74,13 +75,16 @@ def _chances(wanted: Wanted) -> tuple[Chance, ...]:
     """The ways in the order in which they are tried."""
     where = _whereabouts(wanted)
     runtime_dir = wanted.runtime_dir or (where.runtime_dir if where is not None else BUILT_IN)
+    pipe = default_pipe(runtime_dir, wanted.channel)
+    if where is not None and wanted.runtime_dir is None:
+        pipe = where.pipes.get(wanted.channel, pipe)
 
     def over_http() -> Way:
         return HttpStream(wanted.channel, _media_address(wanted, where), wanted.timeout_s)
 
     chances = (
         Chance(Via.SHM, lambda: SharedMemory(wanted.channel, runtime_dir)),
-        Chance(Via.PIPE, lambda: NamedPipe(wanted.channel, runtime_dir)),
+        Chance(Via.PIPE, lambda: NamedPipe(pipe)),
         Chance(Via.HTTP, over_http),
     )
     return tuple(chance for chance in chances if wanted.via in (None, chance.via))

@@ -18,6 +18,7 @@ from channeld.base.errors import ConfigError
 from channeld.base.redact import redact_text
 from channeld.config_model import AttachModel, ConfigModel, MediaModel, key_patterns, section_at
 from channeld.config_notices import make_alerts, make_webhooks
+from channeld.config_pipes import named_paths
 from channeld.config_rules import Findings, make_channels, make_database, make_profiles, make_tls
 from channeld.config_told import told_settings
 from channeld.config_values import (
@@ -118,7 +119,7 @@ def load_whereabouts(path: Path) -> Whereabouts:
     where = None
     if model is not None:
         folders = found.absolute(model.state_dir), found.absolute(model.runtime_dir)
-        where = Whereabouts(_make_admin(found, model), *folders, _make_media(found, model.media))
+        where = Whereabouts(_make_admin(found, model), *folders, _make_media(found, model.media), named_paths(values.get("channels")))
     if found.errors or where is None:
         raise ConfigErrors(found.errors)
     return where

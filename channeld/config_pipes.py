@@ -37,6 +37,19 @@ def make_pipe(found: "Findings", place: KeyPath, name: str, model: NamedPipeMode
     return PipeSpec(name, model.enabled, paths, float(model.max_buffer_segments), model.segment_timeout_ms / 1000, player)
 
 
+def named_paths(channels: object) -> dict[str, Path]:
+    """Where the channels' pipes are by what the file says, as far as it says so; for those who only want to read them."""
+    found: dict[str, Path] = {}
+    for channel, values in channels.items() if isinstance(channels, dict) else ():
+        outputs = values.get("outputs") if isinstance(values, dict) else None
+        for output in outputs if isinstance(outputs, list) else ():
+            said = output.get("named_pipe") if isinstance(output, dict) else None
+            path = said.get("path") if isinstance(said, dict) else said
+            if isinstance(path, str) and Path(path).is_absolute():
+                found.setdefault(str(channel), Path(path))
+    return found
+
+
 def _judge(found: "Findings", key: KeyPath, path: Path, folders: dict[str, Path]) -> None:
     if not path.is_absolute() or ".." in path.parts or not path.name:
         found.fault(key, f"{str(path)[:80]!r} is not a path that others find. Write an absolute one, without `..`")

@@ -6,6 +6,7 @@ Made by `config.load`; read by the daemon, which hands each part its own values.
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -163,6 +164,8 @@ class Whereabouts:
     state_dir: Path
     runtime_dir: Path
     media: MediaSpec
+    pipes: Mapping[str, Path] = field(default_factory=dict)
+    """Of channels whose named pipe is where its output says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from channeld.check import check
-from channeld.config import ConfigErrors, parse_config
+from channeld.config import ConfigErrors, load_whereabouts, parse_config
 from channeld.config_outputs import PipeSpec
 from channeld.config_values import Config
 
@@ -95,3 +95,12 @@ def test_check_tells_what_is_in_the_way_of_a_pipe_and_its_player(tmp_path: Path)
         (10, "/nonexistent/mpv is not installed or not executable. Install it, or write its whole path"),
     ]
     assert not (tmp_path / "run").exists()
+
+
+def test_who_only_reads_pipes_learns_where_they_are_from_a_file_with_faults(tmp_path: Path) -> None:
+    file = tmp_path / "channeld.yaml"
+    file.write_text(
+        NAMES + "channels:\n  a: {outputs: [ts: {}, named_pipe: /srv/a.ts]}\n  b: {outputs: [named_pipe: {path: /srv/b.ts, nonsense: 1}]}\n"
+        "  c: {outputs: [named_pipe: {}]}\n  d: 3\n  e: {outputs: 3}\n  f: {outputs: [3, {named_pipe: 3}]}\n"
+    )
+    assert load_whereabouts(file).pipes == {"a": Path("/srv/a.ts"), "b": Path("/srv/b.ts")}

@@ -31,19 +31,24 @@ _AGAIN_S = 0.05
 _log = log.get("play.transport")
 
 
-def pipe_paths(runtime_dir: Path, channel: str) -> Iterator[Path]:
-    """The channel's pipes in their order, however many: `<channel>.ts`, `<channel>-2.ts` and so on."""
-    yield runtime_dir / FOLDER / f"{channel}.ts"
+def default_path(runtime_dir: Path, channel: str) -> Path:
+    """Where a channel's first pipe is unless its output says otherwise."""
+    return runtime_dir / FOLDER / f"{channel}.ts"
+
+
+def pipe_paths(first: Path) -> Iterator[Path]:
+    """An output's pipes in their order, however many: `<name>.ts`, `<name>-2.ts` and so on."""
+    yield first
     for number in count(2):
-        yield runtime_dir / FOLDER / f"{channel}-{number}.ts"
+        yield first.with_name(f"{first.stem}-{number}{first.suffix}")
 
 
 class NamedPipe:
     """Owns one read end, locked."""
 
-    def __init__(self, channel: str, runtime_dir: Path) -> None:
-        """Raises WayLost when there is no pipe, or none that is free."""
-        self._runtime_dir, self._channel = runtime_dir, channel
+    def __init__(self, first: Path) -> None:
+        """`first`: the path of the output's first pipe. Raises WayLost when there is no pipe, or none that is free."""
+        self._first = first
         self._packets, self._has_begun, self._ends_at = Packets(), False, 0.0
         self._tried: set[Path] = set()
         self._moves_on_at = time.monotonic() + SERVED_S
@@ -90,7 +95,7 @@ class NamedPipe:
 
     def _find(self, passed: Container[Path]) -> tuple[int, Path] | None:
         """The first that is free, and none of those. Raises WayLost when there is no pipe at all."""
-        for number, path in enumerate(pipe_paths(self._runtime_dir, self._channel)):
+        for number, path in enumerate(pipe_paths(self._first)):
             if path in passed:
                 continue
             fd = _open_pipe(path, is_first=number == 0)

@@ -11,7 +11,7 @@ from small_air import chunk_of, open_descriptors, until
 from viewing import Viewing, recorder
 
 from channeld.viewer import named_pipe
-from channeld.viewer.named_pipe import NamedPipe
+from channeld.viewer.named_pipe import NamedPipe, default_path
 from channeld.viewer.way import WayLost, Why
 
 
@@ -55,12 +55,12 @@ def next_of(way: NamedPipe) -> bytes:
 
 def test_each_viewer_takes_a_pipe_of_its_own_and_gives_it_back(tmp_path: Path, pipes: list[Path]) -> None:
     before = open_descriptors()
-    first, second = NamedPipe("one", tmp_path), NamedPipe("one", tmp_path)
+    first, second = NamedPipe(default_path(tmp_path, "one")), NamedPipe(default_path(tmp_path, "one"))
     assert [first.path, second.path] == pipes
     with pytest.raises(WayLost, match=r"all pipes.*count"):
-        NamedPipe("one", tmp_path)
+        NamedPipe(default_path(tmp_path, "one"))
     first.close()
-    third = NamedPipe("one", tmp_path)
+    third = NamedPipe(default_path(tmp_path, "one"))
     assert third.path == pipes[0]
     second.close()
     third.close()
@@ -68,7 +68,7 @@ def test_each_viewer_takes_a_pipe_of_its_own_and_gives_it_back(tmp_path: Path, p
 
 
 def test_whole_packets_come_whatever_pieces_they_were_written_in(tmp_path: Path, pipes: list[Path]) -> None:
-    way = NamedPipe("one", tmp_path)
+    way = NamedPipe(default_path(tmp_path, "one"))
     assert way.receive(0.01) is None  # nobody writes yet
     with writing(pipes[0]) as fd:
         os.write(fd, chunk_of(1)[:200])
@@ -79,7 +79,7 @@ def test_whole_packets_come_whatever_pieces_they_were_written_in(tmp_path: Path,
 
 
 def test_a_writer_may_come_back_also_with_another_pipe(tmp_path: Path, pipes: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    way = NamedPipe("one", tmp_path)
+    way = NamedPipe(default_path(tmp_path, "one"))
     with writing(pipes[0]) as fd:
         os.write(fd, chunk_of(1) + b"a torn packet")
         assert next_of(way) == chunk_of(1)
@@ -108,11 +108,11 @@ def test_a_writer_may_come_back_also_with_another_pipe(tmp_path: Path, pipes: li
 def test_a_pipe_that_gives_nothing_is_left_for_the_next(tmp_path: Path, pipes: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(named_pipe, "SERVED_S", 0.05)
     os.mkfifo(tmp_path / "pipes" / "one-3.ts")
-    way = NamedPipe("one", tmp_path)
+    way = NamedPipe(default_path(tmp_path, "one"))
     passed: set[Path] = set()
     until(lambda: way.receive(0.01) is None and passed.add(way.path) is None and len(passed) == 3, "a look at every pipe")
     way.close()
-    way = NamedPipe("one", tmp_path)
+    way = NamedPipe(default_path(tmp_path, "one"))
     fed = os.open(pipes[1], os.O_RDWR)
     os.write(fed, chunk_of(1))
     assert next_of(way) == chunk_of(1)
@@ -123,12 +123,12 @@ def test_a_pipe_that_gives_nothing_is_left_for_the_next(tmp_path: Path, pipes: l
 
 def test_what_is_no_pipe_is_told(tmp_path: Path, pipes: list[Path]) -> None:
     with pytest.raises(WayLost, match="named_pipe") as lost:
-        NamedPipe("two", tmp_path)
+        NamedPipe(default_path(tmp_path, "two"))
     assert lost.value.why is Why.ABSENT
     pipes[0].unlink()
     pipes[0].write_text("a file")
     with pytest.raises(WayLost, match="is not a named pipe"):
-        NamedPipe("one", tmp_path)
+        NamedPipe(default_path(tmp_path, "one"))
 
 
 def test_a_player_is_fed_from_the_pipe_and_one_that_nobody_writes_into_is_given_up(tmp_path: Path, pipes: list[Path]) -> None:
