@@ -250,8 +250,10 @@ class FarStream(Reading):
         if line.events & select.POLLOUT:
             loop.add_writer(line.fileno(), woken.set)
         try:
+            # Not wait_for: when it is cancelled just as what it waits for comes, it goes on (Python 3.11).
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await woken.wait()
         finally:
             loop.remove_reader(line.fileno())
             loop.remove_writer(line.fileno())

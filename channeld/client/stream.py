@@ -248,7 +248,9 @@ class Stream(Reading):
         woken = asyncio.Event()
         loop.add_reader(fd, woken.set)
         try:
+            # Not wait_for: when it is cancelled just as what it waits for comes, it goes on (Python 3.11).
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), left_s)
+                async with asyncio.timeout(left_s):
+                    await woken.wait()
         finally:
             loop.remove_reader(fd)

@@ -64,9 +64,14 @@ class ProxyProcess:
 
     def stop(self) -> int:
         self.process.terminate()
-        code = self.process.wait(30)
+        return self.process.wait(30)
+
+    def __enter__(self) -> "ProxyProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
         self._log.close()
-        return code
 
 
 class Forwarder:
