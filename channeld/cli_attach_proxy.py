@@ -33,7 +33,7 @@ def attach_proxy(
     compress: Annotated[bool, typer.Option("--compress", help="Compress for those who ask for it.")] = False,
     max_readers: Annotated[int, typer.Option("--max-readers", min=1, max=1000, help="Of all channels at a time.")] = 64,
     max_per_address: Annotated[
-        int, typer.Option("--max-per-address", min=1, max=1000, help="Connections of one address; this machine's own has no limit.")
+        int, typer.Option("--max-per-address", min=1, max=1000, help="Connections of one address; loopback has no limit.")
     ] = 8,
 ) -> int:
     """Give channels to readers elsewhere, through a socket that is forwarded (see docs/attach-proxy.md). SIGTERM or Ctrl-C ends it."""

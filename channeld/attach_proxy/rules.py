@@ -24,7 +24,7 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True)
 class ProxyRules:
-    """`most_per_address`: connections of one address (a /64 of IPv6); this machine's own, as behind a forwarder, has no limit."""
+    """`most_per_address`: connections of one address (a /64 of IPv6); loopback, as behind a forwarder, has no limit."""
 
     runtime_dir: Path
     max_readers: int = 64

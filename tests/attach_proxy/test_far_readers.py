@@ -4,6 +4,7 @@ import asyncio
 import random
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from proxies import Forwarder, proxy_at
 from small_air import SmallAir, chunk_of, open_descriptors, until
 
 from channeld.attach_proxy.rules import ProxyRules, TlsFiles, server_context
+from channeld.attach_proxy.server import _host_of, _is_elsewhere
 from channeld.client import AttachError, Closed, Overrun, Refused, Start, TimedOut, UnknownChannel, Untrusted
 from channeld.client.errors import Cut
 from channeld.client.far import FarStream, Way, connect_far
 from channeld.far.address import UnixAddress
 from channeld.far.seal import read_key
+from channeld.far.wire import Hello, Kind, Option, pack_header, pack_hello
 
 
 def attach(where: str, way: Way | None = None, channel: str = "one", **options: object) -> FarStream:
@@ -330,3 +333,62 @@ def test_silence_and_floods_hold_up_nobody(air: SmallAir, monkeypatch: pytest.Mo
             while end.recv(100):
                 pass
             end.close()
+
+
+def test_no_more_connections_of_an_address_elsewhere_than_are_allowed(air: SmallAir, monkeypatch: pytest.MonkeyPatch) -> None:
+    air.begin()
+    monkeypatch.setattr("channeld.attach_proxy.server._is_elsewhere", lambda host: host == "127.0.0.1")
+    with proxy_at(ProxyRules(air.folder, most_per_address=2)) as where:
+        with attach(where), attach(where), pytest.raises(Closed, match=r"hung up|reset"):
+            attach(where)
+        with attach(where, reconnect=True):  # those that went do not count
+            pass
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "is_elsewhere"),
+    [
+        ("127.0.0.1", "127.0.0.1", False),
+        ("::1", "::1", False),
+        ("192.0.2.7", "192.0.2.7", True),
+        ("2001:db8::1:2:3", "2001:db8::/64", True),
+        ("fe80::1%lo", "fe80::/64", True),
+    ],
+)
+def test_an_address_is_known_by_its_network(host: str, name: str, is_elsewhere: bool) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as end:
+        assert _host_of(end, (host, 1)) == name
+    assert _is_elsewhere(name) == is_elsewhere
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"", Closed),
+        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n" * 2, Refused),
+        (pack_hello(Hello(Option(0), bytes(32))) + b"\xff" * 100, Refused),
+        (pack_hello(Hello(Option(0), bytes(32))) + pack_header(Kind.PIECE, 188) + bytes(188), Refused),
+        (pack_hello(Hello(Option.SEALED, bytes(32))), Refused),
+        (b"C", Closed),
+    ],
+    ids=["nothing", "http", "noise", "a piece of nowhere", "other options", "silence"],
+)
+def test_what_is_no_proxy_is_told(answer: bytes, error: type[AttachError], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("channeld.client.far_line.SILENT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        stopped = threading.Event()
+
+        def serve() -> None:
+            end, _ = server.accept()
+            with end:
+                end.recv(100)
+                end.sendall(answer)
+                if answer:
+                    stopped.wait(20)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(error):
+            attach(f"tcp:127.0.0.1:{server.getsockname()[1]}")
+        stopped.set()
+        thread.join(20)

@@ -12,11 +12,14 @@ from pathlib import Path
 import psutil
 import pytest
 from certificates import Papers
+from click.testing import Result
 from proxies import ProxyProcess
 from small_air import SmallAir, chunk_of, until
+from typer.testing import CliRunner
 
 from channeld.attach_proxy.listen import listening
 from channeld.base.errors import ChannelError
+from channeld.cli import app
 from channeld.client.far import Way, connect_far
 from channeld.far import wire
 from channeld.far.address import UnixAddress
@@ -24,8 +27,8 @@ from channeld.far.seal import SealBroken
 from channeld.far.sides import ReaderSide
 
 
-def channeld(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", "channeld", *words], capture_output=True, text=True, timeout=60, check=False)
+def channeld(*words: str) -> Result:
+    return CliRunner().invoke(app, words)
 
 
 def test_a_channel_goes_through_all_of_it_and_ends_with_the_proxy(air: SmallAir, papers: Papers, key_file: Path, tmp_path: Path) -> None:
@@ -73,14 +76,13 @@ def test_a_channel_goes_through_all_of_it_and_ends_with_the_proxy(air: SmallAir,
 def test_what_is_unsafe_or_wrong_is_refused_before_it_listens(options: list[str], words: str, papers: Papers, tmp_path: Path) -> None:
     placed = [str(papers.folder / option) if option.endswith((".pem", ".key")) else option for option in options]
     told = channeld("attach-proxy", "--runtime-dir", str(tmp_path), *placed)
-    assert told.returncode in (1, 2)
+    assert told.exit_code in (1, 2)
     assert words in told.stderr
-    assert "Traceback" not in told.stderr
 
 
 def test_options_of_a_far_reader_want_a_proxy(tmp_path: Path) -> None:
     told = channeld("cat", "one", "--runtime-dir", str(tmp_path), "--compress")
-    assert (told.returncode, told.stdout) == (2, "")
+    assert (told.exit_code, told.stdout) == (2, "")
     assert "--from" in told.stderr
 
 

@@ -120,7 +120,7 @@ GROUPS = (
     ),
     Group(
         "far readers and their proxy",
-        ("far/test_address.py", "far/test_seal.py", "far/test_sides.py", _FAR),
+        ("far/test_far_address.py", "far/test_seal.py", "far/test_sides.py", _FAR),
         (
             Parser("far/wire.py", f"{_FAR}::test_anything_said_to_the_proxy_is_a_request_or_denied", _FAR_CAP),
             Parser("far/sides.py", f"{_FAR}::test_anything_said_to_a_reader_is_the_stream_up_to_there_or_an_error", _FAR_CAP),
