@@ -61,6 +61,7 @@ class Cast:
 
     channels: tuple[str, ...]
     outputs: str = "rtmp"
+    """`rtmp`, `ts`, or a list of outputs as YAML, without its brackets."""
     extra: dict[str, str] = field(default_factory=dict)
     """More channels without outputs: id and the playlist's file name."""
     profile: str | None = None
@@ -80,6 +81,8 @@ class Stage:
         self.origin = NginxOrigin(folder / "origin", ports=(rtmp, http, control), fragment_s=4)
         self.config = folder / "channeld.yaml"
         self.log = folder / "daemon.log"
+        self.media_url = f"http://127.0.0.1:{media}"
+        """Address of what viewers ask."""
         self._write(media)
         self._daemon: subprocess.Popen[bytes] | None = None
 
@@ -97,7 +100,8 @@ class Stage:
         for number, channel in enumerate(self.cast.channels):
             turned = clips[number % len(clips) :] + clips[: number % len(clips)]
             (playlists / f"{channel}.txt").write_text("\n".join(turned) + "\n")
-            target = f"rtmp: '{self.origin.rtmp_url(channel)}'" if self.cast.outputs == "rtmp" else "ts: {}"
+            others = "ts: {}" if self.cast.outputs == "ts" else self.cast.outputs
+            target = f"rtmp: '{self.origin.rtmp_url(channel)}'" if self.cast.outputs == "rtmp" else others
             lines.append(f"  {channel}: {{playlist: playlists/{channel}.txt, outputs: [{target}]}}")
         for channel, playlist in self.cast.extra.items():
             (playlists / playlist).write_text("\n".join(clips) + "\n")

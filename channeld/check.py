@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from channeld.base.errors import PlaylistError, ProcessError
 from channeld.base.redact import redact_text
+from channeld.check_attach import attach_problems
 from channeld.check_srt import silence_of, speaks_srt
 from channeld.config import ConfigErrors, load
 from channeld.config_outputs import PushSpec, RtmpSpec, SrtSpec
@@ -127,6 +128,8 @@ def check(
     _check_keys(report, config)
     _check_targets(report, config)
     _check_srt(report, config)
+    if look is None:
+        report.warnings += [Finding(message, config.path, key=key) for key, message in attach_problems(config)]
     if look is not None:
         look(report, config)
     _add_places(report, config_path)

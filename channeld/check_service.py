@@ -18,6 +18,7 @@ from pathlib import Path
 from channeld.base.errors import ChannelError
 from channeld.check import CheckReport, Finding, MeasureReadiness, check
 from channeld.check_access import Denial, Wish, find_user, require_root, try_as
+from channeld.check_attach import attach_problems
 from channeld.check_unit import Unit, read_unit
 from channeld.config_outputs import PushSpec, RtmpSpec
 from channeld.config_values import ChannelSpec, Config
@@ -59,6 +60,7 @@ def _look(report: CheckReport, config: Config, unit: Unit, user: pwd.struct_pass
         shown = ", ".join(things[:MAX_SHOWN]) + (f" and {len(things) - MAX_SHOWN} more" if len(things) > MAX_SHOWN else "")
         finding = Finding(f"as {user.pw_name}: {shown}: {problem}", config.path, key=key)
         (report.machine_errors if severity == "error" else report.warnings).append(finding)
+    report.warnings += [Finding(message, config.path, key=key) for key, message in attach_problems(config, user, unit)]
     where = f"by {unit.path}" if unit.path is not None else "without its sandbox: no channeld.service is installed"
     report.notes.append(f"looked at {len(needs)} files and folders as {user.pw_name}, {where}")
 

@@ -51,6 +51,16 @@ class Unit:
         return self.last("User", DEFAULT_USER)
 
     @property
+    def groups(self) -> list[str]:
+        """Groups that the service has besides those of its user."""
+        return [word for key in ("Group", "SupplementaryGroups") for value in self.keys.get(key, ()) for word in value.split()]
+
+    @property
+    def confines_users(self) -> bool:
+        """The service knows no users and groups but root's and its own (PrivateUsers=)."""
+        return self.last("PrivateUsers") in (*_YES, "self")
+
+    @property
     def made_folders(self) -> list[Path]:
         """Folders that systemd makes for the service's user, each time it starts."""
         return [parent / word for key, parent in _MADE_BELOW.items() for value in self.keys.get(key, ()) for word in value.split()]

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from channeld.base.errors import ConfigError
 from channeld.base.redact import redact_text
-from channeld.config_model import ConfigModel, MediaModel, key_patterns, section_at
+from channeld.config_model import AttachModel, ConfigModel, MediaModel, key_patterns, section_at
 from channeld.config_notices import make_alerts, make_webhooks
 from channeld.config_rules import Findings, make_channels, make_database, make_profiles, make_tls
 from channeld.config_told import told_settings
@@ -237,6 +237,11 @@ def _make_media(found: Findings, media: MediaModel) -> MediaSpec:
     return MediaSpec(media.listen, media.workers, media.access, make_tls(found, media.tls), *limits, geoip)
 
 
+def _make_attach(attach: AttachModel) -> AttachSpec:
+    half = -(-attach.max_readers // 2)
+    return AttachSpec(attach.enabled, attach.group, attach.max_readers, attach.max_readers_per_user or half)
+
+
 def _make(found: Findings, model: ConfigModel) -> Config:
     prepare, relay = model.prepare, model.relay
     return Config(
@@ -268,7 +273,7 @@ def _make(found: Findings, model: ConfigModel) -> Config:
         history=HistorySpec(model.history.event_days, model.history.as_run_days, model.history.audience_days),
         webhooks=make_webhooks(found, model),
         alerts=make_alerts(found, model),
-        attach=AttachSpec(model.attach.enabled, model.attach.group, model.attach.max_readers),
+        attach=_make_attach(model.attach),
         told=told_settings(model, found.tree),
     )
 

@@ -31,6 +31,7 @@ LIVE: tuple[tuple[str, Read], ...] = (
     ("watch", lambda config: config.watch),
     ("webhooks", lambda config: config.webhooks),
     ("alerts", lambda config: config.alerts),
+    ("attach", lambda config: config.attach),
     ("reload_on_change", lambda config: config.reload_on_change),
 )
 """Keys that a running daemon takes."""
@@ -112,6 +113,8 @@ def _channel_keys(running: Config, wanted: Config, channel: str) -> tuple[str, .
         keys.append("playlist")
     if before.idle_s != after.idle_s:
         keys.append("lifecycle")
+    if before.ring_s != after.ring_s:
+        keys.append("ring_seconds")
     if running.profile(before.profile) != wanted.profile(after.profile):
         keys.append("profile")
     return (*keys, *_output_keys(before, after))

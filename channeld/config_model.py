@@ -264,6 +264,7 @@ class ChannelModel(Section):
     media_roots: list[PathText] = []
     uploads: PathText | None = None
     timeline_start: Annotated[int, Field(ge=0, lt=2**63)] = 90_000
+    ring_seconds: Annotated[int, Field(ge=12, le=300)] = 12
     number: Annotated[int, Field(ge=1, le=99_999)] | None = None
     logo: WebAddress | None = None
     group: GroupName | None = None
@@ -313,6 +314,7 @@ class AttachModel(Section):
     enabled: bool = True
     group: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] | None = None
     max_readers: Annotated[int, Field(ge=1, le=1_000)] = 64
+    max_readers_per_user: Annotated[int, Field(ge=1, le=1_000)] | None = None
 
 
 class ConfigModel(Section):

@@ -139,6 +139,7 @@ def _channel(found: Findings, channel_id: str, channel: ChannelModel, model: Con
         order=channel.order,
         shuffle_seed=channel.shuffle_seed,
         timeline_start=channel.timeline_start,
+        ring_s=channel.ring_seconds,
         filler=found.absolute(channel.filler) if channel.filler else None,
         resume=channel.resume,
         on_outage=channel.on_outage,

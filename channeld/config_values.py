@@ -166,11 +166,15 @@ class Whereabouts:
 
 @dataclass(frozen=True, slots=True)
 class AttachSpec:
-    """Local readers of rings. `group`: who may read besides root and our own user; `max_readers` of one channel at a time."""
+    """Local readers of rings. `group`: who may read besides root and our own user; `max_readers` of one channel at a time.
+
+    `max_readers_per_user`: of these, how many may be of any one of the other users.
+    """
 
     is_enabled: bool = True
     group: str | None = None
     max_readers: int = 64
+    max_readers_per_user: int = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +293,7 @@ class ChannelSpec:
     idle_s: float | None = None
     has_list: bool = True
     timetable: Timetable | None = None
+    ring_s: int = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ from channeld.channel.watching import Watching
 from channeld.config import load
 from channeld.config_values import Config
 from channeld.control import DaemonControl
-from channeld.daemon_attach import open_attach
+from channeld.daemon_attach import LocalReaders
 from channeld.daemon_desks import open_desks
 from channeld.daemon_figures import Figures
 from channeld.daemon_house import House, Running
@@ -230,7 +230,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     registry = Registry(channels, means)
     relays.connect(registry)
     watching = Watching(registry, media, means, alarms, watch_settings(config))
-    switchboard.connect(hosts, media, registry, watching.host_told)
+    switchboard.connect(hosts, media, registry, watching.host_told, media.audience.host_told)
     sources.told, media.watched = registry.source_told, registry.watched
     clips.start()
     parts.callback(clips.close)
@@ -275,8 +275,10 @@ def _open_to_people(
     config: Config, parts: contextlib.ExitStack, running: Running, token: str, holder: HolderClient, will: Will, listener: socket.socket
 ) -> _Daemon:
     """Let local readers in, keep the house, then answer the admin interface."""
-    open_attach(config, running.registry, running.hosts, parts)
-    house = House(config, running, token)
+    local = LocalReaders(config, running.registry.present, running.hosts, running.alarms)
+    parts.callback(local.close)
+    local.open()
+    house = House(config, running, token, local)
     house.start()
     parts.callback(house.close)
     recent = Recent(running.loop, running.registry)

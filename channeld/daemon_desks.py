@@ -46,7 +46,7 @@ def open_desks(config: Callable[[], Config], running: Running, parts: contextlib
     uploads.start()
     parts.callback(uploads.close)
     overrides = OverrideDesk(running.loop, running.registry, running.overrides, running.events)
-    audience = AudienceDesk(running.loop, running.registry, running.media)
+    audience = AudienceDesk(running.loop, running.registry, running.media, running.hosts)
     viewers = running.media.audience.attendance
     viewers.start(running.loop, running.store.add_audience)
     parts.callback(viewers.close)

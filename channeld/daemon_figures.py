@@ -104,6 +104,7 @@ def _measure_channel(rows: Rows, channel: str, supervisor: Supervisor) -> None:
         held_bytes, held_s, capacity = progress["bus"]
         rows[table.BUS_BYTES][(channel,)], rows[table.BUS_SECONDS][(channel,)] = held_bytes, held_s
         rows[table.BUS_CAPACITY][(channel,)], rows[table.LOOKAHEAD][(channel,)] = capacity, progress["ahead_s"]
+        rows[table.BUS_READERS][(channel,)] = int(progress.get("readers", 0))
 
 
 def _measure_outputs(rows: Rows, channel: str, supervisor: Supervisor) -> None:

@@ -19,6 +19,7 @@ from channeld.channel.registry import Registry
 from channeld.channel.source_hub import SourceHub
 from channeld.channel.watching import Watching
 from channeld.config_values import Config
+from channeld.daemon_attach import LocalReaders
 from channeld.daemon_notices import Notices
 from channeld.daemon_relays import RelayChannels
 from channeld.daemon_reload import Reloader
@@ -49,7 +50,7 @@ class Running:
 class House:
     """Owns the threads `disk:watch`, `clock:watch`, `guide` and `reload:watch`, and those of `notices`."""
 
-    def __init__(self, config: Config, running: Running, token: str) -> None:
+    def __init__(self, config: Config, running: Running, token: str, local: LocalReaders) -> None:
         def mind(name: str, level: Level, room: Room | None) -> None:
             if name == "cache":
                 tell_cache(running.clips, disks.marks, level, room)
@@ -61,7 +62,7 @@ class House:
         of_channels = running.loop, running.registry, running.alarms
         self.notices = Notices(config, running.events, *of_channels, rooms=rooms, config_error=lambda: self.reloader.error)
         parts = running.loop, running.hosts, running.media, running.clips, running.watching, running.sources
-        taker = Taker(*parts, relays=running.relays, disks=disks, notices=self.notices, token=token)
+        taker = Taker(*parts, relays=running.relays, disks=disks, notices=self.notices, local=local, token=token)
         publish = running.events.publish
         self.reloader = Reloader(config, channels=running.relays, taker=taker, publish=publish)
         self.watch = ConfigWatch(self.reloader)

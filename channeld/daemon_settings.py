@@ -116,6 +116,7 @@ def channel_settings(config: Config, spec: ChannelSpec, before: ChannelSettings 
         live=_live(spec),
         has_list=spec.has_list,
         timetable=spec.timetable,
+        ring_s=spec.ring_s,
     )
 
 

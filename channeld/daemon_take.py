@@ -12,6 +12,7 @@ from channeld.channel.settings import ChannelSettings
 from channeld.channel.source_hub import SourceHub
 from channeld.channel.watching import Watching
 from channeld.config_values import ChannelSpec, Config
+from channeld.daemon_attach import LocalReaders
 from channeld.daemon_notices import Notices
 from channeld.daemon_relays import RelayChannels, relay_rules
 from channeld.daemon_settings import (
@@ -42,6 +43,7 @@ class Taker:
         relays: RelayChannels | None = None,
         disks: DiskWatch | None = None,
         notices: Notices | None = None,
+        local: LocalReaders | None = None,
         token: str,
     ) -> None:
         self._loop = loop
@@ -54,6 +56,7 @@ class Taker:
         self._relays = relays
         self._disks = disks
         self._notices = notices
+        self._local = local
 
     def settings(self, config: Config, spec: ChannelSpec, before: ChannelSettings | None) -> ChannelSettings:
         """One channel's settings; `before` are its present ones."""
@@ -74,6 +77,8 @@ class Taker:
             self._disks.marks = disk_marks(config)
         if self._notices is not None:
             self._notices.change(config)
+        if self._local is not None:
+            self._local.change(config)
         level = config.log.level.value
         listener = media_listener(config, self._token)
         self._loop.call(lambda: self._hosts.change(*host_arguments(config), level=level))

@@ -48,6 +48,7 @@ def test_channels_come_and_go() -> None:
         ("two: {order: shuffle, shuffle_seed: 7}", ("order", "shuffle_seed")),
         ("two: {filler: slate.mp4, resume: start, on_outage: hold}", ("filler", "resume", "on_outage")),
         ("two: {profile: small}", ("profile",)),
+        ("two: {ring_seconds: 60}", ("ring_seconds",)),
         ("two: {outputs: [{hls: {window: 9}}, {ts: {}}]}", ("outputs.hls", "outputs.ts")),
         ("two: {outputs: []}", ("outputs.hls",)),
     ],

@@ -1,4 +1,4 @@
-"""Who watches a channel's endless stream, over HTTP.
+"""Who watches a channel's endless stream, and who reads its memory, over HTTP.
 
 Rule: as all routes, this only translates between HTTP and the desk; a viewer's address is shown to those who may do something about
 it. Used by the admin event loop.
@@ -48,6 +48,21 @@ class GoneClientModel(ClientModel):
     ended: str
 
 
+class LocalReaderModel(BaseModel):
+    """A program on the machine that reads the channel's memory. `pid`, `uid` and `command` are null for the role viewer.
+
+    `uid` 65534 may also be a user that the daemon's namespace does not know, `command` is null where /proc hides it. How far it has read,
+    only it knows; `heads_dropped`: how often it took so little that it could not be told of a slice.
+    """
+
+    pid: int | None
+    uid: int | None
+    command: str | None
+    since: str
+    connected_s: float
+    heads_dropped: int
+
+
 class AudienceTotalsModel(BaseModel):
     """Of now, and since control began. `refused`: turned away by a limit; `ended`: connections that are over."""
 
@@ -75,8 +90,20 @@ _CLIENT: dict[str, Any] = {
 }
 
 
+_READER: dict[str, Any] = {
+    "pid": 4711,
+    "uid": 1000,
+    "command": "mpv",
+    "since": "2026-11-21T10:00:00.000Z",
+    "connected_s": 61.4,
+    "heads_dropped": 0,
+}
+
+
 class AudienceModel(BaseModel):
-    """`clients`: those furthest behind first, `left_out` more are there. `is_complete` is false where a worker did not answer in time.
+    """`clients`: those furthest behind first, `left_out` more are there. `readers`: the newest first, `readers_left_out` more are there.
+
+    `is_complete` is false where a media worker or the playout host did not answer in time.
 
     `gone`: the newest connections that are over, at most 200.
     """
@@ -88,6 +115,8 @@ class AudienceModel(BaseModel):
                 "totals": {"clients": 1, "bytes": 15350000, "skips": 0, "refused": 0, "ended": 0, "ended_mean_s": None},
                 "clients": [_CLIENT],
                 "left_out": 0,
+                "readers": [_READER],
+                "readers_left_out": 0,
                 "is_complete": True,
                 "gone": [],
             }
@@ -97,6 +126,8 @@ class AudienceModel(BaseModel):
     totals: AudienceTotalsModel
     clients: list[ClientModel]
     left_out: int
+    readers: list[LocalReaderModel]
+    readers_left_out: int
     is_complete: bool
     gone: list[GoneClientModel]
 
@@ -117,17 +148,19 @@ def client_routes(desk: AudienceReader, calls: Calls) -> APIRouter:
         "/api/v1/channels/{channel}/clients",
         response_model=None,
         responses=answers(200, 404, 422, model=AudienceModel),
-        summary="Who watches the endless stream",
+        summary="Who watches the endless stream, or reads the channel on the machine",
     )
     async def clients(
         request: Request,
         channel: ChannelId,
-        limit: Annotated[int, Query(ge=1, le=MAX_CLIENTS, description="So many clients, those furthest behind")] = PAGE,
+        limit: Annotated[int, Query(ge=1, le=MAX_CLIENTS, description="So many clients, those furthest behind, and readers")] = PAGE,
     ) -> Response:
         audience = await calls.run(desk.read, channel, limit)
         if not who_asks(request).role.includes(Role.OPERATOR):
             for client in (*audience["clients"], *audience["gone"]):
                 client["address"] = client["place"] = None
+            for reader in audience["readers"]:
+                reader["pid"] = reader["uid"] = reader["command"] = None
         return json_response(audience)
 
     return router

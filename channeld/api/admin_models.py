@@ -195,7 +195,7 @@ class TimetableModel(BaseModel):
 
 
 class ChannelModel(BaseModel):
-    """A channel. `state`: starting, on_air, filler, stopping, stopped or failed."""
+    """A channel. `state`: starting, on_air, filler, stopping, stopped or failed. `readers`: local programs that read its memory."""
 
     id: str
     name: str
@@ -207,6 +207,7 @@ class ChannelModel(BaseModel):
     next: list[NextModel]
     skipped: list[SkippedModel]
     outputs: list[OutputModel]
+    readers: int = 0
     timeline: dict[str, int]
     prepared: PreparedModel
     sources: list[SourceModel] = []

@@ -217,4 +217,4 @@ def _state_of(stream: Stream) -> wire.State:
     except Closed:  # not attached yet
         return wire.State(False, 0, 0, 0, 0)
     lag_ms = max(0, round(status.lag_s * 1000))
-    return wire.State(status.is_active, lag_ms, status.buffer_used_bytes, status.buffer_bytes, status.lag_bytes)
+    return wire.State(status.is_active, lag_ms, status.buffer_used_bytes, status.buffer_bytes, status.lag_bytes, status.clients)

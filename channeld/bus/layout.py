@@ -12,13 +12,14 @@ Rule: nothing but this module knows an offset. Sans-I/O. Used by the ring's writ
 import json
 import mmap
 import struct
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 PAGE = mmap.PAGESIZE
 MAGIC = 0x3153_5542_4C4E_4843  # "CHNLBUS1"
 RECORD = struct.Struct("<QIIqIIQ")  # position, length, flags, dts, duration, zero, monotonic_ns
 SLOT = struct.Struct("<QI")
+_PLACE = struct.Struct("<QI")  # how a record begins
 MAX_STATE_BYTES = 8192
 MAX_DESCRIPTION_BYTES = PAGE
 MAX_RING_BYTES = 1 << 32
@@ -32,7 +33,7 @@ _TABLE_OFFSET = _STATE_OFFSET + 2 * _SLOT_BYTES
 
 # Indexes of the header's words. HEAD and TAIL change with every publish and have a cache line of their own.
 WORD_MAGIC, WORD_GENERATION, WORD_CAPACITY, WORD_SLICES, WORD_DESCRIPTION, WORD_PID = range(6)
-WORD_HEAD, WORD_TAIL, WORD_HEARTBEAT, WORD_ENDED = 16, 24, 32, 40
+WORD_HEAD, WORD_TAIL, WORD_HEARTBEAT, WORD_ENDED, WORD_READERS = 16, 24, 32, 40, 48
 WORD_FEEDS, FEED_SLOTS = 64, 16
 """Pairs of words (name, position), one for each FIFO that is filled from the ring; see feeds."""
 
@@ -45,9 +46,11 @@ class Lapped(Exception):
         self.oldest_seq = oldest_seq
 
 
-@dataclass(frozen=True, slots=True)
-class SliceInfo:
-    """What the table says of one slice. Position in bytes since the bus began; dts and duration in ticks of 90 kHz."""
+class SliceInfo(NamedTuple):
+    """What the table says of one slice. Position in bytes since the bus began; dts and duration in ticks of 90 kHz.
+
+    A named tuple, as a reader makes one for every slice, right when it is to be quick: a frozen dataclass takes four times as long.
+    """
 
     seq: int
     position: int
@@ -64,23 +67,19 @@ class Layout:
 
     capacity_bytes: int
     slice_capacity: int
+    ring_offset: int = field(init=False)
+    """First byte of the ring of data."""
+    total_bytes: int = field(init=False)
+    """Size of the whole memfd, at whose end the ring ends."""
 
     def __post_init__(self) -> None:
         if not PAGE <= self.capacity_bytes <= MAX_RING_BYTES or self.capacity_bytes % PAGE:
             raise ValueError(f"ring of {self.capacity_bytes} bytes: must be a multiple of {PAGE} up to {MAX_RING_BYTES}")
         if not 2 <= self.slice_capacity <= 1 << 24:
             raise ValueError(f"table of {self.slice_capacity} slices: must be 2 to {1 << 24}")
-
-    @property
-    def ring_offset(self) -> int:
-        """First byte of the ring of data."""
         table_bytes = self.slice_capacity * RECORD.size
-        return _TABLE_OFFSET + -(-table_bytes // PAGE) * PAGE
-
-    @property
-    def total_bytes(self) -> int:
-        """Size of the whole memfd."""
-        return self.ring_offset + self.capacity_bytes
+        object.__setattr__(self, "ring_offset", _TABLE_OFFSET + -(-table_bytes // PAGE) * PAGE)
+        object.__setattr__(self, "total_bytes", self.ring_offset + self.capacity_bytes)
 
     def record_offset(self, seq: int) -> int:
         """Where the table's record of a slice lies."""
@@ -98,6 +97,11 @@ class Layout:
         if first == length:
             return ((offset + start, offset + start + length),)
         return (offset + start, offset + start + first), (offset, offset + length - first)
+
+    def read_place(self, buffer: memoryview | mmap.mmap, seq: int) -> tuple[int, int]:
+        """First byte of a slice in the memfd, and its length, which may go beyond the end and on at `ring_offset`; as `read_record`."""
+        position, length = _PLACE.unpack_from(buffer, _TABLE_OFFSET + seq % self.slice_capacity * RECORD.size)
+        return self.ring_offset + position % self.capacity_bytes, min(length, self.capacity_bytes)
 
     def read_record(self, buffer: memoryview | mmap.mmap, seq: int) -> SliceInfo:
         """Decode the record of a slice, valid or not: the caller checks the tail before and after."""

@@ -5,8 +5,8 @@ Sans-I/O, and of the standard library alone: readers that have nothing of the da
 """
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 MAGIC = b"CHNLATT1"
 VERSION = 1
@@ -43,8 +43,7 @@ class Refusal(IntEnum):
     TOO_SLOW = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """One message of the daemon's. `generation` and `head` mean nothing in CLOSED and REFUSED, `refusal` and `text` only in REFUSED."""
 
     kind: Kind
@@ -88,5 +87,7 @@ def unpack_told(datagram: bytes) -> Told:
     if not _MESSAGE.size <= len(datagram) <= MAX_MESSAGE_BYTES:
         raise ValueError(f"message of {len(datagram)} bytes on the attach socket")
     kind, reason, generation, head = _MESSAGE.unpack_from(datagram)
+    if kind == Kind.HEAD:
+        return Told(Kind.HEAD, generation, head)
     refusal = Refusal(reason) if kind == Kind.REFUSED else None
     return Told(Kind(kind), generation, head, refusal, datagram[_MESSAGE.size :].decode(errors="replace"))

@@ -8,8 +8,7 @@ import fcntl
 import json
 import mmap
 import os
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from channeld.bus.layout import (
     MAGIC,
@@ -25,6 +24,7 @@ from channeld.bus.layout import (
     WORD_HEARTBEAT,
     WORD_MAGIC,
     WORD_PID,
+    WORD_READERS,
     WORD_SLICES,
     WORD_TAIL,
     Lapped,
@@ -37,8 +37,7 @@ __all__ = ["Lapped", "RingReader", "Slice"]
 _STATE_ATTEMPTS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(NamedTuple):
     """A copied slice: whole transport packets. dts and duration in ticks of 90 kHz, unbounded; `monotonic_ns`: when it was published."""
 
     seq: int
@@ -107,6 +106,11 @@ class RingReader:
         """The writer said that nothing follows."""
         return bool(self._words[WORD_ENDED])
 
+    @property
+    def readers(self) -> int:
+        """How many attached readers the host has, as it wrote last; 0 by one that does not count them."""
+        return int(self._words[WORD_READERS])
+
     def info(self, seq: int) -> SliceInfo:
         """The record of a slice. Raises Lapped, or IndexError beyond the head."""
         if seq > self.head_seq:
@@ -122,12 +126,20 @@ class RingReader:
         if seq > head:
             raise IndexError(f"slice {seq} is beyond the head {head}")
         record = self.info(seq)
-        pieces = self._layout.pieces(record.position, min(record.length, self._layout.capacity_bytes))
-        data = b"".join(self._bytes[start:end] for start, end in pieces)
-        oldest = self.tail_seq
+        return Slice(seq, self.copy(seq), record.dts, record.duration, record.is_random_access, record.monotonic_ns)
+
+    def copy(self, seq: int) -> bytes:
+        """The bytes of a slice up to a head that was told, and nothing else of it. Raises Lapped when it is overwritten."""
+        layout = self._layout
+        # Of an overwritten slice this may be another's record: what is copied then is at most a ring, and thrown away.
+        start, length = layout.read_place(self._bytes, seq)
+        data = self._map[start : start + length]
+        if len(data) < length:
+            data += self._map[layout.ring_offset : layout.ring_offset + length - len(data)]
+        oldest = self._words[WORD_TAIL]
         if seq < oldest:
             raise Lapped(oldest)
-        return Slice(seq, data, record.dts, record.duration, record.is_random_access, record.monotonic_ns)
+        return data
 
     def latest_state(self) -> bytes:
         """The state published with the newest slice; empty before the first. Raises RuntimeError if it never holds still."""

@@ -1,6 +1,6 @@
 """The bus's only writer: a cyclic buffer of slices in a memfd.
 
-Rule: tail, data, record, state, then head; so a reader, or a successor after SIGKILL at any instruction, finds every
+Rule: tail, data, state, record, then head; so a reader, or a successor after SIGKILL at any instruction, finds every
 slice from tail to head whole and the state that belongs to head. Sequences and positions only grow.
 A successor adopts the same memfd once the writer before it is reaped: readers notice nothing.
 Not thread-safe; used by the playout thread only. Aligned stores are seen in order on x86-64; on AArch64 the tail is
@@ -37,6 +37,7 @@ from channeld.bus.layout import (
     WORD_HEARTBEAT,
     WORD_MAGIC,
     WORD_PID,
+    WORD_READERS,
     WORD_SLICES,
     WORD_TAIL,
     Lapped,
@@ -110,7 +111,7 @@ class RingWriter:
         self._position = newest.position + newest.length
         records = (self._layout.read_record(self._bytes, seq) for seq in range(self.tail_seq, head + 1))
         self._random_access.extend((record.dts, record.seq) for record in records if record.is_random_access)
-        words[WORD_PID], words[WORD_HEARTBEAT] = os.getpid(), time.monotonic_ns()
+        words[WORD_PID], words[WORD_HEARTBEAT], words[WORD_READERS] = os.getpid(), time.monotonic_ns(), 0
 
     @property
     def ring_id(self) -> int:
@@ -151,12 +152,11 @@ class RingWriter:
         for start, end in layout.pieces(position, length):
             target[start:end] = octets if end - start == length else octets[done : done + end - start]
             done += end - start
-        now_ns = time.monotonic_ns()
-        flags = FLAG_RANDOM_ACCESS if is_random_access else 0
-        RECORD.pack_into(target, layout.record_offset(seq), position, length, flags, dts, duration, 0, now_ns)
         slot = layout.slot_offset(seq)
         SLOT.pack_into(target, slot, seq, len(state))
         target[slot + SLOT.size : slot + SLOT.size + len(state)] = state
+        flags, now_ns = FLAG_RANDOM_ACCESS if is_random_access else 0, time.monotonic_ns()
+        RECORD.pack_into(target, layout.record_offset(seq), position, length, flags, dts, duration, 0, now_ns)
         words[WORD_HEARTBEAT] = now_ns
         words[WORD_HEAD] = seq  # the commit
         self.head_seq, self._position = seq, position + length
@@ -216,6 +216,10 @@ class RingWriter:
     def open_reader_fd(self) -> int:
         """A read-only descriptor for somebody else; the caller closes it."""
         return os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def note_readers(self, count: int) -> None:
+        """Say how many readers are attached; one store, for information. The feeder's thread only."""
+        self._words[WORD_READERS] = count
 
     def mark_ended(self) -> None:
         """Tell readers that no slice will follow in this ring."""

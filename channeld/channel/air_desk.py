@@ -27,7 +27,6 @@ from channeld.channel.planner import Planner
 from channeld.channel.settings import ChannelSettings
 from channeld.media.profile import COMPOSITION_DELAY
 
-RING_SECONDS = 12
 START_LEAD_S = 2.0
 AIR_POLL_S = 0.05
 PATIENCE_S = 2.0
@@ -121,7 +120,7 @@ class AirDesk:
             "composition_delay": COMPOSITION_DELAY,
             "origin": settings.origin_ticks,
             "bitrate": int((profile.video_bitrate + profile.audio_bitrate) * MUX_OVERHEAD),
-            "ring_seconds": RING_SECONDS,
+            "ring_seconds": settings.ring_s,
             "start_lead_s": START_LEAD_S,
             "timeline": f"{settings.id}-{ring_id}",
             "fingerprint": self.fingerprint,
@@ -137,7 +136,7 @@ class AirDesk:
     def fingerprint(self) -> str:
         """Of the settings that a timeline cannot change."""
         settings = self._settings
-        text = repr((settings.id, settings.profile, settings.origin_ticks, str(settings.filler), RING_SECONDS, MUX_OVERHEAD))
+        text = repr((settings.id, settings.profile, settings.origin_ticks, str(settings.filler), settings.ring_s, MUX_OVERHEAD))
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
     def keep(self, ring_fd: int) -> None:

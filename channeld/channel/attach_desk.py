@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 
 from channeld.base.errors import ChannelError
-from channeld.base.unix_socket import address_of
+from channeld.base.unix_socket import address_of, peer_of
 from channeld.base.worker import Worker
 from channeld.bus.protocol import FOLDER, REQUEST_BYTES, SOCKET_SUFFIX, Refusal, judge_request, pack_refusal
 
@@ -34,6 +34,8 @@ _MAX_GROUPS_BYTES = 1024
 
 log = structlog.get_logger()
 
+Told = Callable[[str, str | None], None]
+"""A channel's socket cannot be had, for this reason; None: it can again, or is wanted no more."""
 HandOver = Callable[[str, socket.socket], bool]
 """Give a channel's host a reader; it is duplicated. False when the host is not there."""
 
@@ -54,10 +56,13 @@ class _Caller:
 
 
 class AttachDesk(Worker):
-    """`channels`: names of all there are; called from this thread."""
+    """`channels`: names of all there are; called from this thread, as `told` is."""
 
-    def __init__(self, rules: AttachRules, channels: Callable[[], Iterable[str]], hand_over: HandOver) -> None:
+    def __init__(
+        self, rules: AttachRules, channels: Callable[[], Iterable[str]], hand_over: HandOver, told: Told = lambda channel, error: None
+    ) -> None:
         super().__init__("attach")
+        self._told = told
         self._rules = rules
         self._folder = rules.runtime_dir / FOLDER
         self._channels, self._hand_over = channels, hand_over
@@ -104,6 +109,8 @@ class AttachDesk(Worker):
                 self._refuse(caller, Refusal.TOO_SLOW, f"nothing was asked in {REQUEST_S:g} s")
         for channel, _ in list(self._listeners.values()):
             self._leave(channel)
+        for channel in self._failed:
+            self._told(channel, None)
         for caller in list(self._callers.values()):
             self._forget(caller).close()
 
@@ -121,6 +128,8 @@ class AttachDesk(Worker):
         wanted, there = set(self._channels()), {channel for channel, _ in self._listeners.values()}
         for channel in there - wanted:
             self._leave(channel)
+        for channel in self._failed - wanted:
+            self._mend(channel)
         for channel in sorted(wanted - there):
             self._open(channel)
 
@@ -136,12 +145,17 @@ class AttachDesk(Worker):
         except OSError as error:
             listener.close()
             if channel not in self._failed:
-                log.error("attach_not_listening", channel=channel, path=str(path), error=error.strerror, consequence="tried again")
+                self._told(channel, f"no local reader can attach to {channel}: {path}: {error.strerror}. It is tried again")
             self._failed.add(channel)
             return
-        self._failed.discard(channel)
+        self._mend(channel)
         self._listeners[listener.fileno()] = (channel, listener)
         self._poller.register(listener, select.EPOLLIN)
+
+    def _mend(self, channel: str) -> None:
+        if channel in self._failed:
+            self._failed.discard(channel)
+            self._told(channel, None)
 
     def _leave(self, channel: str) -> None:
         for fd, (name, listener) in list(self._listeners.items()):
@@ -203,8 +217,8 @@ class AttachDesk(Worker):
 
 def is_permitted(end: socket.socket, gid: int | None) -> bool:
     """Whether the process at the other end may read: it is root's or ours, or of the group."""
-    _, uid, primary = struct.unpack("3i", end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    if uid in (0, os.geteuid()):
+    peer = peer_of(end)
+    if peer.uid in (0, os.geteuid()):
         return True
     if gid is None:
         return False
@@ -212,7 +226,7 @@ def is_permitted(end: socket.socket, gid: int | None) -> bool:
         groups = end.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _MAX_GROUPS_BYTES)
     except OSError:
         groups = b""  # more than that, or before Linux 4.13
-    return gid == primary or gid in struct.unpack(f"{len(groups) // 4}I", groups)
+    return gid == peer.gid or gid in struct.unpack(f"{len(groups) // 4}I", groups)
 
 
 def _say(end: socket.socket, refusal: Refusal, text: str) -> None:

@@ -11,10 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from channeld.base.clock import SystemClock
+from channeld.base.wire import Message
 from channeld.channel.attendance import Attendance
 from channeld.telemetry.lateness import LatenessFigures
 from channeld.telemetry.metric_table import CONNECTION_BUCKETS_S
 
+HOST = -1
+"""In place of a worker's number: the playout host, which knows who reads a ring."""
 MAX_GONE = 200
 MAX_OUTPUTS = 1000
 MAX_INQUIRIES = 64
@@ -117,6 +120,11 @@ class Audience:
         inquiry = self._inquiries.get(values["request"])
         if inquiry is not None:
             inquiry.add(worker, values["clients"], is_last=bool(values["is_last"]))
+
+    def host_told(self, message: Message) -> None:
+        """Anything that a playout host said: perhaps who reads a ring."""
+        if message.kind == "readers":
+            self.listed(HOST, message.values)
 
     def lost(self, worker: int) -> None:
         """A worker has ended, and its connections with it."""

@@ -8,6 +8,7 @@ OUTPUT = "output_not_written"
 CAP = "hls_over_cap"
 CERTIFICATE = "certificate"
 GEOIP = "geoip"
+ATTACH, ATTACH_CHANNEL = "attach_not_open", "attach_not_listening"
 
 
 def tell_output(alarms: Alarms, values: dict[str, Any], *, failed: bool) -> None:
@@ -38,6 +39,22 @@ def tell_geoip(alarms: Alarms, error: str | None) -> None:
         alarms.clear(GEOIP, "media")
     else:
         alarms.raise_alarm(GEOIP, "media", level="low", message=error)
+
+
+def tell_attach(alarms: Alarms, error: str | None) -> None:
+    """No program of this machine can read a channel, or whoever may can."""
+    if error is None:
+        alarms.clear(ATTACH, "attach")
+    else:
+        alarms.raise_alarm(ATTACH, "attach", level="warning", message=error)
+
+
+def tell_attach_channel(alarms: Alarms, channel: str, error: str | None) -> None:
+    """The same of one channel."""
+    if error is None:
+        alarms.clear(ATTACH_CHANNEL, channel)
+    else:
+        alarms.raise_alarm(ATTACH_CHANNEL, channel, level="warning", message=error)
 
 
 def tell_cap(alarms: Alarms, values: dict[str, Any], subject: str) -> None:

@@ -95,7 +95,10 @@ class LiveSettings:
 
 @dataclass(frozen=True, slots=True)
 class ChannelSettings:
-    """One channel's own values; `filler` None is the built-in slate. `has_list`: its playlist airs, where no source is live."""
+    """One channel's own values; `filler` None is the built-in slate. `has_list`: its playlist airs, where no source is live.
+
+    `ring_s`: how much of the stream its ring holds, and so how far whoever reads it may lag.
+    """
 
     id: str
     name: str
@@ -114,8 +117,10 @@ class ChannelSettings:
     live: LiveSettings | None = None
     has_list: bool = True
     timetable: Timetable | None = None
+    ring_s: int = 12
 
 
 def needs_restart(before: ChannelSettings, after: ChannelSettings) -> bool:
-    """What is on air cannot become this: another house format, filler or origin of the timeline begins anew."""
-    return (before.profile, before.filler, before.origin_ticks) != (after.profile, after.filler, after.origin_ticks)
+    """What is on air cannot become this: another house format, filler, origin of the timeline or size of the ring begins anew."""
+    kept = (before.profile, before.filler, before.origin_ticks, before.ring_s)
+    return kept != (after.profile, after.filler, after.origin_ticks, after.ring_s)

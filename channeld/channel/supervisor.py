@@ -395,6 +395,6 @@ class Supervisor:
 
     def describe(self) -> dict[str, Any]:
         """CONTRACT's channel object."""
-        ticks = int(self.progress.get("dts", 0))
+        ticks, readers = (int(self.progress.get(name, 0)) for name in ("dts", "readers"))
         described = self.view.describe(self.state, fault=self._listing.fault, last_error=self.last_error, ticks=ticks)
-        return {**described, "outputs": self.outputs.describe(), **self.director.describe()}
+        return {**described, "outputs": self.outputs.describe(), "readers": readers * self._life.has_air, **self.director.describe()}

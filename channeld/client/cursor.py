@@ -63,19 +63,15 @@ class Cursor:
             self.seq, self.position = self.ring.tail_seq - 1, position
 
     def take(self) -> bytes | None:
-        """The next slice, or None where none is known of. Raises Overrun, and then stands behind the hole."""
+        """The next slice, or None where none is known of. Raises Lapped: then hear what there is to be heard, and `leap`."""
         if self.seq > self.head:
             return None
-        try:
-            piece = self.ring.read(self.seq, head=self.head)
-        except Lapped:
-            self._leap()
-            return None
+        data = self.ring.copy(self.seq)
         self.seq += 1
-        self.position += len(piece.data)
-        return piece.data
+        self.position += len(data)
+        return data
 
-    def _leap(self) -> None:
+    def leap(self) -> None:
         """Go on at the newest random access point and raise Overrun; neither while the head told last is lapped too: another comes."""
         before = self.position
         while self.head >= self.ring.tail_seq:

@@ -117,7 +117,8 @@ class FarStream(Reading):
             raise Closed(f"{self.channel} is not attached")
         state, is_active = self._state, self._line is not None and self._state.is_active
         lag_s = state.lag_ms / 1000
-        return Status(is_active, state.used_bytes, state.capacity_bytes, state.lag_bytes, lag_s, self.lost_bytes, self._place.generation)
+        used, size, generation = state.used_bytes, state.capacity_bytes, self._place.generation
+        return Status(is_active, used, size, state.lag_bytes, lag_s, self.lost_bytes, generation, state.clients)
 
     def close(self) -> None:
         """Let everything go; idempotent."""

@@ -1,27 +1,25 @@
 """A reader's end of the attach socket.
 
-Rule: nothing here waits: who wants to, polls `fileno`. Descriptors that come are the receiver's. Not thread-safe.
+Rule: nothing waits but `receive` where it is told to. Descriptors that come are the receiver's. Not thread-safe.
 """
 
 import contextlib
 import os
 import socket
 import struct
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from channeld.base.unix_socket import address_of
 from channeld.bus.protocol import FOLDER, MAX_MESSAGE_BYTES, SOCKET_SUFFIX, Kind, Told, pack_request, unpack_told
 from channeld.client.errors import Closed, Refused, UnknownChannel
 
-"""Bytes of a path that fit into a socket's address with certainty (unix(7): 108 with its end)."""
-
 _FD = struct.Struct("i")
+_TIMEVAL = struct.Struct("ll")
 _BESIDE_BYTES = socket.CMSG_SPACE(_FD.size)
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """One message; with RING comes the ring's descriptor, which the receiver closes."""
 
     told: Told
@@ -39,12 +37,15 @@ class Line:
         if not channel or "/" in channel or channel.startswith("."):
             raise UnknownChannel(f"{channel!r} is no name of a channel")
         path = runtime_dir / FOLDER / f"{channel}{SOCKET_SUFFIX}"
+        self._wait_s: float | None = None
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         try:
             with address_of(path) as address:
                 self._socket.connect(address)
+            # From here on a call waits, unless it says MSG_DONTWAIT: one system call a message where Python's own timeouts are three.
+            self._socket.setblocking(True)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused already: the reason is there to be read
-                self._socket.send(pack_request())
+                self._socket.send(pack_request(), socket.MSG_DONTWAIT)
         except BaseException as error:
             self._socket.close()
             _raise_plainly(error, path, channel)
@@ -53,21 +54,26 @@ class Line:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def receive(self) -> Heard | None:
-        """The next message, or None where none is there. Raises LineLost, also at what is no message."""
+    def receive(self, wait_s: float | None = 0.0) -> Heard | None:
+        """The next message, or None where none came within `wait_s` (None: ever). Raises LineLost, also at what is no message."""
+        how = int(socket.MSG_CMSG_CLOEXEC)
+        if wait_s is not None and wait_s <= 0:
+            how |= socket.MSG_DONTWAIT
+        elif wait_s != self._wait_s:
+            self._wait_s = wait_s
+            seconds = 0.0 if wait_s is None else max(wait_s, 1e-6)  # of 0 there is no end
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(int(seconds), int(seconds % 1 * 1e6)))
         try:
-            datagram, beside, flags, _ = self._socket.recvmsg(MAX_MESSAGE_BYTES, _BESIDE_BYTES, socket.MSG_CMSG_CLOEXEC)
+            datagram, beside, flags, _ = self._socket.recvmsg(MAX_MESSAGE_BYTES, _BESIDE_BYTES, how)
         except BlockingIOError:
             return None
         except OSError as error:
             raise LineLost from error
         fds = _descriptors(beside) if beside else ()
-        if not datagram:
-            raise LineLost
         try:
-            told = unpack_told(datagram)
-            if flags & socket.MSG_TRUNC or len(fds) != (told.kind is Kind.RING):
-                raise ValueError("a ring without its descriptor, or a descriptor without a ring")
+            told = unpack_told(datagram) if datagram else None
+            if told is None or flags & socket.MSG_TRUNC or len(fds) != (told.kind == Kind.RING):
+                raise ValueError("hung up; or a ring without its descriptor, or a descriptor without a ring")
         except ValueError as error:
             for fd in fds:
                 os.close(fd)

@@ -7,13 +7,13 @@ a typed error, never left out in silence, and never delivered torn. Not thread-s
 import asyncio
 import contextlib
 import os
-import select
 import time
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from channeld.bus.layout import Lapped
 from channeld.bus.protocol import Kind, Refusal, Told
 from channeld.client.cursor import Cursor, Place
 from channeld.client.errors import AttachError, Closed, Overrun, Refused, UnknownChannel
@@ -38,7 +38,10 @@ class Start(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a reader stands. `lag`: what is published and not read; `lost_bytes`: all that overruns cost so far."""
+    """How a reader stands. `lag`: what is published and not read; `lost_bytes`: all that overruns cost so far.
+
+    `clients`: local readers of the channel, this one among them, as its host told half a second ago at most; 0 where it does not count.
+    """
 
     is_active: bool
     buffer_used_bytes: int
@@ -47,6 +50,7 @@ class Status:
     lag_s: float
     lost_bytes: int
     generation: int
+    clients: int
 
 
 def connect(
@@ -87,6 +91,25 @@ class Stream(Reading):
 
     # -- how it is used ------------------------------------------------------------------------------------------------
 
+    def __next__(self) -> bytes:
+        """The next chunk, of whole transport packets. Raises Overrun, TimedOut, Closed, Refused."""
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            return rest
+        chunk = self._take()
+        if chunk is None:
+            chunk = self._next_one()
+        return chunk
+
+    def _next_one(self) -> bytes:
+        """The next chunk that is not known of yet. Kept short: every instruction between a message and its bytes costs latency."""
+        deadline = self._deadline()
+        if self._line is not None and self._end is None and self._listen(self.timeout) and (chunk := self._take()) is not None:
+            return chunk
+        while (chunk := self.step()) is None:
+            self._wait(self._left(deadline))
+        return chunk
+
     def status(self) -> Status:
         """How it stands now. Raises Closed before it is attached and once it is closed."""
         if not self._cursors:
@@ -95,7 +118,7 @@ class Stream(Reading):
         ring = cursor.ring
         is_alive = not ring.is_ended and time.monotonic_ns() - ring.heartbeat_ns < ALIVE_S * 1e9
         lag_bytes, lag_s, used = cursor.backlog()
-        return Status(is_alive, used, ring.capacity_bytes, lag_bytes, lag_s, self.lost_bytes, cursor.generation)
+        return Status(is_alive, used, ring.capacity_bytes, lag_bytes, lag_s, self.lost_bytes, cursor.generation, ring.readers)
 
     def place(self) -> Place | None:
         """Of the next byte to be delivered; None before it is attached."""
@@ -117,38 +140,56 @@ class Stream(Reading):
         """Wait until the ring is there. Raises as `connect`."""
         deadline = self._deadline()
         while not self._cursors:
-            self._listen()
-            if not self._cursors:
-                self._wait(self._left(deadline))
+            self._wait(self._left(deadline))
 
     def step(self) -> bytes | None:
         """The next chunk, or None where none is there yet; never waits. Raises Overrun, Closed, Refused."""
-        if self._end is None:
-            self._listen()
+        chunk = self._take()
+        # One message at a time, so that a chunk is given out before it is looked whether there is more to hear.
+        while chunk is None and self._end is None and self._listen():
+            chunk = self._take()
+        if chunk is None and self._end is not None and (chunk := self._take()) is None:
+            raise self._end
+        return chunk
+
+    def _take(self) -> bytes | None:
+        """The next chunk of those that are known of."""
         while self._cursors:
+            cursor = self._cursors[0]
+            chunk = None
             try:
-                chunk = self._cursors[0].take()
-            except Overrun as overrun:
-                self.lost_bytes += overrun.lost_bytes
-                raise
+                chunk = cursor.take()
+            except Lapped:
+                self._leap(cursor)
             if chunk is not None:
                 return chunk
             if len(self._cursors) == 1:
                 break
             self._cursors.popleft().close()
-        if self._end is not None:
-            raise self._end
         return None
 
-    def _listen(self) -> None:
-        """Hear all that was said, and see to it that there is somebody to hear."""
+    def _leap(self, cursor: Cursor) -> None:
+        """Go on at the newest place there is. Raises Overrun; what is not known yet is waited for."""
+        while self._end is None and self._listen():
+            continue
+        try:
+            cursor.leap()
+        except Overrun as overrun:
+            self.lost_bytes += overrun.lost_bytes
+            raise
+
+    def _listen(self, wait_s: float | None = 0.0) -> bool:
+        """Hear the next message, where there is one; and see to it that there is somebody to hear."""
         if self._line is None:
             self._dial()
         try:
-            while self._line is not None and (heard := self._line.receive()) is not None:
-                self._hear(heard)
+            heard = self._line.receive(wait_s) if self._line is not None else None
         except LineLost:
             self._lose_line()
+            return False
+        if heard is not None:
+            self._hear(heard)
+        return heard is not None
 
     def _dial(self) -> None:
         now = time.monotonic()
@@ -163,8 +204,11 @@ class Stream(Reading):
             self._fail(error)
 
     def _hear(self, heard: Heard) -> None:
-        told = heard.told
-        if told.kind is Kind.RING and heard.fd is not None:
+        told, kind = heard.told, heard.told.kind
+        if kind is Kind.HEAD or kind is Kind.ENDED:  # the first, as it is what readers wait for
+            if self._cursors and self._cursors[-1].generation == told.generation:
+                self._cursors[-1].head = max(self._cursors[-1].head, told.head)
+        elif kind is Kind.RING and heard.fd is not None:
             try:
                 self._take_ring(heard.fd, told)
             except ValueError as error:
@@ -172,17 +216,15 @@ class Stream(Reading):
                 raise self._end from error
             finally:
                 os.close(heard.fd)
-        elif told.kind is Kind.CLOSED:
+        elif kind is Kind.CLOSED:
             self._hang_up()
             self._finish(Closed(f"{self.channel} is off the air"))
-        elif told.kind is Kind.REFUSED:
+        elif kind is Kind.REFUSED:
             self._hang_up()
             if told.refusal not in (Refusal.NOT_ON_AIR, Refusal.TOO_SLOW):
                 self._end = Refused(f"{self.channel}: {told.text}")
                 raise self._end
             self._fail(Closed(f"{self.channel}: {told.text}"))
-        elif self._cursors and self._cursors[-1].generation == told.generation:
-            self._cursors[-1].head = max(self._cursors[-1].head, told.head)
 
     def _take_ring(self, fd: int, told: Told) -> None:
         self._gives_up_at, self._trouble = 0.0, None
@@ -233,12 +275,9 @@ class Stream(Reading):
             self._line = None
 
     def _wait(self, left_s: float | None) -> None:
-        if self._line is None:
+        """Until the next message, or for a moment where nobody is there to send one."""
+        if not self._listen(left_s) and self._line is None:
             time.sleep(AGAIN_S if left_s is None else min(AGAIN_S, left_s))
-            return
-        poller = select.poll()
-        poller.register(self._line, select.POLLIN)
-        poller.poll(None if left_s is None else left_s * 1000)
 
     async def wait_in_loop(self, left_s: float | None) -> None:
         if self._line is None:

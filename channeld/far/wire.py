@@ -24,7 +24,7 @@ _HEADER = struct.Struct("<IBBH")  # length of what follows, kind, 0, 0
 _REQUEST = struct.Struct("<B7xQQQ")  # start, and of a place: generation, ring, position
 _BEGIN = struct.Struct("<QQQ")  # generation, ring, position
 _OVERRUN = struct.Struct("<QQ")  # lost bytes, position behind them
-_STATE = struct.Struct("<B3xIQQQ")  # is active, lag in ms, bytes used of the ring, its size, lag in bytes
+_STATE = struct.Struct("<B3xIQQQQ")  # is active, lag in ms, bytes used of the ring, its size, lag in bytes, local readers
 _REFUSED = struct.Struct("<I")  # reason; a text follows
 HELLO_BYTES = _HELLO.size
 HEADER_BYTES = _HEADER.size
@@ -164,6 +164,7 @@ class State:
     used_bytes: int
     capacity_bytes: int
     lag_bytes: int
+    clients: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +252,7 @@ def pack_told(told: Begin | Overran | State | Closed | Refused) -> tuple[Kind, b
             return Kind.OVERRUN, _OVERRUN.pack(lost_bytes, position)
         case State():
             lag_ms = min(told.lag_ms, LAG_MAX_MS)
-            return Kind.STATE, _STATE.pack(told.is_active, lag_ms, told.used_bytes, told.capacity_bytes, told.lag_bytes)
+            return Kind.STATE, _STATE.pack(told.is_active, lag_ms, told.used_bytes, told.capacity_bytes, told.lag_bytes, told.clients)
         case Closed(text):
             return Kind.CLOSED, text.encode()[:MAX_TEXT_BYTES]
         case Refused(reason, text):

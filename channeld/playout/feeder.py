@@ -109,12 +109,14 @@ class Feeder(Worker):
         self.wake()
 
     def published(self, channel: str, ring_id: int, head: int) -> None:
-        """A slice was published; called by the heap thread, costs it one system call."""
+        """A slice was published; called by the heap thread, costs it one system call, and one for each of the first local readers."""
+        self.readers.tell_first(channel, ring_id, head)
         self._published.append((channel, ring_id, head))
         os.eventfd_write(self._wake_fd, 1)
 
     def wake(self) -> None:
-        os.eventfd_write(self._wake_fd, 1)
+        if self._wake_fd >= 0:
+            os.eventfd_write(self._wake_fd, 1)
 
     def run(self) -> None:
         while not self.stopping.is_set():
@@ -130,7 +132,13 @@ class Feeder(Worker):
                 self._close(feed)
         self.readers.close()
         self._epoll.close()
-        os.close(self._wake_fd)
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """End the thread, and then what wakes it: it may be gone between the order and the call. Idempotent."""
+        super().close(timeout_s)
+        wake_fd, self._wake_fd = self._wake_fd, -1
+        if wake_fd >= 0:
+            os.close(wake_fd)
 
     def _turn(self) -> None:
         while self._commands:
@@ -142,7 +150,7 @@ class Feeder(Worker):
             heads[channel] = (ring_id, head)
         if not heads:
             return
-        self.readers.tell(heads)  # first: it is what they wait for, and takes microseconds
+        self.readers.tell(heads)
         for channel in heads:
             for feed in list(self._feeds.get(channel, {}).values()):
                 if not feed.is_blocked:

@@ -33,6 +33,7 @@ from channeld.playout.air import Air
 from channeld.playout.feeder import Feeder
 from channeld.playout.lookahead import ClipSource, DiskReaders
 from channeld.playout.opening import Opener, Opening, sources_of
+from channeld.playout.readers import Places
 from channeld.playout.reporter import Reporter
 from channeld.playout.schedule import Schedule
 from channeld.telemetry.log import configure, set_level
@@ -47,6 +48,8 @@ OPENER_S = 0.5
 LEAD_S = 2.0
 LEAD_POLL_S = 0.02
 """A lead is answered when it is reached and written, or after LEAD_S; looked at every LEAD_POLL_S."""
+MAX_LISTED = 500
+"""Readers told of at a time: as many as fit a message."""
 NICE = -10
 """Over everything else of the daemon: control 0, egress 5, prepare 10."""
 
@@ -142,6 +145,7 @@ class Host:
             "unfeed": self._unfeed,
             "heads": self._heads,
             "attach": self._attach,
+            "readers": self._readers,
             "sync": self._sync,
             "lead": self._lead,
             "log": _set_log_level,
@@ -294,8 +298,15 @@ class Host:
 
     def _attach(self, values: dict[str, Any], fds: tuple[int, ...]) -> None:
         channel, most = str(values["channel"]), int(values["most"])
+        places = Places(most, int(values.get("most_each", most)))
         ring, end = self._rings.get(channel), socket.socket(fileno=_only(fds))
-        self._feeder.post(lambda: self._feeder.readers.add(channel, ring, end, most))
+        self._feeder.post(lambda: self._feeder.readers.add(channel, ring, end, places))
+
+    def _readers(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
+        """Who reads a channel, for somebody who asked."""
+        channel, request, most = str(values["channel"]), int(values["request"]), int(values["most"])
+        found = self._feeder.readers.listed(channel, min(most, MAX_LISTED))
+        self._send("readers", channel=channel, request=request, clients=found, is_last=True)
 
     def _released(self, air: Air, piece: Slice) -> None:
         if air.channel in self._rings:
@@ -315,7 +326,7 @@ class Host:
             "turned_ns": self._schedule.turned_ns,
             "feeder_turned_ns": self._feeder.turned_ns,
             "reporter_turned_ns": self._reporter.turned_ns,
-            "channels": {air.channel: air.progress() for air in airs},
+            "channels": {air.channel: {**air.progress(), "readers": self._feeder.readers.count(air.channel)} for air in airs},
             "lateness_ms": self._schedule.lateness.percentiles_ms(),
             "lateness_counts": figures.counts,
             "lateness_sum_s": figures.sum_s,

@@ -166,12 +166,12 @@ class Schedule(Worker):
                 return
             late_ns = now_ns - air.due_ns
             piece = air.release()
-            self._push(air, air.due_ns)
         except Exception:  # noqa: BLE001  # channels fail alone: whatever is wrong with one, the others go on; it is told with its traceback
             self._crash(air)
             return
+        self._on_released(air, piece)  # first: local readers wait for it
+        self._push(air, air.due_ns)
         if not air.is_catching_up:
             self.lateness.record(late_ns)
             if self._alarm.rings(air.channel, late_ns, now_ns):
                 self._on_late(air, late_ns / NS_PER_SECOND)
-        self._on_released(air, piece)

@@ -46,6 +46,7 @@ BUS_HEAD = MetricSpec("channeld_bus_head_sequence", "gauge", "Newest slice publi
 BUS_SECONDS = MetricSpec("channeld_bus_seconds", "gauge", "Stream that the bus holds: how far a reader may fall behind.", _C)
 BUS_BYTES = MetricSpec("channeld_bus_bytes", "gauge", "Bytes of stream that the bus holds.", _C)
 BUS_CAPACITY = MetricSpec("channeld_bus_capacity_bytes", "gauge", "Bytes that the bus can hold.", _C)
+BUS_READERS = MetricSpec("channeld_bus_readers", "gauge", "Programs on this machine that read a channel's bus.", _C)
 LOOKAHEAD = MetricSpec("channeld_lookahead_seconds", "gauge", "The playing clip's part that is in memory and has not aired.", _C)
 READER_LAG = MetricSpec("channeld_reader_lag_seconds", "gauge", "How far a push is behind the bus.", _O)
 READER_JUMPS = MetricSpec("channeld_reader_jumps", "counter", "Times a push left stream out because the bus overtook it.", _O)
@@ -116,7 +117,7 @@ ALERT_FAILURES = MetricSpec("channeld_alert_failures", "counter", "Attempts that
 
 METRICS = (
     *(CHANNELS, CHANNEL_STATE, DEGRADED_STEP, UNDERRUNS, PASSED_OVER, JOINS, JOIN_GAP, JOIN_SKEW, JOIN_SKEW_MAX, LATENESS),
-    *(BUS_HEAD, BUS_SECONDS, BUS_BYTES, BUS_CAPACITY, LOOKAHEAD, READER_LAG, READER_JUMPS, FIFO_BYTES, FIFO_CAPACITY),
+    *(BUS_HEAD, BUS_SECONDS, BUS_BYTES, BUS_CAPACITY, BUS_READERS, LOOKAHEAD, READER_LAG, READER_JUMPS, FIFO_BYTES, FIFO_CAPACITY),
     *(OUTPUT_STATE, OUTPUT_RESTARTS, OUTPUT_RECONNECTS, RTMP_HEADROOM, HLS_SEQUENCE, SEGMENT_WAIT, CLIENTS),
     *(CLIENT_BYTES, CLIENT_SKIPS, CLIENT_REFUSALS, CONNECTION_SECONDS),
     *(SOURCE_STATE, SOURCE_BYTES, SOURCE_LOSSES, SOURCE_JITTER, SOURCE_RECONNECTS, SOURCE_DELAY, SEGMENT_DELAY, SOURCE_DRIFT),

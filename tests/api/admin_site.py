@@ -293,7 +293,17 @@ class MemoryAudience:
         totals = {"clients": 2, "bytes": 3000, "skips": 0, "refused": 0, "ended": 1, "ended_mean_s": 4.0}
         clients, gone = rows[:2][:limit], [{**rows[2], "ended": "left"}]
         left_out = 2 - len(clients)
-        return {"channel": channel, "totals": totals, "clients": clients, "left_out": left_out, "is_complete": True, "gone": gone}
+        reader = {"pid": 4711, "uid": 1000, "command": "mpv", "since": AT, "connected_s": 4.0, "heads_dropped": 0}
+        readers = {"readers": [reader], "readers_left_out": 0}
+        return {
+            "channel": channel,
+            "totals": totals,
+            "clients": clients,
+            "left_out": left_out,
+            "is_complete": True,
+            "gone": gone,
+            **readers,
+        }
 
 
 class MemoryAttendance:

@@ -37,6 +37,9 @@ def test_addresses_are_shown_to_those_who_operate(site: Site) -> None:
         told = site.ask("GET", "/api/v1/channels/live1/clients", headers={"Authorization": f"Bearer {token}"}).json()
         assert {each["address"] for each in told["clients"] + told["gone"]} == {"192.0.2.7" if is_shown else None}
         assert {each["place"] for each in told["clients"] + told["gone"]} == {"DE/Berlin" if is_shown else None}
+        (reader,) = told["readers"]
+        shown = (4711, 1000, "mpv") if is_shown else (None, None, None)
+        assert (reader["pid"], reader["uid"], reader["command"]) == shown
 
 
 def report(feed: str, clients: int, sent: int, *gone: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from channeld.bus.ring import RingWriter
 from channeld.channel.attach_desk import AttachDesk, AttachRules
 from channeld.playout.feeder import Feeder
+from channeld.playout.readers import Places
 
 PACKET = 188
 
@@ -34,8 +35,8 @@ def chunk_of(number: int, packets: int = 7) -> bytes:
 class SmallAir:
     """Channels `one` and `two`; only those that `begin` are on air."""
 
-    def __init__(self, folder: Path, *, most: int = 64, gid: int | None = None) -> None:
-        self.folder, self._most = folder, most
+    def __init__(self, folder: Path, *, most: int = 64, most_each: int = 32, gid: int | None = None) -> None:
+        self.folder, self._places = folder, Places(most, most_each)
         self.rings: dict[str, RingWriter] = {}
         self.channels = {"one", "two"}
         self.feeder = Feeder(lambda *_, **__: None)
@@ -50,7 +51,7 @@ class SmallAir:
     def _hand_over(self, channel: str, end: socket.socket) -> bool:
         twin, ring = end.dup(), self.rings.get(channel)
         twin.setblocking(False)
-        self.feeder.post(lambda: self.feeder.readers.add(channel, ring, twin, self._most))
+        self.feeder.post(lambda: self.feeder.readers.add(channel, ring, twin, self._places))
         return True
 
     def begin(self, channel: str = "one", *, generation: int = 1, capacity_bytes: int = 1 << 20, slices: int = 512) -> RingWriter:

@@ -1,14 +1,15 @@
 """Who gets a ring, and what they cannot do with it."""
 
 import contextlib
-import mmap
+import fcntl
+import hashlib
+import json
 import os
 import random
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from small_air import SmallAir, chunk_of, open_descriptors, until
 
 from channeld.bus.protocol import MAX_MESSAGE_BYTES, Kind, Refusal, pack_request, unpack_told
 from channeld.channel.attach_desk import MAX_WAITING
-from channeld.client import connect
+from channeld.client import Refused, connect
 
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
@@ -75,26 +76,6 @@ def test_fuzzed_handshakes_harm_nobody(air: SmallAir) -> None:
     until(lambda: open_descriptors() <= before, "every descriptor is closed")
 
 
-def test_a_reader_cannot_write_into_the_ring(air: SmallAir) -> None:
-    air.begin()
-    with knock(air) as end:
-        end.send(pack_request())
-        _, (fd,), _, _ = socket.recv_fds(end, MAX_MESSAGE_BYTES, 1)
-    try:
-        with pytest.raises(PermissionError):
-            mmap.mmap(fd, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            os.write(fd, b"x")
-        with pytest.raises(OSError, match="Invalid argument"):
-            os.ftruncate(fd, 0)
-        if os.geteuid() == 0:
-            script = f"import os; os.setgid({NOBODY}); os.setuid({NOBODY}); os.open('/proc/self/fd/{fd}', os.O_RDWR)"
-            child = subprocess.run([sys.executable, "-c", script], pass_fds=(fd,), capture_output=True, text=True, timeout=60, check=False)
-            assert "PermissionError" in child.stderr
-    finally:
-        os.close(fd)
-
-
 def test_sockets_are_for_our_own_user_alone_and_go_with_the_desk(air: SmallAir) -> None:
     assert stat.S_IMODE(air.path().stat().st_mode) == 0o600
     assert stat.S_IMODE(air.path().parent.stat().st_mode) == 0o700
@@ -136,20 +117,83 @@ def as_nobody(where: str, groups: str = "") -> str:
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=True, cwd="/").stdout
 
 
+REFUSED = {"EPERM", "EACCES", "EBADF", "EINVAL", "EOPNOTSUPP", "EXDEV"}
+
+
 @needs_root
-def test_another_user_is_let_in_by_the_group_and_not_without_it() -> None:
+def test_a_reader_of_another_user_can_neither_write_into_the_ring_nor_take_it_from_its_host(open_folder: Path) -> None:
+    """Let in by the group, it tries all that writing.py knows; the host is this very process."""
+    air = SmallAir(open_folder, gid=54_321)
+    try:
+        ring = air.begin()
+        air.publish(chunk_of(1))
+        until(lambda: not air.feeder._published, "the feeder's turn")
+        fd = ring.open_reader_fd()
+        before = hashlib.sha256(os.pread(fd, os.fstat(fd).st_size, 0)).hexdigest(), os.fstat(fd).st_size, fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+        mode = os.fstat(fd).st_mode, os.fstat(fd).st_uid
+        command = [sys.executable, str(Path(__file__).parent / "writing.py"), str(air.path()), str(os.getpid())]
+        paths = os.pathsep.join(path for path in sys.path if path)
+        told = json.loads(subprocess.run([*command, paths], stdout=subprocess.PIPE, timeout=60, check=True, cwd="/").stdout)
+        assert len(told) == 33
+        assert {name: found for name, found in told.items() if found not in REFUSED} == {}
+        ring.note_readers(0)
+        after = hashlib.sha256(os.pread(fd, os.fstat(fd).st_size, 0)).hexdigest(), os.fstat(fd).st_size, fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+        assert (after, (os.fstat(fd).st_mode, os.fstat(fd).st_uid)) == (before, mode)
+        os.close(fd)
+    finally:
+        air.close()
+
+
+AS_MANY = """
+import os, sys
+sys.path[:0] = sys.argv[2].split(os.pathsep)
+from channeld.client import connect, Refused
+os.setgroups([54321]); os.setgid(65534); os.setuid(65534)
+held = []
+try:
+    while len(held) < 9:
+        held.append(connect("one", sys.argv[1], timeout=20))
+except Refused as refused:
+    print(len(held), refused, flush=True)
+sys.stdin.read()
+"""
+
+
+@needs_root
+def test_no_user_takes_all_places(open_folder: Path) -> None:
+    """Of four, two: the daemon's own user still gets the others, and all four where nobody else is there."""
+    air = SmallAir(open_folder, most=4, most_each=2, gid=54_321)
+    try:
+        air.begin()
+        command = [sys.executable, "-c", AS_MANY, str(open_folder), os.pathsep.join(path for path in sys.path if path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/") as greedy:
+            assert greedy.stdout is not None
+            assert greedy.stdout.readline() == "2 one: one has 2 readers of user 65534 already\n"
+            assert [each["uid"] for each in air.feeder.readers.listed("one", 9)] == [NOBODY, NOBODY]
+            ours = [connect("one", open_folder, timeout=20) for _ in range(2)]
+            with pytest.raises(Refused, match="4 readers"):
+                connect("one", open_folder, timeout=20)
+            greedy.communicate(timeout=20)
+        ours += [connect("one", open_folder, timeout=20) for _ in range(2)]
+        for stream in ours:
+            stream.close()
+    finally:
+        air.close()
+
+
+@needs_root
+def test_another_user_is_let_in_by_the_group_and_not_without_it(open_folder: Path) -> None:
     gid = 54_321
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own are for nobody else
-        Path(folder).chmod(0o750)
-        air = SmallAir(Path(folder), gid=gid)
-        try:
-            air.begin()
-            assert "not permitted" in as_nobody(folder)
-            assert as_nobody(folder, str(gid)) == "attached\n"
-            assert stat.S_IMODE(air.path().stat().st_mode) == 0o660
-            # Past the modes there is still the question who it is.
-            air.path().parent.chmod(0o755)
-            air.path().chmod(0o666)
-            assert "attach.group" in as_nobody(folder)
-        finally:
-            air.close()
+    open_folder.chmod(0o750)
+    air = SmallAir(open_folder, gid=gid)
+    try:
+        air.begin()
+        assert "not permitted" in as_nobody(str(open_folder))
+        assert as_nobody(str(open_folder), str(gid)) == "attached\n"
+        assert stat.S_IMODE(air.path().stat().st_mode) == 0o660
+        # Past the modes there is still the question who it is.
+        air.path().parent.chmod(0o755)
+        air.path().chmod(0o666)
+        assert "attach.group" in as_nobody(str(open_folder))
+    finally:
+        air.close()

@@ -6,11 +6,13 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from small_air import SmallAir, chunk_of, open_descriptors, until
 
+from channeld.bus.ring import RingWriter
 from channeld.client import Closed, Overrun, Refused, Start, Stream, TimedOut, UnknownChannel, connect
 
 
@@ -219,6 +221,34 @@ def test_its_status_says_how_it_stands(air: SmallAir) -> None:
     assert status.buffer_bytes == 1 << 20
 
 
+def test_every_reader_knows_how_many_they_are(air: SmallAir) -> None:
+    """The host says it in the ring, within half a second, and a ring that another host goes on with begins with none."""
+    ring = air.begin()
+    first, second = attach(air), attach(air)
+    with first:
+        with second:
+            until(lambda: (first.status().clients, second.status().clients) == (2, 2), "both are counted")
+        air.publish(chunk_of(0))
+        until(lambda: first.status().clients == 1, "the one that is gone is not")
+        successor = RingWriter.adopt(os.dup(ring.fd))
+        assert first.status().clients == 0
+        successor.close()
+    until(lambda: air.publish(chunk_of(1)) or air.feeder.readers.count("one") == 0, "both are gone")
+
+
+def test_the_host_knows_who_reads_and_how_often_it_could_not_be_told(air: SmallAir) -> None:
+    air.begin(capacity_bytes=64 * 1024, slices=64)
+    with attach(air):
+        until(lambda: air.feeder.readers.count("one") == 1, "the reader")
+        numbers = iter(range(1 << 20))
+        until(lambda: air.publish(chunk_of(next(numbers))) or air.feeder.readers.listed("one", 9)[0]["dropped"], "its socket is full")
+        (told,) = air.feeder.readers.listed("one", 9)
+        assert (told["pid"], told["uid"]) == (os.getpid(), os.geteuid())
+        assert told["command"] == Path("/proc/self/comm").read_text().strip()
+        assert abs(told["since_s"] - time.time()) < 60
+    assert air.feeder.readers.listed("two", 9) == []
+
+
 def test_no_more_readers_than_are_allowed_and_dead_ones_do_not_count(tmp_path: Path) -> None:
     air = SmallAir(tmp_path, most=2)
     try:
@@ -238,13 +268,16 @@ import sys
 from channeld.client import connect, Overrun
 stream = connect("one", sys.argv[1], timeout=60)
 print("attached", flush=True)
-got, lost, number = 0, 0, -1
+got, lost, number, hole = 0, 0, -1, 0
 while number < int(sys.argv[2]):
     try:
         chunk = next(stream)
-        got, number = got + len(chunk), int.from_bytes(chunk[:4], "big")
+        before, number = number, int.from_bytes(chunk[:4], "big")
+        assert number * len(chunk) == got + lost and (hole or number == before + 1), (before, number, got, lost)
+        got, hole = got + len(chunk), 0
     except Overrun as overrun:
-        lost += overrun.lost_bytes
+        hole = overrun.lost_bytes
+        lost += hole
 print(number, got, lost, flush=True)
 """
 

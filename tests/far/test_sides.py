@@ -14,7 +14,7 @@ KEY, OTHER = bytes(range(32)), bytes(32)
 PLACE = Where(3, 17, 188)
 SAID = (
     wire.Begin(PLACE),
-    wire.State(True, 1500, 10, 20, 5),
+    wire.State(True, 1500, 10, 20, 5, 3),
     wire.Overran(376, 564),
     wire.Closed("one is off the air\x1b"),
 )

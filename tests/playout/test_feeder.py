@@ -5,6 +5,7 @@ import fcntl
 import os
 import socket
 import termios
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -283,13 +284,13 @@ def test_a_feed_that_replaces_another_closes_it(station: Station, fifo: Fifo, se
 
 
 def test_a_closed_feeder_leaves_no_fd(prepared: PreparedShelf, fifo: Fifo, until: Until, tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    before = len(list(Path("/proc/self/fd").iterdir()))
     station = Station(prepared)
     add(station, fifo)
     station.publish(30)
     until(lambda: fifo.waiting == PIPE_BYTES)
     station.close()
-    assert len(os.listdir("/proc/self/fd")) == before - 1, "the FIFO's writing end, given away, is closed too"  # noqa: PTH208
+    assert len(list(Path("/proc/self/fd").iterdir())) == before - 1, "the FIFO's writing end, given away, is closed too"
 
 
 def test_listeners_hear_how_far_the_bus_is_and_a_deaf_one_blocks_nobody(station: Station, until: Until) -> None:
@@ -309,3 +310,18 @@ def test_listeners_hear_how_far_the_bus_is_and_a_deaf_one_blocks_nobody(station:
     deaf_peer.close()
     station.publish(1)
     until(lambda: ours.fileno() < 0 and deaf.fileno() < 0)
+
+
+def test_a_feeder_whose_thread_ended_first_is_closed_without_an_error() -> None:
+    """Between the order to end and the call that wakes it, the thread may look by itself."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    feeder = Feeder(lambda *_, **__: None)
+    feeder.start()
+    feeder.stopping.set()
+    deadline = time.monotonic() + 20
+    while feeder.alive:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    feeder.close()
+    feeder.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -106,8 +106,12 @@ def test_a_channel_that_begins_anew_is_followed_and_one_that_stays_off_is_closed
 def test_sockets_of_readers_are_closed_with_the_channel(house: House, second_clip: PreparedClip, until: Until) -> None:
     host = house.start()
     host.on_air("one", entry_of(second_clip, "a"), lead_s=1.0).close()
-    before = len(host.files())
+
+    def sockets() -> int:
+        return sum(file.startswith("socket:") for file in host.files())
+
+    before = sockets()
     with house.attach() as stream:
         take(stream, 2)
-        assert len(host.files()) > before
-    until(lambda: len(host.files()) <= before)
+        assert sockets() == before + 1
+    until(lambda: sockets() == before)

@@ -8,6 +8,8 @@ from dashboard import Dashboard
 from playwright.sync_api import Browser, expect
 from running import RunningDaemon
 
+from channeld.client import connect
+
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
@@ -47,6 +49,16 @@ def test_sources_are_told_and_an_order_is_given_and_lifted(page: Dashboard, live
     shown.get_by_role("button", name="Lift").click()
     expect(shown.locator(".now-title")).to_have_text("Bars and tone")
     assert live.channel("cam")["override"] is None
+
+
+def test_programs_that_read_the_channel_are_counted(page: Dashboard, live: RunningDaemon, tmp_path: Path) -> None:
+    with connect("cam", live.folder / "run", timeout=20):
+        live.wait_for("cam", lambda shown: shown["readers"] == 1, what="the reader to be told of")
+        shown = page.open("channel/cam")
+        outputs = shown.locator(".channel-side .panel", has_text="Outputs")
+        expect(outputs).to_contain_text("One program on the machine reads it.")
+        shown.screenshot(path=tmp_path / "read.png")
+        assert page.barriers() == []
 
 
 def test_the_wall_shows_a_live_channel(page: Dashboard) -> None:

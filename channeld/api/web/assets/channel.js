@@ -80,6 +80,7 @@ class ChannelView {
     this.next = h("ol", { class: "next-list" });
     this.outputs = h("ul", { class: "output-list" });
     this.prepared = h("p", { class: "prepared" });
+    this.readers = h("p", { class: "prepared", hidden: true });
     const now = h(
       "section",
       { class: "panel", "aria-label": "On air now" },
@@ -90,7 +91,7 @@ class ChannelView {
       h("h2", { text: "Next" }),
       this.next,
     );
-    const outputs = h("section", { class: "panel" }, h("h2", { text: "Outputs" }), this.outputs, this.prepared);
+    const outputs = h("section", { class: "panel" }, h("h2", { text: "Outputs" }), this.outputs, this.readers, this.prepared);
     this.sources = h("ul", { class: "output-list" });
     this.sourcesPanel = h("section", { class: "panel", hidden: true }, h("h2", { text: "Sources" }), this.sources);
     return h("aside", { class: "channel-side" }, this.screen, now, this.sourcesPanel, outputs);
@@ -160,6 +161,8 @@ class ChannelView {
     this.#showNext(channel);
     this.#showSources(channel);
     this.#showOutputs(channel);
+    this.readers.hidden = !channel.readers;
+    say(this.readers, channel.readers === 1 ? "One program on the machine reads it." : `${channel.readers} programs on the machine read it.`);
     this.#showPrepared(channel.prepared);
     this.#followPicture(channel);
     this.#tick();

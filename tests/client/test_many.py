@@ -1,0 +1,59 @@
+"""Twenty readers of one channel, each a process of its own: all have the same bytes from the place where they joined."""
+
+import contextlib
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+from small_air import SmallAir, chunk_of, until
+
+READERS, SLICES, STEP, LAST = 20, 400, 40, 0xFFFFFFFF
+SUM = """
+import hashlib, sys
+from channeld.client import connect
+stream, digest, first, count = connect("one", sys.argv[1], timeout=60), hashlib.sha256(), None, 0
+for chunk in stream:
+    number = int.from_bytes(chunk[:4], "big")
+    if number == 0xFFFFFFFF:
+        break
+    if first is None:
+        first = number
+        print(first, flush=True)
+    digest.update(chunk)
+    count += 1
+    if number % 40 == 0:
+        print(number, flush=True)
+print(count, digest.hexdigest(), flush=True)
+"""
+
+
+def test_twenty_readers_have_the_same_bytes_from_where_they_joined(air: SmallAir) -> None:
+    """The writer goes on in front of them, as fast as the slowest reads; the ring comes around many times."""
+    air.begin(capacity_bytes=256 * 1024, slices=128)
+    bodies = [chunk_of(number, packets=1 + number * 7919 % 40) for number in range(SLICES)]
+    with contextlib.ExitStack() as parts:
+        children = []
+        published = iter(range(SLICES))
+        for number in range(READERS):
+            command = [sys.executable, "-S", "-c", SUM, str(air.folder)]
+            child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent.parent)
+            children.append(parts.enter_context(child))
+            for _ in range(5):
+                air.publish(bodies[at := next(published)], is_random_access=at % 3 == 0)
+            until(lambda: air.feeder.readers.count("one") == len(children), f"reader {number}")
+        joined = []
+        for child in children:
+            assert child.stdout is not None
+            joined.append(int(child.stdout.readline()))
+        for at in published:
+            air.publish(bodies[at], is_random_access=at % 3 == 0)
+            if at % STEP == 0:
+                for child in children:
+                    assert child.stdout is not None
+                    assert str(at) in iter(lambda child=child: child.stdout.readline().strip(), "")  # type: ignore[misc]
+        air.publish(LAST.to_bytes(4, "big") * 47)
+        told = [child.communicate(timeout=60)[0].split()[-2:] for child in children]
+    assert joined == sorted(joined) and joined[0] < joined[-1] and all(first % 3 == 0 for first in joined)
+    for first, (count, digest) in zip(joined, told, strict=True):
+        assert (int(count), digest) == (SLICES - first, hashlib.sha256(b"".join(bodies[first:])).hexdigest())
