@@ -19,9 +19,10 @@ from urllib.parse import urlsplit
 from channeld.base.errors import PlaylistError, ProcessError
 from channeld.base.redact import redact_text
 from channeld.check_attach import attach_problems
+from channeld.check_pipes import troubles_of
 from channeld.check_srt import silence_of, speaks_srt
 from channeld.config import ConfigErrors, load
-from channeld.config_outputs import PushSpec, RtmpSpec, SrtSpec
+from channeld.config_outputs import PipeSpec, PushSpec, RtmpSpec, SrtSpec
 from channeld.config_values import ChannelSpec, Config
 from channeld.config_yaml import key_text, parse
 from channeld.media import child
@@ -130,6 +131,7 @@ def check(
     _check_srt(report, config)
     if look is None:
         report.warnings += [Finding(message, config.path, key=key) for key, message in attach_problems(config)]
+    _check_pipes(report, config)
     if look is not None:
         look(report, config)
     _add_places(report, config_path)
@@ -320,6 +322,16 @@ def _check_srt(report: CheckReport, config: Config) -> None:
         if not speaks_srt(find_tools().ffmpeg):
             message = "this FFmpeg cannot push by SRT. Install the distribution's ffmpeg package, which can"
             report.machine_errors.append(Finding(message, config.path, key=key))
+
+
+def _check_pipes(report: CheckReport, config: Config) -> None:
+    """What costs an output, and no more."""
+    for channel in config.channels.values():
+        for number, output in enumerate(channel.outputs):
+            if isinstance(output, PipeSpec) and output.enabled and channel.enabled:
+                key = f"channels.{channel.id}.outputs[{number}].named_pipe"
+                found = troubles_of(output, config.folders.runtime)
+                report.warnings += [Finding(message, config.path, key=f"{key}.{name}") for name, message in found]
 
 
 def _unreachable(address: tuple[str, int]) -> str | None:

@@ -20,7 +20,7 @@ from channeld.check import CheckReport, Finding, MeasureReadiness, check
 from channeld.check_access import Denial, Wish, find_user, require_root, try_as
 from channeld.check_attach import attach_problems
 from channeld.check_unit import Unit, read_unit
-from channeld.config_outputs import PushSpec, RtmpSpec
+from channeld.config_outputs import PipeSpec, PushSpec, RtmpSpec
 from channeld.config_values import ChannelSpec, Config
 from channeld.playlist.locate import PathRules
 from channeld.playlist.parse import load as load_playlist
@@ -97,6 +97,10 @@ def _needs_of_channel(config: Config, channel: ChannelSpec) -> Iterator[_Need]:
             place = f"{key}.outputs[{number}].{output.type}"
             files = (("key_file", output.key_path), ("ca_file", output.ca_file if isinstance(output, RtmpSpec) else None))
             yield from (_Need(Wish(path, "read"), str(path), f"{place}.{name}", "error") for name, path in files if path is not None)
+        elif isinstance(output, PipeSpec):
+            folders = {path.parent for path in output.paths if not path.is_relative_to(config.folders.runtime)}
+            place = f"{key}.outputs[{number}].{output.type}.path"
+            yield from (_Need(Wish(folder, "write"), f"{folder} (named pipe)", place, "warning") for folder in folders)
     with contextlib.suppress(ChannelError):  # a list that cannot be read is told by `check` itself
         rules = PathRules(channel.media_roots, config.url_rules.schemes, config.url_rules.private)
         for entry in load_playlist(channel.playlist, rules).entries:

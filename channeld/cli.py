@@ -28,6 +28,7 @@ from channeld.cli_status import show_status, watch_status
 from channeld.cli_token import tokens
 from channeld.cli_upgrade import upgrade
 from channeld.cli_verb import BAD_INPUT, FAILED, OK, ConfigOption, JsonOption, TokenOption, UrlOption, verb_of, write_json
+from channeld.cli_view import view
 from channeld.config import default_path, load
 
 app = typer.Typer(
@@ -56,6 +57,7 @@ app.add_typer(air)
 app.add_typer(relays)
 app.add_typer(cats)
 app.add_typer(proxies)
+app.add_typer(view)
 app.add_typer(playlists, name="playlist")
 app.add_typer(tokens, name="token")
 

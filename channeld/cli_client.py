@@ -18,7 +18,7 @@ from channeld.base.errors import ChannelError
 from channeld.base.trust import own_certificate, trusting
 from channeld.channel.as_run_text import PROBLEM_HEADER
 from channeld.config import default_path, load_whereabouts
-from channeld.config_values import AdminSpec
+from channeld.config_values import AdminSpec, ListenSpec
 
 TIMEOUT_S = 10.0
 STREAM_TIMEOUT_S = 40.0
@@ -185,9 +185,13 @@ def _trust(certificate: Path | None) -> ssl.SSLContext:
 
 def admin_url(admin: AdminSpec) -> str:
     """Where this machine reaches the admin listener."""
-    listen = admin.listen
+    return listener_url(admin.listen, is_tls=admin.tls is not None)
+
+
+def listener_url(listen: ListenSpec, *, is_tls: bool) -> str:
+    """Where this machine reaches a listener, also one that listens everywhere."""
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(listen.host) or (f"[{listen.host}]" if ":" in listen.host else listen.host)
-    return f"{'http' if admin.tls is None else 'https'}://{host}:{listen.port}"
+    return f"{'https' if is_tls else 'http'}://{host}:{listen.port}"
 
 
 def _read_token(path: Path) -> str:

@@ -221,9 +221,10 @@ def _outputs(outputs: list[dict[str, Any]]) -> Text:
     for output in outputs:
         state = plain(output.get("state", "?"))
         restarts = f" ({output['restarts']} restarts)" if output.get("restarts") else ""
+        reads = f" ({output['readers']} readers)" if output.get("readers") else ""
         found = _condition(output)
         seen = "" if found == "ok" else (f", seen {found}", _STYLES.get(found, "red"))
-        pieces.append(Text.assemble(plain(output.get("name")), " ", (state, _STYLES.get(state, "")), restarts, seen))
+        pieces.append(Text.assemble(plain(output.get("name")), " ", (state, _STYLES.get(state, "")), restarts, reads, seen))
     return Text(", ").join(pieces) if pieces else Text("–")
 
 

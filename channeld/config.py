@@ -112,12 +112,13 @@ def load_whereabouts(path: Path) -> Whereabouts:
         raise ConfigErrors(tree.errors)
     values = tree.values if isinstance(tree.values, dict) else {}
     # The model wants a channel; this one is looked at by nobody.
-    tree.values = {key: values[key] for key in ("admin", "state_dir", "runtime_dir") if key in values} | {"channels": {"any": {}}}
+    tree.values = {key: values[key] for key in ("admin", "media", "state_dir", "runtime_dir") if key in values} | {"channels": {"any": {}}}
     found = Findings(path, tree, {})
     model = _validate(found)
     where = None
     if model is not None:
-        where = Whereabouts(_make_admin(found, model), found.absolute(model.state_dir), found.absolute(model.runtime_dir))
+        folders = found.absolute(model.state_dir), found.absolute(model.runtime_dir)
+        where = Whereabouts(_make_admin(found, model), *folders, _make_media(found, model.media))
     if found.errors or where is None:
         raise ConfigErrors(found.errors)
     return where

@@ -26,6 +26,7 @@ from channeld.config_types import (
     PathText,
     Preset,
     ProfileName,
+    Program,
     Rate,
     Scheme,
     Section,
@@ -165,6 +166,15 @@ class TsModel(OutputModel):
     pass
 
 
+class NamedPipeModel(OutputModel):
+    path: PathText | None = None
+    count: Annotated[int, Field(ge=1, le=16)] = 1
+    max_buffer_segments: Annotated[int, Field(ge=1, le=60)] = 10
+    segment_timeout_ms: Annotated[int, Field(ge=100, le=3_600_000)] = 5000
+    connection_timeout_ms: Annotated[int, Field(ge=100, le=3_600_000)] = 10_000
+    player: Program | None = None
+
+
 class OutputEntry(Section):
     """One item of `outputs`: exactly one of these keys."""
 
@@ -173,23 +183,25 @@ class OutputEntry(Section):
     hls: HlsModel | None = None
     dash: DashModel | None = None
     ts: TsModel | None = None
+    named_pipe: NamedPipeModel | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, value: Any) -> Any:
-        """`- rtmp: URL`, `- srt: URL`, `- hls:` and `- hls` mean their long forms."""
+        """`- rtmp: URL`, `- srt: URL`, `- named_pipe: PATH`, `- hls:` and `- hls` mean their long forms."""
         if isinstance(value, str) and value in cls.model_fields:
             value = {value: None}
         if not isinstance(value, dict):
             return value
         entry = {key: {} if inner is None else inner for key, inner in value.items()}
-        return {key: {"url": inner} if key in ("rtmp", "srt") and isinstance(inner, str) else inner for key, inner in entry.items()}
+        short = {"rtmp": "url", "srt": "url", "named_pipe": "path"}
+        return {key: {short[key]: inner} if key in short and isinstance(inner, str) else inner for key, inner in entry.items()}
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "OutputEntry":
         if len(self.model_fields_set) != 1:
-            known = "`- rtmp: URL`, `- srt: URL`, `- hls: {}`, `- dash: {}` or `- ts: {}`"
-            raise ValueError(f"an output has exactly one of rtmp, srt, hls, dash and ts. Write {known}")
+            known = "`- rtmp: URL`, `- srt: URL`, `- hls: {}`, `- dash: {}`, `- ts: {}` or `- named_pipe: {}`"
+            raise ValueError(f"an output has exactly one of rtmp, srt, hls, dash, ts and named_pipe. Write {known}")
         return self
 
 

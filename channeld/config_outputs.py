@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from channeld.outputs.pipe_player import Player
 from channeld.outputs.push_srt import SrtLink
 
 
@@ -84,4 +85,17 @@ class TsSpec:
     enabled: bool
 
 
-OutputSpec = PushSpec | HlsSpec | DashSpec | TsSpec
+@dataclass(frozen=True, slots=True)
+class PipeSpec:
+    """Named pipes, one at each of `paths`. `lag_s`: stream that a reader may be behind; `stall_s`: how long it may take nothing."""
+
+    type: ClassVar[str] = "named_pipe"
+    name: str
+    enabled: bool
+    paths: tuple[Path, ...]
+    lag_s: float
+    stall_s: float
+    player: Player | None = None
+
+
+OutputSpec = PushSpec | HlsSpec | DashSpec | TsSpec | PipeSpec

@@ -16,8 +16,19 @@ from urllib.parse import urlsplit
 
 from channeld.base.redact import MASK, redact_url
 from channeld.base.tls import TlsSpec
-from channeld.config_model import ChannelModel, ConfigModel, OutputEntry, OutputModel, ProfileModel, RtmpModel, SrtModel, TlsModel
+from channeld.config_model import (
+    ChannelModel,
+    ConfigModel,
+    NamedPipeModel,
+    OutputEntry,
+    OutputModel,
+    ProfileModel,
+    RtmpModel,
+    SrtModel,
+    TlsModel,
+)
 from channeld.config_outputs import DashSpec, HlsSpec, OutputSpec, PushSpec, RtmpSpec, SegmentedSpec, SrtSpec, TsSpec
+from channeld.config_pipes import make_pipe, refuse_shared_paths
 from channeld.config_schedule import make_timetable
 from channeld.config_sources import failover_of, idle_of, make_sources
 from channeld.config_types import BUILT_IN_PROFILE
@@ -94,6 +105,7 @@ def make_channels(found: Findings, model: ConfigModel) -> dict[str, ChannelSpec]
     check_listeners(found, model)
     channels = {channel_id: _channel(found, channel_id, channel, model) for channel_id, channel in model.channels.items()}
     _refuse_shared_targets(found, channels)
+    refuse_shared_paths(found, channels.values())
     return channels
 
 
@@ -128,7 +140,8 @@ def _channel(found: Findings, channel_id: str, channel: ChannelModel, model: Con
             (*here, "uploads"),
             f"{uploads} is below none of the channel's media roots: what is sent there could not air. Add it to media_roots",
         )
-    outputs = _outputs(found, here, channel.outputs)
+    folders = {key: found.absolute(getattr(model, key)) for key in ("runtime_dir", "state_dir", "hls_dir")}
+    outputs = _outputs(found, here, channel.outputs, folders)
     if profile in model.profiles or profile == BUILT_IN_PROFILE:
         _check_segments(found, here, outputs, model.profiles.get(profile, ProfileModel()), profile)
     return ChannelSpec(
@@ -170,12 +183,15 @@ def _check_segments(found: Findings, here: KeyPath, outputs: tuple[OutputSpec, .
                 found.fault((*here, "outputs", number, output.type, "segment_seconds"), message)
 
 
-def _outputs(found: Findings, here: KeyPath, entries: list[OutputEntry]) -> tuple[OutputSpec, ...]:
+def _outputs(found: Findings, here: KeyPath, entries: list[OutputEntry], folders: dict[str, Path]) -> tuple[OutputSpec, ...]:
     names = _output_names(found, here, entries)
     outputs: list[OutputSpec] = []
     for number, entry in enumerate(entries):
         kind, model = _kind(entry)
         place = (*here, "outputs", number, kind)
+        if isinstance(model, NamedPipeModel):
+            outputs.append(make_pipe(found, place, names[number], model, folders))
+            continue
         if not isinstance(model, RtmpModel | SrtModel) and any(output.type == kind for output in outputs):
             found.fault(place, f"a channel has one address for {kind}. Remove this second {kind} output")
         outputs.append(_output(found, place, names[number], model, entry))
@@ -183,8 +199,7 @@ def _outputs(found: Findings, here: KeyPath, entries: list[OutputEntry]) -> tupl
 
 
 def _kind(entry: OutputEntry) -> tuple[str, OutputModel]:
-    kinds = (("rtmp", entry.rtmp), ("srt", entry.srt), ("hls", entry.hls), ("dash", entry.dash), ("ts", entry.ts))
-    return next((kind, model) for kind, model in kinds if model is not None)
+    return next((kind, model) for kind in OutputEntry.model_fields if (model := getattr(entry, kind)) is not None)
 
 
 def _output(found: Findings, place: KeyPath, name: str, model: OutputModel, entry: OutputEntry) -> OutputSpec:

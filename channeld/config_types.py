@@ -52,6 +52,14 @@ def _path_text(text: str) -> str:
     return text
 
 
+def _program(value: Any) -> tuple[str, ...]:
+    words = [value] if isinstance(value, str) else value
+    is_usable = isinstance(words, list) and len(words) <= 64 and all(isinstance(word, str) and "\0" not in word for word in words)
+    if not is_usable or not words or not words[0].strip():
+        raise ValueError("not a program. Write its path, or a list of it and its arguments, such as [mpv, --no-terminal]")
+    return tuple(words)
+
+
 def _event_kind(text: str) -> str:
     if text not in EVENT_KINDS:
         close = difflib.get_close_matches(text, sorted(EVENT_KINDS), n=1)
@@ -96,6 +104,7 @@ WebAddress = Annotated[
 ]
 GroupName = Annotated[str, AfterValidator(_one_line)]
 EventKind = Annotated[str, AfterValidator(_event_kind)]
+Program = Annotated[tuple[str, ...], PlainValidator(_program)]
 PathText = Annotated[str, AfterValidator(_path_text)]
 Width = Annotated[int, Field(ge=16, le=4096), AfterValidator(_even)]
 Height = Annotated[int, Field(ge=16, le=2304), AfterValidator(_even)]

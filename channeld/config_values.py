@@ -157,11 +157,12 @@ class MediaSpec:
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """Where a client finds the daemon, and its token; a local reader the sockets."""
+    """Where a client finds the daemon, and its token; a local reader the sockets; a viewer the stream."""
 
     admin: AdminSpec
     state_dir: Path
     runtime_dir: Path
+    media: MediaSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ from channeld.daemon_leftovers import orphaned_files, remove_leftovers
 from channeld.daemon_locks import only_one
 from channeld.daemon_losses import HolderLosses
 from channeld.daemon_notify import ServiceManager
+from channeld.daemon_pipes import make_pipes, start_pipes
 from channeld.daemon_relays import RelayChannels, relay_rules
 from channeld.daemon_settings import (
     channel_settings,
@@ -200,18 +201,12 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     hosts = HostHub(
         config.hosts, loop=loop, holder=holder, arguments=host_arguments(config), events=switchboard, version=edition(HOST_PARTS)
     )
-    media = MediaHub(
-        media_listener(config, token),
-        loop=loop,
-        holder=holder,
-        hosts=hosts,
-        level=config.log.level.value,
-        version=edition(MEDIA_PARTS),
-        alarms=alarms,
-        numbers=store,
-    )
+    level, version = config.log.level.value, edition(MEDIA_PARTS)
+    listeners = media_listener(config, token)
+    media = MediaHub(listeners, loop=loop, holder=holder, hosts=hosts, level=level, version=version, alarms=alarms, numbers=store)
     sources = _sources(config, loop, holder)
     overrides = OverrideBook(config.folders.state / "overrides.json")
+    pipes = make_pipes(config, loop, holder, hosts, alarms, events.publish)
     means = Means(
         loop=loop,
         host=hosts,
@@ -226,16 +221,19 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
         publish=events.publish,
         sources=sources,
         overrides=overrides,
+        pipes=pipes,
     )
     registry = Registry(channels, means)
     relays.connect(registry)
     watching = Watching(registry, media, means, alarms, watch_settings(config))
-    switchboard.connect(hosts, media, registry, watching.host_told, media.audience.host_told)
+    pipes.follow(registry.present)
+    switchboard.connect(hosts, media, registry, watching.host_told, media.audience.host_told, pipes.host_told)
     sources.told, media.watched = registry.source_told, registry.watched
     clips.start()
     parts.callback(clips.close)
     _start_children(loop, (hosts, media, sources), will, parts)
     loop.call(lambda: _clean_orphans(config, relays.ids, media))
+    start_pipes(pipes, parts, leaves=lambda: will.leaves)
     registry.start()
     parts.callback(lambda: _leave_channels(loop, registry) if will.leaves else _end_channels(loop, registry))
     watching.start()

@@ -29,7 +29,7 @@ class LocalReaders:
             tell_attach(self._alarms, None)
             return
         try:
-            rules = AttachRules(self._config.folders.runtime, _gid(self._config))
+            rules = AttachRules(self._config.folders.runtime, attach_gid(self._config))
             self._desk = AttachDesk(rules, self._channels, self._hand_over, self._told)
             self._desk.start()
         except ChannelError as error:
@@ -60,7 +60,8 @@ class LocalReaders:
         tell_attach_channel(self._alarms, channel, error)
 
 
-def _gid(config: Config) -> int | None:
+def attach_gid(config: Config) -> int | None:
+    """The group that may read besides root and our own user. Raises ConfigError where there is no such group."""
     group = config.attach.group
     if group is None:
         return None

@@ -119,6 +119,9 @@ def _measure_outputs(rows: Rows, channel: str, supervisor: Supervisor) -> None:
                 rows[table.MANIFEST_AGE][labels] = max(0.0, time.time() - datetime.fromisoformat(output["published_at"]).timestamp())
         if output.get("segment_wait_s") is not None:
             rows[table.SEGMENT_WAIT][labels] = output["segment_wait_s"]
+        if output["type"] == "named_pipe" and output["state"] != "disabled":
+            rows[table.PIPE_READERS][labels] = output["readers"]
+            rows[table.PIPE_JUMPS][labels], rows[table.PIPE_STALLS][labels] = output["jumps"], output["stalls"]
         if "clients" in output:
             rows[table.CLIENTS][labels] = output["clients"]
     for push in supervisor.outputs.figures():

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from channeld.channel.disk import Marks, built_in_critical, built_in_low
 from channeld.channel.hub import MediaListener
-from channeld.channel.settings import ChannelSettings, Listing, LiveSettings, PushedTarget, ServedTarget, Target
-from channeld.config_outputs import DashSpec, HlsSpec, OutputSpec, PushSpec, RtmpSpec, SrtSpec
+from channeld.channel.settings import ChannelSettings, Listing, LiveSettings, PipeTarget, PushedTarget, ServedTarget, Target
+from channeld.config_outputs import DashSpec, HlsSpec, OutputSpec, PipeSpec, PushSpec, RtmpSpec, SrtSpec
 from channeld.config_values import Access, ChannelSpec, Config
 from channeld.media.pinned import FetchRules
 from channeld.media.verdict import Tolerance
@@ -130,6 +130,8 @@ def _live(spec: ChannelSpec) -> LiveSettings | None:
 
 
 def _target(channel: str, output: OutputSpec, base: str) -> Target:
+    if isinstance(output, PipeSpec):
+        return PipeTarget(output.name, output.paths, output.enabled, output.lag_s, output.stall_s, output.player)
     if isinstance(output, SrtSpec):
         return PushedTarget(output.name, output.url, output.shown_url, output.enabled, srt=output.link)
     if isinstance(output, RtmpSpec):

@@ -51,6 +51,8 @@ TEST_TOOLS=(
     "gstreamer1.0-plugins-base:$GSTREAMER/libgstvideotestsrc.so" "gstreamer1.0-plugins-good:$GSTREAMER/libgstrtp.so"
     "gstreamer1.0-plugins-bad:$GSTREAMER/libgstx265.so" "gstreamer1.0-plugins-ugly:$GSTREAMER/libgstx264.so"
     "gstreamer1.0-x:$GSTREAMER/libgstpango.so"
+    # Players without a screen, for `channeld play`; ffplay comes with ffmpeg.
+    mpv:mpv vlc-bin:vlc "vlc-plugin-base:/usr/lib/*/vlc/plugins/codec/libavcodec_plugin.so"
     fonts-dejavu-core:/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf postgresql:/usr/lib/postgresql chromium:chromium
 )
 

@@ -26,6 +26,7 @@ FLOORS = {
     "outputs": 5,
     "readback": 5,
     "attach_proxy": 5,
+    "viewer": 5,
     "notices": 5,
     "channel": 6,
     "config": 7,

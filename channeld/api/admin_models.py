@@ -100,7 +100,8 @@ class OutputModel(BaseModel):
     """One output; secrets in its URL are masked. `verdict` is null where nobody looks, and before the first look.
 
     `next_try_at`: when an output that is `resting` is tried again. `segment_wait_s`, of HLS: from the release of the newest segment's first
-    picture to the manifest that names it.
+    picture to the manifest that names it. Of named pipes: where they are, how many read them, how often one was too slow and
+    lost stream (`jumps`), or took nothing and was hung up on (`stalls`).
     """
 
     name: str
@@ -112,6 +113,10 @@ class OutputModel(BaseModel):
     last_error: str | None
     next_try_at: str | None = None
     segment_wait_s: float | None = None
+    paths: list[str] | None = None
+    readers: int | None = None
+    jumps: int | None = None
+    stalls: int | None = None
     verdict: VerdictModel | None = None
 
 

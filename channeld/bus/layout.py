@@ -34,7 +34,7 @@ _TABLE_OFFSET = _STATE_OFFSET + 2 * _SLOT_BYTES
 # Indexes of the header's words. HEAD and TAIL change with every publish and have a cache line of their own.
 WORD_MAGIC, WORD_GENERATION, WORD_CAPACITY, WORD_SLICES, WORD_DESCRIPTION, WORD_PID = range(6)
 WORD_HEAD, WORD_TAIL, WORD_HEARTBEAT, WORD_ENDED, WORD_READERS = 16, 24, 32, 40, 48
-WORD_FEEDS, FEED_SLOTS = 64, 16
+WORD_FEEDS, FEED_SLOTS = 64, 64
 """Pairs of words (name, position), one for each FIFO that is filled from the ring; see feeds."""
 
 

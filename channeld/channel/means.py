@@ -8,7 +8,7 @@ from channeld.base.clock import Clock
 from channeld.channel.budget import BudgetRules
 from channeld.channel.loop import ControlLoop
 from channeld.channel.override import OverrideBook
-from channeld.channel.ports import HostPort, MediaPort, NoSources, PositionPort, SourcePort
+from channeld.channel.ports import HostPort, MediaPort, NoPipes, NoSources, PipePort, PositionPort, SourcePort
 from channeld.channel.preparation import Preparer
 from channeld.outputs.push_plan import PushTiming
 from channeld.process.holding import Holding
@@ -35,3 +35,4 @@ class Means:
     budget: BudgetRules = field(default_factory=BudgetRules)
     sources: SourcePort = field(default_factory=NoSources)
     overrides: OverrideBook | None = None
+    pipes: PipePort = field(default_factory=NoPipes)

@@ -14,7 +14,8 @@ import structlog
 
 from channeld.base.clock import iso_utc
 from channeld.channel.means import Means
-from channeld.channel.settings import ChannelSettings, PushedTarget, ServedTarget, Target
+from channeld.channel.pipe_state import PipeState
+from channeld.channel.settings import ChannelSettings, PipeTarget, PushedTarget, ServedTarget, Target
 from channeld.outputs.hls_store import PackagingType
 from channeld.outputs.push import PushOutput
 from channeld.outputs.push_health import PushCondition, PushState
@@ -51,7 +52,8 @@ class OutputSet:
         """What viewers find, by output; kept by `watching`."""
 
     def feed(self) -> None:
-        """Another host airs the channel: have it go on with every push."""
+        """Another host airs the channel: have it go on with every push, and with every reader of a named pipe."""
+        self._means.pipes.feed(self._channel)
         for push in self._pushes.values():
             push.refeed()
 
@@ -78,6 +80,7 @@ class OutputSet:
         if served := _served(self._targets):
             self._means.media.serve(self._channel, served)
         self._is_open = True
+        self._means.pipes.open(self._channel, adopts=self._adopts)
         self._open_pushes()
 
     def change(self, targets: tuple[Target, ...]) -> None:
@@ -137,6 +140,7 @@ class OutputSet:
     def close_soon(self) -> None:
         """End every output; the pushes by a thread, as their children may take seconds to end."""
         self._is_open = False
+        self._means.pipes.close_channel(self._channel)
         self._means.media.withdraw(self._channel)
         self._close(list(self._pushes), _pushed(self._targets))
 
@@ -191,8 +195,9 @@ class OutputSet:
         return output in self._pushes and self._pushes[output].state.condition is PushCondition.UP
 
     def pushes(self) -> list[PushState]:
-        """Every push that runs, as it is now."""
-        return [push.state for push in self._pushes.values()]
+        """Every push that runs, as it is now, and every named pipe, as if it were one."""
+        pipes = (self._means.pipes.state(self._channel, target.name) for target in self._targets if isinstance(target, PipeTarget))
+        return [push.state for push in self._pushes.values()] + [state.as_push() for state in pipes if state is not None]
 
     def verdict(self, output: str) -> Verdict | None:
         """What viewers find at an output; None when nobody has looked, or it may yet begin."""
@@ -234,6 +239,8 @@ class OutputSet:
                 "reason": state.reason,
                 "next_try_at": None if state.next_try_s is None else iso_utc(state.next_try_s),
             }
+        if isinstance(target, PipeTarget):
+            return _describe_pipes(target, self._means.pipes.state(self._channel, target.name))
         base = {"name": target.name, "type": target.type, "url": target.url}
         return {**base, **(self._means.media.state(self._channel, target.name) if target.enabled else _idle(enabled=False))}
 
@@ -252,6 +259,12 @@ def _described(reading: Reading | None) -> dict[str, Any] | None:
         "end_pts": reading.end_pts,
         "end_at": None if reading.end_wall_s is None else iso_utc(reading.end_wall_s),
     }
+
+
+def _describe_pipes(target: PipeTarget, state: PipeState | None) -> dict[str, Any]:
+    known = _idle(target.enabled) if state is None or not target.enabled else state.described()
+    paths = [str(path) for path in target.paths]
+    return {"name": target.name, "type": target.type, "url": None, "paths": paths, "readers": 0, "jumps": 0, "stalls": 0, **known}
 
 
 def _idle(enabled: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from channeld.channel.pipe_state import PipeState
 from channeld.channel.settings import ServedTarget
 from channeld.outputs.hls_store import PackagingType
 from channeld.store.records import Position
@@ -42,6 +43,43 @@ class NoSources:
     def folder_of(self, channel: str, source: str) -> Path:
         """Nothing is kept there."""
         return Path("/nonexistent")
+
+
+class PipePort(Protocol):
+    """The named pipes. Any thread; never waits."""
+
+    def open(self, channel: str, *, adopts: bool) -> None:
+        """A channel is on air; with `adopts` it goes on in the ring that its readers know."""
+        ...
+
+    def close_channel(self, channel: str) -> None:
+        """A channel is off the air."""
+        ...
+
+    def feed(self, channel: str) -> None:
+        """Another host airs a channel."""
+        ...
+
+    def state(self, channel: str, output: str) -> PipeState | None:
+        """What is known of an output."""
+        ...
+
+
+class NoPipes:
+    """Where nobody makes any."""
+
+    def open(self, channel: str, *, adopts: bool) -> None:
+        """Nobody reads."""
+
+    def close_channel(self, channel: str) -> None:
+        """Nobody did."""
+
+    def feed(self, channel: str) -> None:
+        """Nobody does."""
+
+    def state(self, channel: str, output: str) -> PipeState | None:
+        """Nothing is known."""
+        return None
 
 
 class PositionPort(Protocol):

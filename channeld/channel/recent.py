@@ -73,7 +73,7 @@ class Recent:
             self._bytes.pop(channel, None)
             return Sample(at, None, None, None, None, age_s)
         progress = host["channels"][channel]
-        behind = [feed["behind"] for feed in host["feeds"] if feed["channel"] == channel]
+        behind = [feed["behind"] for feed in host["feeds"] if feed["channel"] == channel and not feed.get("may_lag")]
         return Sample(
             at,
             host["lateness_ms"]["p99"],

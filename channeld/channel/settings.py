@@ -8,6 +8,7 @@ from channeld.channel.timetable import Timetable
 from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.profile import Profile
 from channeld.media.treatment import NO_TREATMENT, Treatment
+from channeld.outputs.pipe_player import Player
 from channeld.outputs.push_srt import SrtLink
 from channeld.playlist.locate import PathRules
 from channeld.playlist.resume import OnOutage, Resume
@@ -49,7 +50,20 @@ class ServedTarget:
     window: int = 6
 
 
-Target = PushedTarget | ServedTarget
+@dataclass(frozen=True, slots=True)
+class PipeTarget:
+    """Named pipes, one at each of `paths`; `lag_s` and `stall_s` are PipeRules'. `player`: what is started for each."""
+
+    name: str
+    paths: tuple[Path, ...]
+    enabled: bool = True
+    lag_s: float = 10.0
+    stall_s: float = 5.0
+    player: Player | None = None
+    type: Literal["named_pipe"] = "named_pipe"
+
+
+Target = PushedTarget | ServedTarget | PipeTarget
 
 
 @dataclass(frozen=True, slots=True)

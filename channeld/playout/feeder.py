@@ -20,6 +20,7 @@ from typing import Any
 
 import structlog
 
+from channeld.base.clock import NS_PER_SECOND
 from channeld.base.units import TICKS_PER_SECOND
 from channeld.base.worker import Worker
 from channeld.bus.attach import pack_heads
@@ -27,6 +28,7 @@ from channeld.bus.feeds import FeedPosition
 from channeld.bus.layout import Lapped
 from channeld.bus.ring import RingWriter
 from channeld.playout.readers import Readers
+from channeld.playout.terms import PUSH, Terms
 from channeld.ts.packet import PACKET_BYTES
 
 BURST_S = 2
@@ -53,6 +55,10 @@ class Feed:
     torn: bytes = b""
     is_blocked: bool = False
     jumps: int = 0
+    terms: Terms = PUSH
+    taken_ns: int = 0
+    unread: int = 0
+    """When the FIFO took something last, or its reader was seen to, and what lay in it then."""
 
 
 def burst_start(ring: RingWriter, behind_s: float) -> int:
@@ -144,6 +150,7 @@ class Feeder(Worker):
         while self._commands:
             self._commands.popleft()()
         self.readers.look()
+        self._look_at_stalled()
         heads: dict[str, tuple[int, int]] = {}
         while self._published:
             channel, ring_id, head = self._published.popleft()
@@ -178,17 +185,19 @@ class Feeder(Worker):
         if listener is not None:
             listener.close()
 
-    def add(self, channel: str, output: str, ring: RingWriter, fd: int, *, continues: bool = False) -> None:
+    def add(self, channel: str, output: str, ring: RingWriter, fd: int, *, continues: bool = False, terms: Terms = PUSH) -> None:
         """Begin to fill a FIFO; `fd` is owned here. Feeder thread.
 
-        One that continues goes on at the byte that the feed before it ended with; a new one begins with a burst.
+        One that continues goes on at the byte that the feed before it ended with; a new one begins with a burst, or as its terms say.
         """
         self.remove(channel, output)
         os.set_blocking(fd, False)
         last = ring.feeds.get(output)
-        feed = Feed(channel, output, ring, fd, ring.feeds.slot(output), 0)
+        feed = Feed(channel, output, ring, fd, ring.feeds.slot(output), 0, terms=terms)
         if continues and last is not None:
             _go_on(feed, last)
+        elif terms.joins:
+            feed.seq = burst_start(ring, 0.0)
         else:
             feed.seq = rewound_start(ring, last)
         self._feeds.setdefault(channel, {})[output] = feed
@@ -227,21 +236,37 @@ class Feeder(Worker):
         """Write until the FIFO is full or everything published is written."""
         try:
             while feed.seq <= feed.ring.head_seq:
-                if feed.seq < feed.ring.tail_seq + GUARD_SLICES and feed.ring.tail_seq > 1:
+                if (feed.seq < feed.ring.tail_seq + GUARD_SLICES and feed.ring.tail_seq > 1) or _is_too_late(feed):
                     self._jump(feed)
                     continue
                 self._write(feed)
             self._set_blocked(feed, False)
         except BlockingIOError:
+            feed.unread = _unread(feed.fd)
             self._set_blocked(feed, True)
         except OSError as error:
-            _take_back(feed)
-            self._close(feed)
-            self._report("feed_lost", channel=feed.channel, output=feed.output, error=str(error))
+            self._lose(feed, "gone", str(error))
+
+    def _lose(self, feed: Feed, reason: str, error: str) -> None:
+        _take_back(feed)
+        self._close(feed)
+        facts = {"channel": feed.channel, "output": feed.output, "serial": feed.terms.serial}
+        self._report("feed_lost", **facts, reason=reason, error=error)
+
+    def _look_at_stalled(self) -> None:
+        """Hang up on readers that took nothing for longer than their terms let them."""
+        now_ns = time.monotonic_ns()
+        for feed in [feed for feed in self._by_fd.values() if feed.is_blocked and feed.terms.stall_s is not None]:
+            unread = _unread(feed.fd)
+            if unread < feed.unread:
+                feed.unread, feed.taken_ns = unread, now_ns
+            elif now_ns - feed.taken_ns >= (feed.terms.stall_s or 0) * NS_PER_SECOND:
+                self._lose(feed, "stalled", f"it took nothing for {feed.terms.stall_s:g} s")
 
     def _write(self, feed: Feed) -> None:
         try:
             self._write_some(feed)
+            feed.taken_ns = time.monotonic_ns()
         finally:
             feed.ring.feeds.put(feed.slot, feed.seq, max(0, feed.offset - len(feed.torn)))
 
@@ -262,12 +287,14 @@ class Feeder(Worker):
 
     def _jump(self, feed: Feed) -> None:
         """Leave what the ring is about to overwrite, at a packet boundary, for the newest random access point."""
-        ring = feed.ring
-        oldest = max(feed.seq, ring.tail_seq + GUARD_SLICES)
-        target = next((seq for seq in range(ring.head_seq, oldest, -1) if ring.slice(seq).is_random_access), ring.head_seq + 1)
+        ring, behind_s = feed.ring, _behind_s(feed)
+        target = _newest_random_access(ring, max(feed.seq, ring.tail_seq + GUARD_SLICES)) or ring.head_seq + 1
         feed.jumps += 1
         log.warning("feed_jumped", channel=feed.channel, output=feed.output, slices=target - feed.seq, jumps=feed.jumps)
         feed.seq, feed.offset = target, 0
+        if feed.terms.lag_s is not None:
+            lost_s = round(behind_s - _behind_s(feed), 1)
+            self._report("feed_jumped", channel=feed.channel, output=feed.output, serial=feed.terms.serial, lost_s=lost_s)
 
     def _set_blocked(self, feed: Feed, is_blocked: bool) -> None:
         if is_blocked == feed.is_blocked:
@@ -288,6 +315,7 @@ class Feeder(Worker):
                 "behind_s": _behind_s(feed),
                 "jumps": feed.jumps,
                 "fifo": _fifo_fill(feed.fd),
+                "may_lag": feed.terms.lag_s is not None,
             }
             for feed in list(self._by_fd.values())
         ]
@@ -304,6 +332,17 @@ def _behind_s(feed: Feed) -> float:
     except (Lapped, ValueError):
         return 0.0  # overtaken, or its channel taken off the air, while we looked
     return (newest.dts + newest.duration - next_one.dts) / TICKS_PER_SECOND
+
+
+def _newest_random_access(ring: RingWriter, after: int) -> int | None:
+    """The newest random access point behind a slice."""
+    return next((seq for seq in range(ring.head_seq, after, -1) if ring.slice(seq).is_random_access), None)
+
+
+def _is_too_late(feed: Feed) -> bool:
+    """The reader is further behind than its terms let it, and there is a random access point to go on at."""
+    lag_s = feed.terms.lag_s
+    return lag_s is not None and _behind_s(feed) > lag_s and _newest_random_access(feed.ring, feed.seq) is not None
 
 
 def _fifo_fill(fd: int) -> tuple[int, int] | None:

@@ -36,6 +36,7 @@ from channeld.playout.opening import Opener, Opening, sources_of
 from channeld.playout.readers import Places
 from channeld.playout.reporter import Reporter
 from channeld.playout.schedule import Schedule
+from channeld.playout.terms import terms_of
 from channeld.telemetry.log import configure, set_level
 from channeld.ts.splicer import Slice
 
@@ -231,7 +232,7 @@ class Host:
         """A lead is asked for and not reached yet; tells it once it is."""
         if self._lead_until_ns is None:
             return False
-        is_written = self._schedule.is_ahead and not any(feed["behind"] for feed in self._feeder.figures())
+        is_written = self._schedule.is_ahead and not any(feed["behind"] for feed in self._feeder.figures() if not feed["may_lag"])
         if is_written or self._opening.clock.monotonic_ns() >= self._lead_until_ns:
             self._lead_until_ns = None
             self._send("led", is_written=is_written)
@@ -281,12 +282,12 @@ class Host:
 
     def _feed(self, values: dict[str, Any], fds: tuple[int, ...]) -> None:
         channel, output, fd = str(values["channel"]), str(values["output"]), _only(fds)
-        ring, continues = self._rings.get(channel), bool(values.get("continues", False))
+        ring, continues, terms = self._rings.get(channel), bool(values.get("continues", False)), terms_of(values)
         if ring is None:
             os.close(fd)
-            self._send("feed_lost", channel=channel, output=output, error="the channel is not on air")
+            self._send("feed_lost", channel=channel, output=output, serial=terms.serial, error="the channel is not on air")
             return
-        self._feeder.post(lambda: self._feeder.add(channel, output, ring, fd, continues=continues))
+        self._feeder.post(lambda: self._feeder.add(channel, output, ring, fd, continues=continues, terms=terms))
 
     def _unfeed(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
         channel, output = str(values["channel"]), str(values["output"])

@@ -110,7 +110,7 @@ class Fifo:
                 if error.errno != errno.ENXIO:
                     raise ProcessError(f"{self.path.name} could not be opened: {error.strerror}") from error
             else:
-                _widen(fd, self._want_bytes)
+                widen(fd, self._want_bytes)
                 return fd
             if time.monotonic() >= ends:
                 raise ProcessError(f"nobody opened {self.path.name} for reading within {deadline_s:g} s")
@@ -127,7 +127,7 @@ class Fifo:
             self.path.unlink(missing_ok=True)
 
 
-def _widen(fd: int, want_bytes: int) -> None:
+def widen(fd: int, want_bytes: int) -> None:
     """Ask for a larger pipe and take less where it is refused: an ordinary user's 65th widened pipe gets EPERM (pipe(7))."""
     while want_bytes > fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ):
         try:

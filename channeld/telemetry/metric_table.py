@@ -48,10 +48,13 @@ BUS_BYTES = MetricSpec("channeld_bus_bytes", "gauge", "Bytes of stream that the 
 BUS_CAPACITY = MetricSpec("channeld_bus_capacity_bytes", "gauge", "Bytes that the bus can hold.", _C)
 BUS_READERS = MetricSpec("channeld_bus_readers", "gauge", "Programs on this machine that read a channel's bus.", _C)
 LOOKAHEAD = MetricSpec("channeld_lookahead_seconds", "gauge", "The playing clip's part that is in memory and has not aired.", _C)
-READER_LAG = MetricSpec("channeld_reader_lag_seconds", "gauge", "How far a push is behind the bus.", _O)
+READER_LAG = MetricSpec("channeld_reader_lag_seconds", "gauge", "How far a push, or a named pipe's reader, is behind the bus.", _O)
 READER_JUMPS = MetricSpec("channeld_reader_jumps", "counter", "Times a push left stream out because the bus overtook it.", _O)
 FIFO_BYTES = MetricSpec("channeld_fifo_bytes", "gauge", "Bytes in a push's FIFO that FFmpeg has not read.", _O)
 FIFO_CAPACITY = MetricSpec("channeld_fifo_capacity_bytes", "gauge", "Bytes that a push's FIFO can hold.", _O)
+PIPE_READERS = MetricSpec("channeld_pipe_readers", "gauge", "Readers of an output's named pipes.", _O)
+PIPE_JUMPS = MetricSpec("channeld_pipe_jumps", "counter", "Times a reader of a named pipe was too slow and lost stream.", _O)
+PIPE_STALLS = MetricSpec("channeld_pipe_stalls", "counter", "Readers of a named pipe that took nothing and were hung up on.", _O)
 OUTPUT_STATE = MetricSpec("channeld_output_state", "gauge", "1 for the state an output is in.", (*_O, "state"))
 OUTPUT_RESTARTS = MetricSpec("channeld_output_restarts", "counter", "Times an output's process was started again.", _O)
 OUTPUT_RECONNECTS = MetricSpec("channeld_output_reconnects", "counter", "Times a push's FFmpeg connected again by itself.", _O)
@@ -118,6 +121,7 @@ ALERT_FAILURES = MetricSpec("channeld_alert_failures", "counter", "Attempts that
 METRICS = (
     *(CHANNELS, CHANNEL_STATE, DEGRADED_STEP, UNDERRUNS, PASSED_OVER, JOINS, JOIN_GAP, JOIN_SKEW, JOIN_SKEW_MAX, LATENESS),
     *(BUS_HEAD, BUS_SECONDS, BUS_BYTES, BUS_CAPACITY, BUS_READERS, LOOKAHEAD, READER_LAG, READER_JUMPS, FIFO_BYTES, FIFO_CAPACITY),
+    *(PIPE_READERS, PIPE_JUMPS, PIPE_STALLS),
     *(OUTPUT_STATE, OUTPUT_RESTARTS, OUTPUT_RECONNECTS, RTMP_HEADROOM, HLS_SEQUENCE, SEGMENT_WAIT, CLIENTS),
     *(CLIENT_BYTES, CLIENT_SKIPS, CLIENT_REFUSALS, CONNECTION_SECONDS),
     *(SOURCE_STATE, SOURCE_BYTES, SOURCE_LOSSES, SOURCE_JITTER, SOURCE_RECONNECTS, SOURCE_DELAY, SEGMENT_DELAY, SOURCE_DRIFT),

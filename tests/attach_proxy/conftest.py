@@ -1,13 +1,9 @@
-"""What the tests of the proxy share; the small air is that of the local readers."""
+"""What the tests of the proxy share."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "client"))
-
 from certificates import Papers, make_papers
 from small_air import SmallAir
 

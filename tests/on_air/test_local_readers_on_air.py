@@ -16,7 +16,7 @@ from timeline import LONG
 
 PARTS = ("reader", "readers", "host", "worker", "daemon")
 EVERY = [set(parts) for count in range(1, len(PARTS) + 1) for parts in itertools.combinations(PARTS, count)]
-SOME = [{"reader", "host"}, {"readers", "worker", "daemon"}, set(PARTS)]
+SOME = [{"reader", "host"}, set(PARTS)]
 CHUNKS = 60_000
 """About a second of the stream."""
 SLACK_FILES = 3
@@ -84,10 +84,14 @@ def settled(theatre: Theatre) -> Traces:
 
 
 def is_within(read: bytes, all_of_it: bytes) -> bool:
-    """From the place where it began on, byte by byte."""
+    """From the place where it began on, byte by byte; another ring may begin with the same picture."""
     begin = all_of_it.find(read[:18_800])
-    length = min(len(read), len(all_of_it) - begin)
-    return begin >= 0 and read[:length] == all_of_it[begin : begin + length]
+    while begin >= 0:
+        length = min(len(read), len(all_of_it) - begin)
+        if read[:length] == all_of_it[begin : begin + length]:
+            return True
+        begin = all_of_it.find(read[:18_800], begin + 1)
+    return False
 
 
 def ordeal(theatre: Theatre, combinations: list[set[str]]) -> None:
@@ -110,6 +114,7 @@ def ordeal(theatre: Theatre, combinations: list[set[str]]) -> None:
         assert is_within(each.path.read_bytes(), seen), each.path.name
 
 
+@pytest.mark.timeout(300)
 def test_whoever_is_killed_leaves_nothing_and_the_others_go_on(theatre: Theatre) -> None:
     told = theatre.daemon.get("/api/v1/channels/one/clients")
     assert {each["pid"] for each in told["readers"]} == {each.process.pid for each in (theatre.witness, *theatre.readers)}

@@ -19,6 +19,7 @@ from prepared import PreparedShelf, blocks_of, feed_of, stream_format
 from channeld.bus.attach import unpack_heads
 from channeld.bus.ring import RingWriter
 from channeld.playout.feeder import BURST_S, Feeder, burst_start
+from channeld.playout.terms import Terms
 from channeld.ts.splicer import ClipFeed, Splicer
 
 Until = Callable[[Callable[[], object]], None]
@@ -226,7 +227,8 @@ def test_a_reader_that_is_gone_is_told_once_and_its_fd_closed(station: Station, 
     station.publish(2)
     until(lambda: station.reports)
     station.publish(2)
-    assert station.reports == [("feed_lost", {"channel": "one", "output": "rtmp", "error": "[Errno 32] Broken pipe"})]
+    lost = {"channel": "one", "output": "rtmp", "serial": 0, "reason": "gone", "error": "[Errno 32] Broken pipe"}
+    assert station.reports == [("feed_lost", lost)]
     assert station.feeder.figures() == [] and open_files(tmp_path) == []
 
 
@@ -291,6 +293,82 @@ def test_a_closed_feeder_leaves_no_fd(prepared: PreparedShelf, fifo: Fifo, until
     until(lambda: fifo.waiting == PIPE_BYTES)
     station.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before - 1, "the FIFO's writing end, given away, is closed too"
+
+
+# -- readers with terms of their own ------------------------------------------------------------------------------------
+
+
+def join(station: Station, fifo: Fifo, **terms: Any) -> None:
+    station.do(lambda: station.feeder.add("one", "pipe:1", station.ring, fifo.write_fd, terms=Terms(joins=True, **terms)))
+
+
+def test_a_reader_that_joins_begins_at_the_newest_random_access_point(station: Station, fifo: Fifo, until: Until) -> None:
+    """Not with a push's burst; and the next one begins at the newest of its own moment, whatever the one before it was given."""
+    for _ in range(2):
+        station.publish(43)
+        newest = max(seq for seq in range(1, station.ring.head_seq + 1) if station.ring.slice(seq).is_random_access)
+        join(station, fifo)
+        wanted = b"".join(station.sent[newest - 1 :])
+        fifo.got.clear()
+        drain(fifo, until, wanted)
+        assert bytes(fifo.got) == wanted
+        report = judged_parts(wanted)
+        assert report.psi.pmt_pid is not None and wanted[1:3] == b"\x40\x00", "a PAT comes first"
+        station.do(lambda: station.feeder.remove("one", "pipe:1"))
+        until(lambda: station.feeder.figures() == [])
+        fifo.write_fd = os.open(f"/proc/self/fd/{fifo.read_fd}", os.O_WRONLY | os.O_NONBLOCK)
+
+
+@pytest.mark.parametrize("taken", [0, 100, 188, 4096])
+def test_a_reader_that_lags_too_far_jumps_to_the_newest_random_access_point(station: Station, fifo: Fifo, until: Until, taken: int) -> None:
+    """The ring would hold all that it missed; it may be two seconds behind, and has the packet that it was in the middle of made whole."""
+    station.publish(1)
+    join(station, fifo, serial=5, lag_s=2.0)
+    station.publish(5)
+    until(lambda: fifo.waiting == PIPE_BYTES)
+    fifo.got += os.read(fifo.read_fd, taken) if taken else b""
+    station.publish(30)
+    until(lambda: fifo.read() >= 0 and figures(station, "pipe:1")["behind"] == 0)
+    fifo.read()
+    assert figures(station, "pipe:1")["jumps"] == 1
+    kind, told = station.reports[0]
+    assert (kind, told["output"], told["serial"], told["lost_s"] > 5) == ("feed_jumped", "pipe:1", 5, True)
+    report = judged_parts(bytes(fifo.got))
+    assert report.packets.faults == () and report.video is not None
+    gap = int((report.video.units.dts[1:] - report.video.units.dts[:-1]).argmax()) + 1
+    assert report.video.units.is_random_access[gap] and bytes(fifo.got).endswith(station.sent[-1])
+
+
+def test_a_reader_that_lags_waits_for_a_random_access_point_to_jump_to(station: Station, fifo: Fifo, until: Until) -> None:
+    """Of a patience that is shorter than a GOP it would otherwise be moved within one, and could decode nothing."""
+    station.publish(1)
+    join(station, fifo, lag_s=0.1)
+    station.publish(3)
+    drain(fifo, until, b"".join(station.sent))
+    assert bytes(fifo.got) == b"".join(station.sent) and station.reports == []
+
+
+def test_a_reader_that_takes_nothing_is_hung_up_on_and_one_that_takes_little_is_not(
+    station: Station, fifo: Fifo, second_fifo: Fifo, until: Until
+) -> None:
+    station.publish(1)
+    join(station, fifo, serial=9, stall_s=1.0)
+    station.do(lambda: station.feeder.add("one", "slow", station.ring, second_fifo.write_fd, terms=Terms(stall_s=1.0)))
+    station.publish(30)
+    until(lambda: second_fifo.waiting == fifo.waiting == PIPE_BYTES)
+
+    def lost() -> bool:
+        second_fifo.got += os.read(second_fifo.read_fd, 100)  # within a page: no room for more comes of it
+        station.publish(1)
+        return bool(station.reports)
+
+    until(lost)
+    assert station.reports == [
+        ("feed_lost", {"channel": "one", "output": "pipe:1", "serial": 9, "reason": "stalled", "error": "it took nothing for 1 s"})
+    ]
+    assert [feed["output"] for feed in station.feeder.figures()] == ["slow"]
+    fifo.read()
+    assert os.read(fifo.read_fd, 1) == b"", "end of file: nobody writes here any more"
 
 
 def test_listeners_hear_how_far_the_bus_is_and_a_deaf_one_blocks_nobody(station: Station, until: Until) -> None:

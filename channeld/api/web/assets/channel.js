@@ -233,14 +233,16 @@ class ChannelView {
       const { kind, word } = output.state === "disabled" ? { kind: "idle", word: "disabled" } : mood(output, channel.state);
       const facts = [];
       if (output.verdict?.manifest_age_s !== null && output.verdict?.manifest_age_s !== undefined) facts.push(`manifest ${output.verdict.manifest_age_s.toFixed(1)} s old`);
+      if (output.readers) facts.push(output.readers === 1 ? "1 reader" : `${output.readers} readers`);
       if (output.restarts) facts.push(`${output.restarts} restarts`);
+      const where = output.url ?? (output.paths ?? []).join(", ");
       const trouble = kind === "ok" || kind === "idle" ? null : output.verdict?.reason || output.last_error;
       return h(
         "li",
         {},
         h("span", { class: `chip ${kind}` }, h("i"), output.name),
         h("span", { class: "output-word", text: [words(word), ...facts].join(" · ") }),
-        h("span", { class: "output-url", text: output.url ?? "", title: output.url ?? "" }),
+        h("span", { class: "output-url", text: where, title: where }),
         trouble ? h("span", { class: "output-trouble", text: trouble }) : null,
       );
     });
