@@ -15,6 +15,8 @@ from channeld import __version__
 from channeld.base.errors import ConfigError, MediaError, ProbeError
 from channeld.cli_air import air
 from channeld.cli_as_run import Wanted, show_lines, show_totals
+from channeld.cli_attach_proxy import proxies
+from channeld.cli_cat import cats
 from channeld.cli_client import connect
 from channeld.cli_complete import channel_names, kind_names
 from channeld.cli_events import WantedEvents, show_following, show_recent
@@ -53,6 +55,8 @@ def _root(
 _verb = verb_of(app)
 app.add_typer(air)
 app.add_typer(relays)
+app.add_typer(cats)
+app.add_typer(proxies)
 app.add_typer(view)
 app.add_typer(playlists, name="playlist")
 app.add_typer(tokens, name="token")
@@ -347,26 +351,6 @@ def put_load(
     else:
         cli_load.show_report(url, report)
     return OK if report.is_good else FAILED
-
-
-@_verb
-def cat(
-    channel: Annotated[str, typer.Argument(metavar="CHANNEL", autocompletion=channel_names)],
-    config: ConfigOption = None,
-    runtime_dir: Annotated[Path | None, typer.Option("--runtime-dir", help="The daemon's folder, in place of a configuration's.")] = None,
-    live: Annotated[bool, typer.Option("--live", help="Begin with what comes next, not at the newest random access point.")] = False,
-    reconnect: Annotated[bool, typer.Option("--reconnect", help="Wait for a channel that is off the air, and go on after it.")] = False,
-    timeout: Annotated[
-        float, typer.Option("--timeout", min=0.1, max=86_400, help="Seconds without a byte after which it fails. None with --reconnect.")
-    ] = 10.0,
-) -> int:
-    """Write a channel's stream to stdout, read from the daemon's memory. It ends with its reader, the channel, or Ctrl-C."""
-    from channeld.cli_cat import runtime_dir_of, write_stream
-    from channeld.client import Start
-
-    start = Start.LIVE if live else Start.RANDOM_ACCESS
-    write_stream(channel, runtime_dir or runtime_dir_of(config), start, reconnect=reconnect, timeout_s=timeout)
-    return OK
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`channeld cat`: a channel's stream on stdout, read from the daemon's memory.
+"""`channeld cat`: a channel's stream on stdout, read from the daemon's memory, or from a proxy elsewhere.
 
 Rule: stdout has the stream and nothing else. It ends with its reader, at Ctrl-C, and with the channel; what was lost on the way is told
 on stderr.
@@ -6,14 +6,27 @@ on stderr.
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from channeld.base.errors import ChannelError, ConfigError
+from channeld.cli_complete import channel_names
 from channeld.cli_render import show_note
-from channeld.client import AttachError, Closed, Overrun, Start, connect
+from channeld.cli_verb import OK, ConfigOption, verb_of
 from channeld.config import default_path, load_whereabouts
 
+if TYPE_CHECKING:  # verbs that ask a daemon start without it
+    import ssl
+
+    from channeld.client.reading import Reading
+
 BUILT_IN = Path("/run/channeld")
+
+cats = typer.Typer()
+_verb = verb_of(cats)
 
 
 def runtime_dir_of(config: Path | None) -> Path:
@@ -25,11 +38,70 @@ def runtime_dir_of(config: Path | None) -> Path:
     return load_whereabouts(path).runtime_dir
 
 
-def write_stream(channel: str, runtime_dir: Path, start: Start, *, reconnect: bool, timeout_s: float) -> None:
+def _context(ca: Path | None, cert: Path | None, key: Path | None) -> "ssl.SSLContext":
+    """What a far reader trusts, and what it shows. Raises ConfigError."""
+    import ssl
+
+    if cert is None and key is not None:
+        raise ConfigError("--tls-key goes with --tls-cert", key="--tls-key")
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if cert is not None:
+            # A password, even a wrong one, or OpenSSL would ask for it on the terminal.
+            context.load_cert_chain(cert, key, password=lambda: b"-")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the certificates cannot be used: {error}", key="--tls-ca") from error
+    return context
+
+
+@_verb
+def cat(
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", autocompletion=channel_names)],
+    config: ConfigOption = None,
+    runtime_dir: Annotated[Path | None, typer.Option("--runtime-dir", help="The daemon's folder, in place of a configuration's.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Begin with what comes next, not at the newest random access point.")] = False,
+    reconnect: Annotated[bool, typer.Option("--reconnect", help="Wait for a channel that is off the air, and go on after it.")] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, max=86_400, help="Seconds without a byte after which it fails. None with --reconnect.")
+    ] = 10.0,
+    via: Annotated[str | None, typer.Option("--from", help="A proxy elsewhere (attach-proxy): tcp:host:9000 or unix:/path.sock.")] = None,
+    key_file: Annotated[Path | None, typer.Option("--key-file", help="With --from: the proxy's key; encrypts.")] = None,
+    compress: Annotated[bool, typer.Option("--compress", help="With --from: compress on the way.")] = False,
+    tls: Annotated[bool, typer.Option("--tls", help="With --from: TLS, with a certificate that this machine trusts.")] = False,
+    tls_ca: Annotated[Path | None, typer.Option("--tls-ca", help="With --from: TLS, and who signs the proxy's certificate.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option("--tls-cert", help="With --from: the certificate to show to the proxy.")] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", help="That certificate's key.")] = None,
+    tls_name: Annotated[str | None, typer.Option("--tls-name", help="The name in the proxy's certificate. Default: the host.")] = None,
+) -> int:
+    """Write a channel's stream to stdout, read from the daemon's memory. It ends with its reader, the channel, or Ctrl-C."""
+    from channeld.client import Start, connect
+
+    start, timeout_s = Start.LIVE if live else Start.RANDOM_ACCESS, None if reconnect else timeout
+    if via is None:
+        if key_file or compress or tls or tls_ca or tls_cert or tls_key or tls_name:
+            raise ConfigError("--key-file, --compress and --tls… go with --from", key="--from")
+        here = runtime_dir or runtime_dir_of(config)
+        write_stream(channel, lambda: connect(channel, here, start=start, reconnect=reconnect, timeout=timeout_s))
+        return OK
+    from channeld.client.far import FarStream, Way, connect_far
+
+    context = _context(tls_ca, tls_cert, tls_key) if tls or tls_ca or tls_cert or tls_key or tls_name else None
+
+    def attach() -> FarStream:
+        way = Way(key_file, compress, context, tls_name)
+        return connect_far(channel, via, way, start=start, reconnect=reconnect, timeout=timeout_s)
+
+    write_stream(channel, attach)
+    return OK
+
+
+def write_stream(channel: str, attach: "Callable[[], Reading]") -> None:
     """Until the channel goes off the air, or nobody reads stdout any more; who reconnects waits for ever. Raises ChannelError."""
+    from channeld.client import AttachError, Closed, Overrun
+
     out = sys.stdout.fileno()
     try:
-        with connect(channel, runtime_dir, start=start, reconnect=reconnect, timeout=None if reconnect else timeout_s) as stream:
+        with attach() as stream:
             while True:
                 try:
                     chunk = next(stream)

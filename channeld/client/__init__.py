@@ -4,7 +4,20 @@ Rule: it needs nothing but Python's standard library, and no daemon of the same 
 and the attach protocol (docs/bus-format.md).
 """
 
-from channeld.client.errors import AttachError, Closed, Overrun, Refused, TimedOut, UnknownChannel
+from channeld.client.errors import AttachError, Closed, Cut, Overrun, Refused, TimedOut, UnknownChannel, Untrusted
 from channeld.client.stream import Start, Status, Stream, connect
 
-__all__ = ["AttachError", "Closed", "Overrun", "Refused", "Start", "Status", "Stream", "TimedOut", "UnknownChannel", "connect"]
+__all__ = [
+    "AttachError",
+    "Closed",
+    "Cut",
+    "Overrun",
+    "Refused",
+    "Start",
+    "Status",
+    "Stream",
+    "TimedOut",
+    "UnknownChannel",
+    "Untrusted",
+    "connect",
+]

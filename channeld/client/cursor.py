@@ -4,10 +4,20 @@ Rule: only up to heads that were told; what was copied counts only if the tail h
 """
 
 import os
+from dataclasses import dataclass
 
 from channeld.bus.layout import Lapped
 from channeld.bus.reader import RingReader
 from channeld.client.errors import Overrun
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A byte of a channel's stream: in which ring (generation, and inode of its memory), and how many bytes were before it there."""
+
+    generation: int
+    ring: int
+    position: int
 
 
 class Cursor:
@@ -35,6 +45,22 @@ class Cursor:
             except Lapped:
                 # Only a head that is a whole ring old is lapped: whoever told it was slow, and the ring's own is as good.
                 self.head = max(self.head, self.ring.head_seq)
+
+    def go_on_at(self, position: int) -> None:
+        """At the slice that has this byte; behind the head where none has it yet. Where it was written over, `take` raises Overrun."""
+        while True:
+            low, high = self.ring.tail_seq, self.head + 1
+            try:
+                while low < high:
+                    middle = (low + high) // 2
+                    record = self.ring.info(middle)
+                    low, high = (middle + 1, high) if record.position + record.length <= position else (low, middle)
+                self.seq, self.position = low, self._end() if low > self.head else self.ring.info(low).position
+                break
+            except Lapped:
+                self.head = max(self.head, self.ring.head_seq)
+        if self.position > position:
+            self.seq, self.position = self.ring.tail_seq - 1, position
 
     def take(self) -> bytes | None:
         """The next slice, or None where none is known of. Raises Lapped: then hear what there is to be heard, and `leap`."""

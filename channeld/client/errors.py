@@ -30,3 +30,15 @@ class Overrun(AttachError):
     def __init__(self, lost_bytes: int) -> None:
         super().__init__(f"{lost_bytes} bytes were written over before they were read: read faster, or accept the hole")
         self.lost_bytes = lost_bytes
+
+
+class Cut(Overrun):
+    """A far reader's line broke, and the ring that it read is gone meanwhile: how much was lost is not known. Asked again, it goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.args = ("the line broke, and the channel began anew meanwhile: how much was lost is not known",)
+
+
+class Untrusted(Refused):
+    """A far reader's other end has another key or certificate, or what it sent was changed on the way; nothing of it is delivered."""

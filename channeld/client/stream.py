@@ -1,4 +1,4 @@
-"""A channel's stream for one local reader: an iterator, a file, a callback, or an asyncio iterator, all over one `step` that never waits.
+"""A channel's stream for one local reader.
 
 Rule: every byte from the place where it began, in order and once, over every host and ring of the channel; what cannot be had is told by
 a typed error, never left out in silence, and never delivered torn. Not thread-safe.
@@ -9,16 +9,16 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from channeld.bus.layout import Lapped
 from channeld.bus.protocol import Kind, Refusal, Told
-from channeld.client.cursor import Cursor
-from channeld.client.errors import AttachError, Closed, Overrun, Refused, TimedOut, UnknownChannel
+from channeld.client.cursor import Cursor, Place
+from channeld.client.errors import AttachError, Closed, Overrun, Refused, UnknownChannel
 from channeld.client.line import Heard, Line, LineLost
+from channeld.client.reading import Reading
 
 RESUME_S = 15.0
 """How long a reader whose connection broke looks for the channel before it is Closed: its host is being replaced, or the daemon."""
@@ -74,13 +74,11 @@ def connect(
     return stream
 
 
-class Stream:
+class Stream(Reading):
     """Owns one connection and the mappings of the rings that it reads."""
 
-    def __init__(self, channel: str, runtime_dir: Path, start: Start, *, reconnect: bool, timeout: float | None) -> None:
-        self.channel = channel
-        self.timeout = timeout
-        self.lost_bytes = 0
+    def __init__(self, channel: str, runtime_dir: Path, start: Start | Place, *, reconnect: bool, timeout: float | None) -> None:
+        super().__init__(channel, timeout)
         self._runtime_dir = runtime_dir
         self._start = start
         self._reconnects = reconnect
@@ -89,14 +87,9 @@ class Stream:
         """The ring that is read, and those that followed it."""
         self._gives_up_at = self._asks_again_at = 0.0
         self._unknown_from = time.monotonic() + UNKNOWN_S
-        self._trouble: AttachError | None = None
         self._end: AttachError | None = None
-        self._rest = b""
 
     # -- how it is used ------------------------------------------------------------------------------------------------
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
 
     def __next__(self) -> bytes:
         """The next chunk, of whole transport packets. Raises Overrun, TimedOut, Closed, Refused."""
@@ -117,32 +110,6 @@ class Stream:
             self._wait(self._left(deadline))
         return chunk
 
-    def read(self, size: int = -1) -> bytes:
-        """As of an unbuffered file: at most `size` bytes, at least one, or b"" once it is closed. Raises Overrun, TimedOut, Refused."""
-        if not self._rest:
-            try:
-                self._rest = next(self)
-            except Closed:
-                return b""
-        chunk, self._rest = (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
-        return chunk
-
-    def run(self, callback: Callable[[bytes], object]) -> None:
-        """Give every chunk to a callback until it returns False. Raises as the iterator does."""
-        for chunk in self:
-            if callback(chunk) is False:
-                return
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        """As `__next__`, in an event loop."""
-        deadline = self._deadline()
-        while (chunk := self.step()) is None:
-            await self._wait_in_loop(self._left(deadline))
-        return chunk
-
     def status(self) -> Status:
         """How it stands now. Raises Closed before it is attached and once it is closed."""
         if not self._cursors:
@@ -153,18 +120,19 @@ class Stream:
         lag_bytes, lag_s, used = cursor.backlog()
         return Status(is_alive, used, ring.capacity_bytes, lag_bytes, lag_s, self.lost_bytes, cursor.generation, ring.readers)
 
+    def place(self) -> Place | None:
+        """Of the next byte to be delivered; None before it is attached."""
+        if not self._cursors:
+            return None
+        cursor = self._cursors[0]
+        return Place(cursor.generation, cursor.inode, cursor.position)
+
     def close(self) -> None:
         """Let everything go; idempotent."""
         self._end = self._end or Closed(f"the reader of {self.channel} is closed")
         self._hang_up()
         while self._cursors:
             self._cursors.popleft().close()
-
-    def __enter__(self) -> "Stream":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # -- how it works ----------------------------------------------------------------------------------------------------
 
@@ -266,10 +234,17 @@ class Stream:
             return
         cursor = Cursor(fd, told.generation, told.head)
         if newest is None:
-            cursor.begin(at_random_access=self._start is Start.RANDOM_ACCESS)
+            self._begin(cursor)
         else:
             newest.head = newest.ring.head_seq  # nobody writes it any more
         self._cursors.append(cursor)
+
+    def _begin(self, cursor: Cursor) -> None:
+        if not isinstance(self._start, Place):
+            cursor.begin(at_random_access=self._start is Start.RANDOM_ACCESS)
+        elif (self._start.generation, self._start.ring) == (cursor.generation, cursor.inode):
+            cursor.go_on_at(self._start.position)
+        # else it is another ring than the one that was read: from its first byte on, as one that follows another
 
     def _lose_line(self) -> None:
         self._hang_up()
@@ -299,24 +274,12 @@ class Stream:
             self._line.close()
             self._line = None
 
-    def _deadline(self) -> float | None:
-        return None if self.timeout is None else time.monotonic() + self.timeout
-
-    def _left(self, deadline: float | None) -> float | None:
-        if deadline is None:
-            return None
-        left_s = deadline - time.monotonic()
-        if left_s <= 0:
-            why = self._trouble or "its host stands still"
-            raise TimedOut(f"nothing came of {self.channel} for {self.timeout:g} s: {why}")
-        return left_s
-
     def _wait(self, left_s: float | None) -> None:
         """Until the next message, or for a moment where nobody is there to send one."""
         if not self._listen(left_s) and self._line is None:
             time.sleep(AGAIN_S if left_s is None else min(AGAIN_S, left_s))
 
-    async def _wait_in_loop(self, left_s: float | None) -> None:
+    async def wait_in_loop(self, left_s: float | None) -> None:
         if self._line is None:
             await asyncio.sleep(AGAIN_S if left_s is None else min(AGAIN_S, left_s))
             return
@@ -324,7 +287,9 @@ class Stream:
         woken = asyncio.Event()
         loop.add_reader(fd, woken.set)
         try:
+            # Not wait_for: when it is cancelled just as what it waits for comes, it goes on (Python 3.11).
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), left_s)
+                async with asyncio.timeout(left_s):
+                    await woken.wait()
         finally:
             loop.remove_reader(fd)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -80,6 +81,30 @@ def test_an_event_loop_iterates_it(air: SmallAir) -> None:
 
     with attach(air) as stream:
         assert asyncio.run(take(stream)) == [chunk_of(number) for number in range(5)]
+
+
+@pytest.mark.parametrize("ticks", range(6))
+def test_one_that_is_cancelled_just_as_its_stream_comes_ends(air: SmallAir, ticks: int) -> None:
+    air.begin()
+
+    async def read(stream: Stream) -> None:
+        async for _ in stream:
+            pass
+
+    async def cancel(stream: Stream) -> None:
+        reading = asyncio.create_task(read(stream))
+        while not (stream._line and reading.get_loop()._selector.get_map().get(stream._line.fileno())):  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+        air.publish(chunk_of(0))
+        assert select.select([stream._line], [], [], 20)[0]
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.wait([reading], timeout=10)
+        assert reading.cancelled()
+
+    with attach(air) as stream:
+        asyncio.run(cancel(stream))
 
 
 def test_an_unknown_channel_is_told_from_one_that_is_off_the_air_and_from_no_daemon(air: SmallAir, tmp_path: Path) -> None:

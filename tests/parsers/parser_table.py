@@ -31,6 +31,7 @@ _LIVE = f"{_SAID}::test_any_lines_of_a_live_source_are_counted_and_judged"
 _LINE = "a line has 4096 bytes at most (media.child)"
 _ARGUMENTS = "relay/test_relay_fuzz.py::test_any_text_is_refused_or_safe"
 _WORDS = "relay/test_relay_arguments.py::test_a_hostile_list_is_refused_with_its_reason_and_place"
+_FAR, _FAR_CAP = "far/test_fuzz_far.py", "far/test_fuzz_far.py::test_a_length_that_is_announced_promises_no_memory"
 
 GROUPS = (
     Group(
@@ -116,6 +117,22 @@ GROUPS = (
             ),
         ),
         but="hostile_files or test_any_",
+    ),
+    Group(
+        "far readers and their proxy",
+        ("far/test_far_address.py", "far/test_seal.py", "far/test_sides.py", _FAR),
+        (
+            Parser("far/wire.py", f"{_FAR}::test_anything_said_to_the_proxy_is_a_request_or_denied", _FAR_CAP),
+            Parser("far/sides.py", f"{_FAR}::test_anything_said_to_a_reader_is_the_stream_up_to_there_or_an_error", _FAR_CAP),
+            Parser(
+                "far/compression.py",
+                f"{_FAR}::test_anything_that_is_unpacked_is_as_long_as_announced_or_refused",
+                "far/test_sides.py::test_what_unpacks_to_another_length_than_it_says_is_refused",
+            ),
+            Parser("far/seal.py", f"{_FAR}::test_sealed_frames_that_were_changed_deliver_nothing", _FAR_CAP),
+            Parser("far/address.py", f"{_FAR}::test_any_text_is_an_address_or_refused", "an argument of a command"),
+        ),
+        but="anything_said or anything_that or test_any_text or were_changed or was_changed",
     ),
     Group(
         "relay profiles and lists of upstream channels",
