@@ -140,8 +140,16 @@ def measure(runtime_dir: Path, readers: int, seconds: float) -> None:
 
 def measure_ways(stage: Stage, seconds: float) -> None:
     """One reader by each way, one after the other; a second one keeps the ring meanwhile."""
-    run, media = stage.folder / "run", stage.media_url
-    for way, where in (("http", f"{media}/ts/{CHANNEL}"), ("pipe", str(run / "pipes" / f"{CHANNEL}.ts"))):
+    run, socket_path = stage.folder / "run", stage.folder / "far.sock"
+    command = [sys.executable, "-m", "channeld", "attach-proxy", "--config", str(stage.config), "--listen", f"unix:{socket_path}"]
+    proxy = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    time.sleep(SETTLE_S * 2)
+    ways = (
+        ("http", f"{stage.media_url}/ts/{CHANNEL}"),
+        ("pipe", str(run / "pipes" / f"{CHANNEL}.ts")),
+        ("unix", f"unix:{socket_path},{CHANNEL}"),
+    )
+    for way, where in ways:
         children = {
             "kept": local_ways.start("record", CHANNEL, str(run), str(seconds)),
             way: local_ways.start(way, where, str(seconds - 1)),
@@ -154,6 +162,8 @@ def measure_ways(stage: Stage, seconds: float) -> None:
             continue
         p50, p99 = _quantiles(samples)
         say(f"  1 reader by {way}: p50 {p50:5.0f} p99 {p99:6.0f} µs ({len(samples)})")
+    proxy.terminate()
+    proxy.wait()
 
 
 def measure_crowd(stage: Stage, readers: int, seconds: float, rounds: int) -> None:

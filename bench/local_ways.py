@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from channeld.client import connect
+from channeld.client.far import connect_far
 
 SETTLE_S = 2.0
 MARK_BYTES = 188 * 40
@@ -72,6 +73,10 @@ def reader_of(way: str, where: str) -> Callable[[], bytes]:
     if way == "http":
         answer = urllib.request.urlopen(where, timeout=20)
         return lambda: bytes(answer.read1(MOST_BYTES))
+    if way == "unix":
+        address, _, channel = where.partition(",")
+        far = connect_far(channel, address)
+        return lambda: next(far)
     raise ValueError(way)
 
 
