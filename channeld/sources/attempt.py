@@ -141,7 +141,8 @@ class Attempt:
         if choice.copies and isinstance(error, NotReordered) and not choice.is_shifted:
             choice.is_shifted = True
             raise BetterWay from error
-        if choice.copies and error is not None and self._clip is None and spec.mode == "auto":
+        # One that could not be reached says nothing about copying it.
+        if choice.copies and error is not None and self._diary.streams and self._clip is None and spec.mode == "auto":
             choice.copies, choice.refused = False, str(error)[:200]
             raise BetterWay from error
         if choice.has_sound and self._diary.lacks_sound and self._clip is None:
