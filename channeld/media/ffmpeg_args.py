@@ -145,6 +145,8 @@ def live_copy_args(
     """
     media = ffmpeg.input(live.url, **_opened(live, treatment.reading))
     options = _mux_options() | {"c": "copy", "bsf:v": _ANNEX_B[codec]}
+    if codec is VideoCodec.H265 and "rtsp_transport" in live.options:
+        options["bsf:v"] += ",dump_extra=freq=keyframe"  # a camera may tell its parameter sets in the SDP alone
     if shifted_at is not None:
         options["bsf:v"] += _shift(shifted_at)
     streams = media[treatment.picture_stream], media[treatment.sound_stream]

@@ -32,6 +32,7 @@ from channeld.ts.conform import NotReordered, StreamRules
 from channeld.ts.index import Block, ClipHeader
 from channeld.ts.live_conform import LiveConformer
 from channeld.ts.nal import VideoCodec
+from channeld.ts.packet import AUDIO_PID
 
 TICK_S = 0.02
 """How late a silence may be told."""
@@ -79,6 +80,8 @@ class Choice:
     refused: str = ""
     is_shifted: bool = False
     """What is copied has no B-frames: its pictures are said to be decoded a frame before they are shown."""
+    is_last: bool = False
+    """Copying is tried this time, and not again."""
     segments: tuple[str, ...] = ()
     """Of a manifest, those that the newest attempt opened."""
 
@@ -138,17 +141,27 @@ class Attempt:
             error = caught
         finally:
             self._finish()
-        if choice.copies and isinstance(error, NotReordered) and not choice.is_shifted:
-            choice.is_shifted = True
-            raise BetterWay from error
-        # One that could not be reached says nothing about copying it.
-        if choice.copies and error is not None and self._diary.streams and self._clip is None and spec.mode == "auto":
-            choice.copies, choice.refused = False, str(error)[:200]
-            raise BetterWay from error
+        if choice.copies and error is not None and self._clip is None:
+            self._reconsider_copying(error)
         if choice.has_sound and self._diary.lacks_sound and self._clip is None:
             choice.has_sound = False
             raise BetterWay from error
         return self._diary.explain(error, was_live=self._clip is not None)
+
+    def _reconsider_copying(self, error: Exception) -> None:
+        """What is learned of copying that came to nothing. Raises BetterWay."""
+        choice = self._choice
+        if isinstance(error, NotReordered) and not choice.is_shifted:
+            choice.is_shifted = True
+            raise BetterWay from error
+        # One that could not be reached says nothing about copying it.
+        if self._means.spec.mode != "auto" or not self._diary.streams:
+            return
+        if isinstance(error, StreamError) and error.pid == AUDIO_PID and not choice.is_last:
+            choice.is_last = True  # tracks that began too far apart may have been this connection's
+            raise BetterWay from error
+        choice.copies, choice.refused, choice.is_shifted, choice.is_last = False, str(error)[:200], False, False
+        raise BetterWay from error
 
     def _arguments(self) -> list[str]:
         means, choice = self._means, self._choice

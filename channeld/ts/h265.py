@@ -56,8 +56,12 @@ def h265_sample(nals: list[bytes]) -> bytes:
 
 
 def h265_format(nals: list[bytes]) -> H265Format:
-    """What a random access unit says. Raises StreamError where it has not one of each parameter set, or its SPS cannot be read."""
-    vps, sps, pps = ([nal for nal in nals if nal_kind(nal, VideoCodec.H265) == kind] for kind in (_VPS, _SPS, _PPS))
+    """What a random access unit says; a parameter set may stand there twice.
+
+    Raises StreamError where it has not one of each, or its SPS cannot be read.
+    """
+    distinct = dict.fromkeys(nals)
+    vps, sps, pps = ([nal for nal in distinct if nal_kind(nal, VideoCodec.H265) == kind] for kind in (_VPS, _SPS, _PPS))
     if not len(vps) == len(sps) == len(pps) == 1:
         raise StreamError("a random access picture without exactly one VPS, one SPS and one PPS")
     bits = Bits(sps[0])

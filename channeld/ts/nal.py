@@ -45,7 +45,7 @@ def nal_kind(nal: bytes, codec: VideoCodec) -> int:
 def parameter_sets(packets: Packets, codec: VideoCodec) -> ParameterSets:
     """Those of a random access unit. Raises StreamError when it carries not exactly one of each, in front of its first slice.
 
-    Of H.265, also when that slice is none of an IDR picture.
+    Of H.265, also when that slice is none of an IDR picture; the same set may stand there twice, as what comes over RTSP has them.
     """
     is_h264 = codec is VideoCodec.H264
     sets, pictures = (_H264_SETS, _H264_PICTURES) if is_h264 else (_H265_SETS, _H265_PICTURES)
@@ -56,7 +56,7 @@ def parameter_sets(packets: Packets, codec: VideoCodec) -> ParameterSets:
         if unit and kind in pictures:
             picture = kind
             break
-        if kind in found:
+        if kind in found and (is_h264 or unit.rstrip(b"\x00") not in found[kind]):
             found[kind].append(unit.rstrip(b"\x00"))
     if any(len(units) != 1 for units in found.values()):
         *first, last = (f"one {name}" for name in sets.values())

@@ -84,17 +84,21 @@ def test_a_source_of_h265_is_copied_and_one_stream_with_its_slates(daemon_of: St
     assert probe(hls, "stream=codec_name,width,height", stream="v")["streams"] == [{"codec_name": "hevc", "width": 320, "height": 180}]
 
 
-def test_a_relay_of_a_source_that_is_not_h265_airs_as_h265(daemon_of: StartDaemon, tmp_path: Path) -> None:
-    daemon = daemon_of({"kept": {**relayed("", "h265"), "sources": ["pattern"]}})
+def test_what_is_not_h265_is_transcoded_and_a_camera_is_copied(daemon_of: StartDaemon, tmp_path: Path, rtsp_server: Maker) -> None:
+    camera = rtsp_server(**HOUSE)
+    daemon = daemon_of({"kept": {**relayed("", "h265"), "sources": ["pattern"]}, "camera": relayed(camera.url, "h265")})
     daemon.config["profiles"]["h265"] = {**PROFILE, "codec": "h265"}
     daemon.start()
-    until_live(daemon, "kept")
+    until_live(daemon, "kept", "camera")
     seen = tmp_path / "seen.ts"
     with TsRecorder(daemon.ts_url("kept"), seen):
         wait_until(lambda: seen.exists() and seen.stat().st_size > 200_000, what="some seconds of it", timeout_s=60)
         with daemon.client() as client:
             still = client.get("/api/v1/channels/kept/thumbnail.jpg", timeout=30)
-    assert standing(daemon, "kept")["mode"] == "transcode"
+    assert [(standing(daemon, name)["mode"], standing(daemon, name)["why"]) for name in ("kept", "camera")] == [
+        ("transcode", None),
+        ("copy", None),
+    ]
     assert read_ts(whole_gops(seen.read_bytes()), fps=Fraction(FPS), allowances=SPLICED).faults() == []
     assert decode_faults(seen) == []
     assert still.content.startswith(b"\xff\xd8\xff")
