@@ -10,7 +10,7 @@ import re
 import socket
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from channeld.playlist.locate import PathRules
 from channeld.playlist.model import Playlist
 from channeld.playlist.parse import load as load_playlist
 from channeld.relay.machine import KINDS, looked_at
+from channeld.ts.nal import VideoCodec
 
 CONNECT_TIMEOUT_S = 2.0
 MAX_FAULTS_PER_LIST = 50
@@ -113,7 +114,7 @@ def check(
         config = load(config_path, environ)
     except ConfigErrors as errors:
         report.input_errors += [Finding(each.message, each.path, each.line, each.column, each.key) for each in errors.errors]
-        _check_ffmpeg(report)
+        _check_ffmpeg(report, ())
         return report
     if not config.channels:
         report.warnings.append(Finding("no channel is configured. Add one under channels", config_path, key="channels"))
@@ -123,7 +124,7 @@ def check(
         _check_cache_size(report, config)
     _check_folders(report, config)
     _check_listeners(report, config)
-    _check_ffmpeg(report)
+    _check_ffmpeg(report, {config.profile(channel.profile).codec for channel in config.channels.values()})
     if config.relay.enabled:
         _check_hardware(report)
     _check_keys(report, config)
@@ -249,15 +250,17 @@ def _check_listeners(report: CheckReport, config: Config) -> None:
                 report.input_errors.append(Finding(f"{path} {problem}. Name a readable PEM file", config.path, key=key))
 
 
-def _check_ffmpeg(report: CheckReport) -> None:
+def _check_ffmpeg(report: CheckReport, codecs: Collection[VideoCodec]) -> None:
     try:
         tools = find_tools()
         report.notes.append(encoder_version(tools))
+        if VideoCodec.H265 in codecs:
+            report.notes.append(encoder_version(tools, VideoCodec.H265))
         encoders = child.run([tools.ffmpeg, "-v", "error", "-hide_banner", "-encoders"], max_bytes=1 << 20, deadline_s=20).decode(
             "utf-8", "replace"
         )
     except ProcessError as error:
-        report.machine_errors.append(Finding(f"{error}. Install the ffmpeg package with libx264, or channeld[bundled]"))
+        report.machine_errors.append(Finding(f"{error}. Install the ffmpeg package with libx264 and libx265, or channeld[bundled]"))
         return
     if re.search(r"^ A\S* aac ", encoders, re.MULTILINE) is None:
         report.machine_errors.append(Finding(f"{tools.ffmpeg} has no AAC encoder. Install the distribution's ffmpeg package"))

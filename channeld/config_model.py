@@ -35,6 +35,7 @@ from channeld.config_types import (
 )
 from channeld.config_values import Access, ByteLimit, ListenSpec, LogFormat, LogLevel, OnOutage, Order, Resume
 from channeld.notices.settings import Trouble
+from channeld.ts.nal import VideoCodec
 
 
 class TlsModel(Section):
@@ -123,6 +124,7 @@ class ProfileModel(Section):
     gop_seconds: Annotated[float, Field(ge=0.2, le=20)] = 2
     loudness: Annotated[float, Field(ge=-70, le=-5)] = -23
     preset: Preset = Preset.VERYFAST
+    codec: VideoCodec = VideoCodec.H264
     audio_language: Language | None = None
 
 

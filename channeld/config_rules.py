@@ -36,6 +36,7 @@ from channeld.config_values import ChannelSpec
 from channeld.config_yaml import KeyPath, PlacedError, Tree, key_text
 from channeld.media.profile import Profile
 from channeld.outputs.push_srt import PASSPHRASE_LENGTHS, STREAM_ID_LENGTH, SrtLink
+from channeld.ts.nal import VideoCodec
 
 MAX_KEY_BYTES = 512
 """No platform's key is longer, and FFmpeg takes no longer one."""
@@ -143,7 +144,9 @@ def _channel(found: Findings, channel_id: str, channel: ChannelModel, model: Con
     folders = {key: found.absolute(getattr(model, key)) for key in ("runtime_dir", "state_dir", "hls_dir")}
     outputs = _outputs(found, here, channel.outputs, folders)
     if profile in model.profiles or profile == BUILT_IN_PROFILE:
-        _check_segments(found, here, outputs, model.profiles.get(profile, ProfileModel()), profile)
+        keys = model.profiles.get(profile, ProfileModel())
+        _check_segments(found, here, outputs, keys, profile)
+        _check_codec(found, here, outputs, keys, profile)
     return ChannelSpec(
         id=channel_id,
         name=channel.name or channel_id,
@@ -181,6 +184,19 @@ def _check_segments(found: Findings, here: KeyPath, outputs: tuple[OutputSpec, .
             )
             if ("profiles", name, "gop_seconds") not in found.refused:
                 found.fault((*here, "outputs", number, output.type, "segment_seconds"), message)
+
+
+def _check_codec(found: Findings, here: KeyPath, outputs: tuple[OutputSpec, ...], profile: ProfileModel, name: str) -> None:
+    """FLV, which RTMP speaks, has no place for H.265 that FFmpeg and servers of today agree on."""
+    if profile.codec is VideoCodec.H264:
+        return
+    message = (
+        f"RTMP does not carry H.265, which profile {name} has. Push by srt, serve hls, dash or ts (local readers get it, too), "
+        f"or write codec: h264 in a profile for this channel"
+    )
+    for number, output in enumerate(outputs):
+        if isinstance(output, RtmpSpec):
+            found.fault((*here, "outputs", number, output.type), message)
 
 
 def _outputs(found: Findings, here: KeyPath, entries: list[OutputEntry], folders: dict[str, Path]) -> tuple[OutputSpec, ...]:

@@ -24,7 +24,7 @@ BUILT_IN_PROFILE = "720p30"
 
 
 class Preset(StrEnum):
-    """x264's presets."""
+    """x264's and x265's presets."""
 
     ULTRAFAST = "ultrafast"
     SUPERFAST = "superfast"
@@ -69,7 +69,7 @@ def _event_kind(text: str) -> str:
 
 def _even(size: int) -> int:
     if size % 2:
-        raise ValueError(f"{size} is odd, and H.264 with 4:2:0 colour needs even sizes. Write {size + 1} or {size - 1}")
+        raise ValueError(f"{size} is odd, and 4:2:0 colour needs even sizes. Write {size + 1} or {size - 1}")
     return size
 
 

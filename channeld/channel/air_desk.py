@@ -26,6 +26,7 @@ from channeld.channel.means import Means
 from channeld.channel.planner import Planner
 from channeld.channel.settings import ChannelSettings
 from channeld.media.profile import COMPOSITION_DELAY
+from channeld.ts.nal import VideoCodec
 
 START_LEAD_S = 2.0
 AIR_POLL_S = 0.05
@@ -137,6 +138,8 @@ class AirDesk:
         """Of the settings that a timeline cannot change."""
         settings = self._settings
         text = repr((settings.id, settings.profile, settings.origin_ticks, str(settings.filler), settings.ring_s, MUX_OVERHEAD))
+        if settings.profile.codec is not VideoCodec.H264:  # not told otherwise: an air that a channeld before this one began goes on
+            text += settings.profile.codec
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
     def keep(self, ring_fd: int) -> None:

@@ -24,8 +24,10 @@ from channeld.base.errors import ProcessError, StreamError
 from channeld.base.worker import Worker
 from channeld.bus.layout import Lapped
 from channeld.bus.reader import RingReader
+from channeld.media.profile import Profile
 from channeld.media.still import stills
 from channeld.ts.elementary import first_random_access_unit
+from channeld.ts.nal import VideoCodec
 
 FRESH_S = 10.0
 SHARE = 0.05
@@ -62,7 +64,7 @@ class Ring:
     """Where a channel's stream can be read: a descriptor, owned by whoever asked; `format`: rings of one format decode together."""
 
     fd: int
-    format: object
+    format: Profile
 
 
 Lend = Callable[[str], Ring]
@@ -128,7 +130,7 @@ class Pictures(Worker):
         return [key for key in self._wanted if key[1] == widths[0]][:TOGETHER] if widths else []
 
     def _take(self, keys: list[Key]) -> None:
-        groups: dict[object, list[tuple[Key, bytes]]] = {}
+        groups: dict[Profile, list[tuple[Key, bytes]]] = {}
         for key in keys:
             try:
                 ring = self._lend(key[0])
@@ -138,13 +140,14 @@ class Pictures(Worker):
                     os.close(ring.fd)
             except NoPicture as reason:
                 self._fail([key], str(reason))
-        for group in groups.values():
-            self._decode(group)
+        for form, group in groups.items():
+            self._decode(group, form.codec)
 
-    def _decode(self, group: list[tuple[Key, bytes]]) -> None:
+    def _decode(self, group: list[tuple[Key, bytes]], codec: VideoCodec) -> None:
         begun_s = time.monotonic()
         try:
-            taken = stills([unit for _, unit in group], group[0][0][1], self._ffmpeg, should_stop=self.stopping.is_set)
+            units, width = [unit for _, unit in group], group[0][0][1]
+            taken = stills(units, width, self._ffmpeg, codec, should_stop=self.stopping.is_set)
         except ProcessError as error:
             log.warning("pictures_not_decoded", error=str(error).splitlines()[0], channels=[key[0] for key, _ in group])
             self._fail((key for key, _ in group), "decoding it failed; the log says why")

@@ -26,6 +26,7 @@ from channeld.relay.effects import Effect, device_of, effect_of
 from channeld.relay.profile import Hardware, OutputFormat
 from channeld.relay.refusal import ProfileRefused
 from channeld.store.relay_records import ProxyChannel, RelayConfig, RelayProfile
+from channeld.ts.nal import VideoCodec
 
 SOURCE = "upstream"
 VIDEO_BITS = (64_000, 100_000_000)
@@ -137,6 +138,8 @@ def absent_fault(hardware: Hardware, reason: str) -> str:
 def house_of(effect: Effect, said: Arguments, house: Profile, name: str) -> Profile:
     """The house format, with what a relay profile says of size, rate, bit rates, GOP, preset and tune. Raises RelayRefused."""
     changes: dict[str, object] = {}
+    if not effect.copies:
+        changes["codec"] = VideoCodec.H264  # what relay profiles say of encoders is of H.264
     try:
         if effect.size:
             width, height = map(int, _SIZES.get(effect.size, effect.size).split("x"))
@@ -152,7 +155,7 @@ def house_of(effect: Effect, said: Arguments, house: Profile, name: str) -> Prof
         changes |= {key: value for key, value in (("preset", effect.preset), ("tune", effect.tune)) if value}
         made = replace(house, **changes)  # type: ignore[arg-type]
         made = replace(made, gop_seconds=_gop_s(effect, made, said.output.segment_duration_s))
-        _ = made.level  # raises where no level of H.264 holds it
+        _ = made.level  # raises where no level holds it
     except ValueError as error:
         raise RelayRefused(f"its profile cannot be aired: {error}") from None
     return house if made == house else replace(made, name=name)

@@ -21,7 +21,7 @@ _making = threading.Lock()  # one reference per profile: two jobs at once would 
 
 def key_of_profile(profile: Profile, tools: Tools) -> str:
     """Folder of the profile's clips with this machine's encoder."""
-    return profile_key(profile, encoder_version(tools))
+    return profile_key(profile, encoder_version(tools, profile.codec))
 
 
 def ensure_reference(cache: ClipCache, profile: Profile, tools: Tools) -> Reference:

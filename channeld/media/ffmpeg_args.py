@@ -9,8 +9,10 @@ from typing import Any
 
 import ffmpeg
 
+from channeld.base.units import FrameRate
 from channeld.media import filters
 from channeld.media.facts import AudioFacts, VideoFacts
+from channeld.media.h265_args import h265_options
 from channeld.media.live_input import PATTERN, LiveInput
 from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.plan import Plan
@@ -19,6 +21,7 @@ from channeld.media.stillness import SILENCE_FILTER, STILL_FILTER
 from channeld.media.tools import Tools
 from channeld.media.treatment import NO_TREATMENT, Pairs, Treatment
 from channeld.media.whitelist import input_options
+from channeld.ts.nal import VideoCodec
 
 _QUIET = ("-nostdin", "-hide_banner", "-nostats")
 # `repeat`: errors are counted, so none may be folded away. Verbose: counts of decoded frames are told at that level.
@@ -35,6 +38,7 @@ _LAVFI = {
 
 # Not those of other encoders, or (the level) not written as they want it.
 _X264_OPTIONS = frozenset(("preset", "tune", "level", "x264-params", "a53cc"))
+_ANNEX_B = {VideoCodec.H264: "h264_mp4toannexb", VideoCodec.H265: "hevc_mp4toannexb"}
 SILENCE = f"anullsrc=r={filters.AUDIO_RATE}:cl=stereo"
 
 
@@ -127,10 +131,24 @@ def live_args(
     return [tools.ffmpeg, *_QUIET, *_TOLD, *_JUMPS, *devices, *ffmpeg.output(*streams, "pipe:1", **options).get_args()]
 
 
-def live_copy_args(live: LiveInput, tools: Tools, treatment: Treatment = NO_TREATMENT) -> list[str]:
-    """The same of a source that is in the house format already: its packets as they are."""
+def live_copy_args(
+    live: LiveInput,
+    tools: Tools,
+    treatment: Treatment = NO_TREATMENT,
+    *,
+    codec: VideoCodec = VideoCodec.H264,
+    shifted_at: FrameRate | None = None,
+) -> list[str]:
+    """The same of a source that is in the house format already: its packets as they are.
+
+    `shifted_at`: it has no B-frames; its pictures are said to be decoded a frame of this rate before they are shown.
+    """
     media = ffmpeg.input(live.url, **_opened(live, treatment.reading))
-    options = _mux_options() | {"c": "copy", "bsf:v": "h264_mp4toannexb"}
+    options = _mux_options() | {"c": "copy", "bsf:v": _ANNEX_B[codec]}
+    if codec is VideoCodec.H265 and "rtsp_transport" in live.options:
+        options["bsf:v"] += ",dump_extra=freq=keyframe"  # a camera may tell its parameter sets in the SDP alone
+    if shifted_at is not None:
+        options["bsf:v"] += _shift(shifted_at)
     streams = media[treatment.picture_stream], media[treatment.sound_stream]
     return [tools.ffmpeg, *_QUIET, *_TOLD, *_JUMPS, *ffmpeg.output(*streams, "pipe:1", **options).get_args()]
 
@@ -148,6 +166,8 @@ def _opened(live: LiveInput, said: Pairs) -> dict[str, Any]:
 def _live_options(profile: Profile, treatment: Treatment) -> dict[str, Any]:
     """The house format by whichever encoder; all but x264 have parameter sets of their own."""
     house = _house_options(profile)
+    if profile.codec is VideoCodec.H265:  # of relays, only those come here that copy and have to encode after all: they say nothing of it
+        return house | h265_options(profile, is_live=True)
     if treatment.has_own_parameter_sets:
         return _foreign_options(house, profile, treatment)
     x264 = _x264_params(profile, is_live=True, said=treatment.x264_params)
@@ -159,8 +179,12 @@ def _foreign_options(house: dict[str, Any], profile: Profile, treatment: Treatme
     video |= {"c:v": treatment.encoder, "g": profile.gop_frames, "bf": 0} | dict(treatment.encoding)
     if str(video["bf"]) == "0":
         # Without B-frames it gives DTS and PTS alike, and FFmpeg writes one of them; the splicer needs room for both, a frame apart.
-        video["bsf:v"] += f",setts=dts=DTS-{COMPOSITION_DELAY * profile.fps.den}/(TB*{profile.fps.num})"
+        video["bsf:v"] += _shift(profile.fps)
     return video
+
+
+def _shift(fps: FrameRate) -> str:
+    return f",setts=dts=DTS-{COMPOSITION_DELAY * fps.den}/(TB*{fps.num})"
 
 
 def ffprobe_args(source: Path, tools: Tools) -> list[str]:
@@ -194,7 +218,8 @@ def _filters(picture: str, sound: str) -> dict[str, Any]:
 
 
 def _house_options(profile: Profile) -> dict[str, Any]:
-    return _video_options(profile) | _audio_options(profile) | _mux_options()
+    picture = _h264_options(profile) if profile.codec is VideoCodec.H264 else h265_options(profile)
+    return picture | _audio_options(profile) | _mux_options()
 
 
 def _x264_params(profile: Profile, *, is_live: bool = False, said: Pairs = ()) -> str:
@@ -209,7 +234,7 @@ def _x264_params(profile: Profile, *, is_live: bool = False, said: Pairs = ()) -
     return ":".join(f"{key}={value}" for key, value in x264.items())
 
 
-def _video_options(profile: Profile) -> dict[str, Any]:
+def _h264_options(profile: Profile) -> dict[str, Any]:
     return {
         "c:v": "libx264",
         "preset": profile.preset,

@@ -114,7 +114,9 @@ class _Work:
         self._job, self._cache = job, cache
         sets, silent = (reference.parameter_sets, reference.silent_frame) if reference else (None, None)
         profile = job.profile
-        rules = StreamRules(profile.fps, profile.gop_frames, COMPOSITION_DELAY, parameter_sets=sets, silent_frame=silent)
+        rules = StreamRules(
+            profile.fps, profile.gop_frames, COMPOSITION_DELAY, parameter_sets=sets, silent_frame=silent, codec=profile.codec
+        )
         self.conformer = Conformer(rules)
         self.silent_frame: bytes | None = None
         self.log, self._stillness = DecodeLog(), StillnessLog()

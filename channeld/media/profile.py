@@ -6,9 +6,10 @@ Pure; used by control and its prepare jobs.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from channeld.base.units import FrameRate
+from channeld.ts.nal import VideoCodec
 
 COMPOSITION_DELAY = 1
 """Frames by which display follows decoding: three B-frames without a pyramid reorder by one."""
@@ -33,11 +34,25 @@ _LEVELS = (
 )
 
 
+# Level, luma samples per second, luma samples per picture, kbit/s and kbit of decoder buffer in the Main tier. Source: ISO/IEC 23008-2,
+# tables A.8 and A.9.
+_H265_LEVELS = (
+    ("3.0", 16_588_800, 552_960, 6_000),
+    ("3.1", 33_177_600, 983_040, 10_000),
+    ("4.0", 66_846_720, 2_228_224, 12_000),
+    ("4.1", 133_693_440, 2_228_224, 20_000),
+    ("5.0", 267_386_880, 8_912_896, 25_000),
+    ("5.1", 534_773_760, 8_912_896, 40_000),
+    ("5.2", 1_069_547_520, 8_912_896, 60_000),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """Size in pixels, bitrates in bit/s, loudness in LUFS; `audio_language` is the track preferred (ISO 639-2).
 
-    `tune`: one of x264's; it shapes the parameter sets, so that a source and its slates have to share it.
+    `preset` is one of x264's and x265's. `tune`: one of x264's; it shapes the parameter sets, so that a source and its slates have to
+    share it.
     """
 
     name: str
@@ -51,6 +66,7 @@ class Profile:
     preset: str = "veryfast"
     audio_language: str | None = None
     tune: str | None = None
+    codec: VideoCodec = field(default=VideoCodec.H264, repr=False)
 
     def __post_init__(self) -> None:
         if self.width % 2 or self.height % 2 or not (16 <= self.width <= 4096 and 16 <= self.height <= 2304):
@@ -63,7 +79,10 @@ class Profile:
 
     @property
     def level(self) -> str:
-        """Lowest H.264 level that holds the size, the frame rate and the peak bitrate."""
+        """Lowest level that holds the size, the frame rate and the peak bitrate. Raises ValueError where none does."""
+        return self._h264_level() if self.codec is VideoCodec.H264 else self._h265_level()
+
+    def _h264_level(self) -> str:
         blocks = -(-self.width // 16) * -(-self.height // 16)
         rate = blocks * self.fps.num / self.fps.den
         peak_kbit = self.video_bitrate * PEAK_RATIO / 1000
@@ -71,6 +90,15 @@ class Profile:
             if rate <= max_rate and blocks <= max_blocks and peak_kbit <= max_kbit:
                 return level
         raise ValueError(f"profile {self.name}: {self.width}x{self.height} at {self.fps} fps is beyond H.264 level 5.2")
+
+    def _h265_level(self) -> str:
+        samples = self.width * self.height
+        rate = samples * self.fps.num / self.fps.den
+        most_kbit = self.video_bitrate * max(PEAK_RATIO, DECODER_BUFFER_S) / 1000
+        for level, max_rate, max_samples, max_kbit in _H265_LEVELS:
+            if rate <= max_rate and samples <= max_samples and most_kbit <= max_kbit:
+                return level
+        raise ValueError(f"profile {self.name}: {self.width}x{self.height} at {self.fps} fps is beyond H.265 level 5.2, Main tier")
 
     @property
     def bytes_per_second(self) -> int:
@@ -95,4 +123,6 @@ def profile_key(profile: Profile, encoder_version: str) -> str:
     ]
     if profile.tune is not None:  # not told otherwise: clips that are prepared already keep their key
         shape.append(profile.tune)
+    if profile.codec is not VideoCodec.H264:
+        shape.append(profile.codec.value)
     return hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:24]

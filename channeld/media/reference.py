@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from channeld.ts.conform import ParameterSets
+from channeld.ts.nal import ParameterSets
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Reference:
         """As it is stored."""
         sets = self.parameter_sets
         silent = base64.b64encode(self.silent_frame).decode()
-        return json.dumps({"sps": sets.sps.hex(), "pps": sets.pps.hex(), "silent_frame": silent}).encode()
+        vps = {"vps": sets.vps.hex()} if sets.vps else {}
+        return json.dumps({"sps": sets.sps.hex(), "pps": sets.pps.hex(), "silent_frame": silent} | vps).encode()
 
     @classmethod
     def load(cls, path: Path) -> "Reference | None":
@@ -39,7 +40,10 @@ class Reference:
         """Read it; None when it is damaged."""
         try:
             values = json.loads(text)
-            sets = ParameterSets(bytes.fromhex(values["sps"]), bytes.fromhex(values["pps"]))
+            sps, pps, vps = (bytes.fromhex(values.get(name, "")) for name in ("sps", "pps", "vps"))
+            if not (sps and pps):
+                return None
+            sets = ParameterSets(sps, pps, vps)
             return cls(sets, base64.b64decode(values["silent_frame"], validate=True))
         except (ValueError, KeyError, TypeError, binascii.Error):
             return None

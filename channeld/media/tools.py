@@ -12,8 +12,14 @@ from functools import cache
 
 from channeld.base.errors import ProcessError, SpawnError
 from channeld.media import child
+from channeld.ts.nal import VideoCodec
 
 VERSION_TIMEOUT_S = 20.0
+# Each encoder, the smallest picture it takes, its options, FFmpeg's name for its stream, and where its SEI tells the build.
+_ENCODERS: dict[VideoCodec, tuple[str, str, tuple[str, ...], str, bytes]] = {
+    VideoCodec.H264: ("x264", "16x16", (), "h264", rb"x264 - core (\d+[ -~]*?) - H\.264"),
+    VideoCodec.H265: ("x265", "64x64", ("-x265-params", "log-level=error"), "hevc", rb"x265 (\(build \d+\) - [^:]*)"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +52,30 @@ def bundled_ffmpeg() -> str | None:
 
 
 @cache
-def encoder_version(tools: Tools) -> str:
-    """FFmpeg's and x264's versions as one line: other versions may write other parameter sets.
+def encoder_version(tools: Tools, codec: VideoCodec = VideoCodec.H264) -> str:
+    """FFmpeg's and its encoder's versions as one line: other versions may write other parameter sets.
 
-    x264 names its build only in the SEI of what it encodes, so one frame of 16x16 is encoded. Raises ProcessError.
+    x264 and x265 name their build only in the SEI of what they encode, so one frame is encoded. Raises ProcessError.
     """
     banner = child.run([tools.ffmpeg, "-hide_banner", "-version"], max_bytes=1 << 16, deadline_s=VERSION_TIMEOUT_S)
     name = banner.decode("utf-8", "replace").splitlines()[0].split(" Copyright")[0]
-    one_frame = ("-f", "lavfi", "-i", "color=s=16x16:r=25", "-frames:v", "1", "-c:v", "libx264", "-f", "h264", "pipe:1")
+    encoder, size, options, container, told = _ENCODERS[codec]
+    one_frame = (
+        "-f",
+        "lavfi",
+        "-i",
+        f"color=s={size}:r=25",
+        "-frames:v",
+        "1",
+        "-c:v",
+        f"lib{encoder}",
+        *options,
+        "-f",
+        container,
+        "pipe:1",
+    )
     encoded = child.run([tools.ffmpeg, "-nostdin", "-v", "error", *one_frame], max_bytes=1 << 20, deadline_s=VERSION_TIMEOUT_S)
-    found = re.search(rb"x264 - core (\d+[ -~]*?) - H\.264", encoded)
+    found = re.search(told, encoded)
     if found is None:
-        raise ProcessError("this FFmpeg has no libx264")
-    return f"{name}; x264 {found[1].decode()}"
+        raise ProcessError(f"this FFmpeg has no lib{encoder}")
+    return f"{name}; {encoder} {found[1].decode()}"

@@ -23,6 +23,7 @@ _FONTS = (
 _VIDEO = {
     # With filler, so that a stream has the bit rate that was asked for, however little there is to see.
     "h264": ("libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-x264-params", "nal-hrd=cbr:scenecut=0"),
+    # Its key frames are IDR pictures, as those of cameras are.
     "hevc": (
         "libx265",
         "-preset",
@@ -30,7 +31,7 @@ _VIDEO = {
         "-tune",
         "zerolatency",
         "-x265-params",
-        "log-level=error:scenecut=0:pools=none:frame-threads=1",
+        "log-level=error:scenecut=0:open-gop=0:pools=none:frame-threads=1",
     ),
     "mpeg2video": ("mpeg2video", "-sc_threshold", "1000000000"),
 }

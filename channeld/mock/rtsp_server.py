@@ -21,7 +21,7 @@ _VIDEO = {
     "h264": "x264enc name=venc tune=zerolatency speed-preset=ultrafast threads=1 bitrate={kbps} key-int-max={gop} ! h264parse"
     " ! video/x-h264,stream-format=byte-stream,alignment=au ! {tail} ! rtph264pay name=pay0 pt=96 config-interval=-1",
     "hevc": "x265enc name=venc tune=zerolatency speed-preset=ultrafast bitrate={kbps} key-int-max={gop}"
-    " option-string=pools=none:frame-threads=1 ! h265parse ! video/x-h265,stream-format=byte-stream,alignment=au"
+    " option-string=pools=none:frame-threads=1:open-gop=0 ! h265parse ! video/x-h265,stream-format=byte-stream,alignment=au"
     " ! {tail} ! rtph265pay name=pay0 pt=96 config-interval=-1",
 }
 _AUDIO = {

@@ -6,7 +6,7 @@ Not thread-safe; used by the packager thread only.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,19 +29,27 @@ from channeld.outputs.hls_manifest import Manifest, Segment
 from channeld.outputs.hls_store import FileNames
 from channeld.outputs.packing import Cut, Packed
 from channeld.ts.codecs import AacFormat, AvcFormat, aac_frame, avc_format, avc_sample, nal_units
+from channeld.ts.h265 import H265Format, h265_format, h265_sample
+from channeld.ts.nal import H265_IDR, VideoCodec, nal_kind
 from channeld.ts.packet import AUDIO_PID, VIDEO_PID, Packets, as_packets
+from channeld.ts.psi import codec_of
 from channeld.ts.units import access_units
 
+VideoFormat = AvcFormat | H265Format
 DASH_FILES = FileNames("dash", MANIFEST_NAME, SEGMENT_NAME, MAX_MANIFEST_BYTES)
 _AAC_FRAME = 1024
-_IDR = 5
+_KINDS: dict[VideoCodec, tuple[frozenset[int], Callable[[list[bytes]], VideoFormat], Callable[[list[bytes]], bytes]]] = {
+    VideoCodec.H264: (frozenset({5}), avc_format, avc_sample),
+    VideoCodec.H265: (H265_IDR, h265_format, h265_sample),
+}
+"""Of each codec: NAL units of pictures that a reader may begin with, what they say, and units as samples."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Video:
     """The pictures of a cut; `begins`: when the first is shown, in ticks."""
 
-    form: AvcFormat
+    form: VideoFormat
     samples: Samples
     begins: int
 
@@ -110,14 +118,20 @@ class DashPacking:
 def _video(packets: Packets, cut: Cut) -> _Video:
     found = access_units(packets, VIDEO_PID, near=cut.start)
     nals = [nal_units(unit) for unit in found.units]
-    is_idr = np.array([any(nal[0] & 0x1F == _IDR for nal in each) for each in nals])
+    codec = codec_of(packets)
+    random_access, format_of, sample_of = _KINDS[codec]
+    is_idr = np.array([any(nal_kind(nal, codec) in random_access for nal in each) for each in nals])
     durations = np.diff(found.dts, append=cut.end)
     if durations.min() <= 0 or not is_idr[0]:
         raise StreamError("pictures are not in order of decoding, or begin without a random access point", pid=VIDEO_PID)
-    payloads, flags = [avc_sample(each) for each in nals], np.where(is_idr, SYNC, NOT_SYNC)
+    payloads, flags = [sample_of(each) for each in nals], np.where(is_idr, SYNC, NOT_SYNC)
     samples = Samples(int(found.dts[0]), payloads, durations, found.pts - found.dts, flags)
     # Not the first picture's own time: at 23.976 a second its duration is no whole number of ticks, and segments would not meet.
-    return _Video(avc_format(nals[0]), samples, cut.start + int(found.pts[0] - found.dts[0]))
+    return _Video(format_of(nals[0]), samples, cut.start + int(found.pts[0] - found.dts[0]))
+
+
+def _sets(form: VideoFormat) -> tuple[bytes, ...]:
+    return (form.sps, form.pps) if isinstance(form, AvcFormat) else (form.vps, form.sps, form.pps)
 
 
 def _audio(packets: Packets, cut: Cut) -> _Audio:
@@ -138,7 +152,7 @@ def _audio(packets: Packets, cut: Cut) -> _Audio:
 
 def _period(listed: Segment, video: _Video, audio: _Audio, earlier: Sequence[DashSegment]) -> Period:
     """The Period that a segment belongs to: the newest one where timeline and format go on, else a new one, not before the newest ends."""
-    form = hashlib.sha256(b"".join((video.form.sps, video.form.pps, audio.form.specific_config))).hexdigest()[:16]
+    form = hashlib.sha256(b"".join((*_sets(video.form), audio.form.specific_config))).hexdigest()[:16]
     wall_s = listed.wall_s
     if earlier:
         newest, last = earlier[-1].period, earlier[-1]

@@ -2,7 +2,7 @@
 
 Rule: bytes in, bytes out; whoever calls decides what is a sample and when it is shown. One track for each file, as players of
 DASH expect. Times are unbounded in 64 bits, so that no wrap of the transport stream's clock is ever seen.
-Sources: ISO/IEC 14496-12 (boxes), 14496-14 (esds), 14496-15 (avcC), 23000-19 (CMAF).
+Sources: ISO/IEC 14496-12 (boxes), 14496-14 (esds), 14496-15 (avcC, hvcC), 23000-19 (CMAF).
 """
 
 import struct
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from channeld.ts.codecs import AacFormat, AvcFormat
+from channeld.ts.h265 import H265Format
 from channeld.ts.packet import Ints
 
 VIDEO_TRACK, AUDIO_TRACK = 1, 2
@@ -50,17 +51,30 @@ def _full(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
     return box(kind, struct.pack(">I", version << 24 | flags), *parts)
 
 
-def video_header(video: AvcFormat, timescale: int) -> bytes:
-    """The initialization segment of a track of H.264."""
+def video_header(video: AvcFormat | H265Format, timescale: int) -> bytes:
+    """The initialization segment of a track of H.264 or H.265."""
+    looks = struct.pack(">16xHHIIIH32xHh", video.width, video.height, 0x48_0000, 0x48_0000, 0, 1, 0x18, -1)
+    kind, record = (b"avc1", _avc_record(video)) if isinstance(video, AvcFormat) else (b"hvc1", _h265_record(video))
+    entry = box(kind, struct.pack(">6xH", 1), looks, record)
+    size = video.width << 16, video.height << 16
+    return _header(VIDEO_TRACK, timescale, b"vide", _full(b"vmhd", 0, 1, bytes(8)), entry, size, volume=0)
+
+
+def _avc_record(video: AvcFormat) -> bytes:
     sps, pps = video.sps, video.pps
     record = struct.pack(">B3sBBH", 1, sps[1:4], 0xFF, 0xE1, len(sps)) + sps + struct.pack(">BH", 1, len(pps)) + pps
     if sps[1] in (100, 110, 122, 144):
         # chroma 4:2:0 and 8 bits, as house formats are; the array of SPS extensions is empty (14496-15, 5.3.3.1.2).
         record += bytes((0xFD, 0xF8, 0xF8, 0))
-    looks = struct.pack(">16xHHIIIH32xHh", video.width, video.height, 0x48_0000, 0x48_0000, 0, 1, 0x18, -1)
-    entry = box(b"avc1", struct.pack(">6xH", 1), looks, box(b"avcC", record))
-    size = video.width << 16, video.height << 16
-    return _header(VIDEO_TRACK, timescale, b"vide", _full(b"vmhd", 0, 1, bytes(8)), entry, size, volume=0)
+    return box(b"avcC", record)
+
+
+def _h265_record(video: H265Format) -> bytes:
+    """Unknown are the least size of a slice, how decoding may be shared out, and the average frame rate (14496-15, 8.3.3.1.3)."""
+    shape = bytes((0xFC | video.chroma, 0xF8 | video.depths[0], 0xF8 | video.depths[1]))
+    layers = video.temporal_layers << 3 | video.is_nested << 2 | 3
+    record = b"\x01" + video.profile_tier_level + b"\xf0\x00\xfc" + shape + struct.pack(">HBB", 0, layers, len(video.sets))
+    return box(b"hvcC", record, *(struct.pack(">BHH", 0x80 | kind, 1, len(nal)) + nal for kind, nal in video.sets))
 
 
 def audio_header(audio: AacFormat, timescale: int) -> bytes:

@@ -21,7 +21,8 @@ PROGRESS_DROPPED = (
 # Fed in real time, FFmpeg needs 6.2 s to its first byte without these three and 1.2 s with them.
 _SHORT_PROBE = ("-analyzeduration", "300000", "-probesize", "500000", "-fpsprobesize", "0")
 # The input comes from our own splicer, but a list costs nothing: no other demuxer, decoder or protocol than these.
-_INPUT_LISTS = ("-protocol_whitelist", "file", "-format_whitelist", "mpegts", "-codec_whitelist", "h264,aac")
+_INPUT_LISTS = ("-protocol_whitelist", "file", "-format_whitelist", "mpegts", "-codec_whitelist")
+_CODECS = {"flv": "h264,aac", "mpegts": "h264,hevc,aac"}
 # Without the tags the FLV header fails, the connection stays open and the name is locked ("Already publishing").
 # A transport stream keeps its own ticks: without `-copytb` the fifo muxer's input is rounded to whole frames.
 _WRAPPED = {"flv": ("-tag:v", "7", "-tag:a", "10", "-bsf:a", "aac_adtstoasc"), "mpegts": ("-copytb", "1")}
@@ -34,7 +35,7 @@ def push_arguments(fifo: Path, target: TargetOptions, *, ffmpeg: str = "ffmpeg",
     return (
         *(ffmpeg, "-hide_banner", "-nostdin", "-nostats"),
         # `verbose` is the least that tells that a connection was lost or made; debug would write the stream key.
-        *("-loglevel", "level+verbose", *_SHORT_PROBE, *_INPUT_LISTS),
+        *("-loglevel", "level+verbose", *_SHORT_PROBE, *_INPUT_LISTS, _CODECS[target.container]),
         *("-f", "mpegts", "-i", f"file:{fifo}", *_COPY, *_WRAPPED[target.container], "-progress", "pipe:2", "-stats_period", "1"),
         *("-f", "fifo", "-fifo_format", target.container, *_RECOVERY),
         *("-queue_size", str(queue_packets), "-drop_pkts_on_overflow", "1", *target.arguments),

@@ -1,6 +1,6 @@
 """Decoding one segment in a confined FFmpeg: does it decode without error, is there a picture that moves, is there sound?
 
-Rule: the bytes come by a memory file on stdin; the child may open nothing, and only MPEG-TS with H.264 and AAC is understood.
+Rule: the bytes come by a memory file on stdin; the child may open nothing, and only MPEG-TS with H.264 or H.265 and AAC is understood.
 Blocking; run by the read-back's decoder thread, one child at a time.
 """
 
@@ -46,7 +46,7 @@ def decode_args(ffmpeg: str, span_s: float) -> list[str]:
     sound = f"silencedetect=n={_SILENCE_DB}dB:d={quiet_s:.3f}"
     return [
         *(ffmpeg, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info", "-benchmark"),
-        *("-protocol_whitelist", "pipe", "-format_whitelist", "mpegts", "-codec_whitelist", "h264,aac", "-threads", "1"),
+        *("-protocol_whitelist", "pipe", "-format_whitelist", "mpegts", "-codec_whitelist", "h264,hevc,aac", "-threads", "1"),
         *("-f", "mpegts", "-i", "pipe:0", "-map", "0:v:0?", "-map", "0:a:0?", "-filter_threads", "1"),
         *("-vf", picture, "-af", sound, "-f", "null", "-"),
     ]

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from channeld.base.units import TICKS_PER_SECOND
 from channeld.ts.packet import PACKET_BYTES, PAT_PID, SYNC_BYTE, Ints, Packets, payload_offsets, pids, starts_unit
-from channeld.ts.psi import STREAM_TYPE_H264, crc32_mpeg
+from channeld.ts.psi import STREAM_TYPE_H264, STREAM_TYPE_H265, crc32_mpeg
 
-VIDEO_TYPES = frozenset((0x01, 0x02, 0x10, STREAM_TYPE_H264, 0x24))
+VIDEO_TYPES = frozenset((0x01, 0x02, 0x10, STREAM_TYPE_H264, STREAM_TYPE_H265))
 AUDIO_TYPES = frozenset((0x03, 0x04, 0x0F, 0x11, 0x81, 0x87))
 MAX_FAULTS = 8
 LONGEST_STEP_S = 1.0
@@ -25,7 +25,9 @@ _NULL_PID = 0x1FFF
 _WRAP = 1 << 33
 _LEAST_SECTION = 12
 _FIRST_UNIT_PACKETS = 16
-_NAL_SLICE, _NAL_IDR = 1, 5
+_H264_PICTURES, _H264_IDR = range(1, 6), (5,)
+_H265_PICTURES, _H265_IDR = range(32), (19, 20, 21)
+"""With CRA pictures, which a decoder that begins there shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,16 +202,18 @@ class _Inspection:
     def _check_first_picture(self, video: _Track, streams: dict[int, int]) -> None:
         first = int(video.starts[0])
         pid = int(self._pids[first])
-        if streams.get(pid) != STREAM_TYPE_H264:
+        if streams.get(pid) not in (STREAM_TYPE_H264, STREAM_TYPE_H265):
             return
+        is_h264 = streams[pid] == STREAM_TYPE_H264
         end = int(video.starts[1]) if video.starts.size > 1 else len(self._rows)
         unit = np.flatnonzero(self._pids[first:end] == pid)[:_FIRST_UNIT_PACKETS] + first
         offsets = payload_offsets(self._rows[unit])
         stream = b"".join(bytes(self._rows[row, offset:]) for row, offset in zip(unit, offsets, strict=True))
         coded = stream[9 + stream[8] :] if len(stream) > 8 else b""  # behind the PES header
-        kinds = [coded[at + 3] & 0x1F for at in _start_codes(coded)]
-        pictures = [kind for kind in kinds if _NAL_SLICE <= kind <= _NAL_IDR]
-        if pictures[:1] != [_NAL_IDR]:
+        heads = [coded[at + 3] for at in _start_codes(coded)]
+        kinds = [head & 0x1F if is_h264 else head >> 1 & 0x3F for head in heads]
+        pictures = [kind for kind in kinds if kind in (_H264_PICTURES if is_h264 else _H265_PICTURES)]
+        if not pictures or pictures[0] not in (_H264_IDR if is_h264 else _H265_IDR):
             self._faults.append("its first picture is not an IDR: a player that begins here shows nothing yet")
 
     def _check_lengths(self, video: _Track | None, audio: _Track | None, declared_s: float | None) -> None:
@@ -228,7 +232,7 @@ def _stamp(field: npt.NDArray[np.int64]) -> Ints:
 
 
 def _start_codes(stream: bytes) -> list[int]:
-    """Where NAL units begin whose first byte is there (H.264, annex B)."""
+    """Where NAL units begin whose first byte is there (annex B of H.264 and H.265)."""
     found = []
     at = stream.find(b"\0\0\1")
     while 0 <= at < len(stream) - 3:

@@ -28,9 +28,11 @@ from channeld.sources.reasons import Diary
 from channeld.sources.segments import Segments
 from channeld.sources.spec import Reason, SourceSpec, SourceState, patience_s
 from channeld.sources.suits import why_not_copied
-from channeld.ts.conform import StreamRules
+from channeld.ts.conform import NotReordered, StreamRules
 from channeld.ts.index import Block, ClipHeader
 from channeld.ts.live_conform import LiveConformer
+from channeld.ts.nal import VideoCodec
+from channeld.ts.packet import AUDIO_PID
 
 TICK_S = 0.02
 """How late a silence may be told."""
@@ -76,12 +78,25 @@ class Choice:
     copies: bool
     has_sound: bool = True
     refused: str = ""
+    is_shifted: bool = False
+    """What is copied has no B-frames: its pictures are said to be decoded a frame before they are shown."""
+    is_last: bool = False
+    """Copying is tried this time, and not again."""
     segments: tuple[str, ...] = ()
     """Of a manifest, those that the newest attempt opened."""
 
 
 class BetterWay(Exception):
     """The attempt is begun again at once, as something was learned."""
+
+
+def has_own_parameter_sets(spec: SourceSpec, *, copies: bool) -> bool:
+    """Its parameter sets may be other than the slates', and change with a key frame.
+
+    So may those of another encoder; and H.265, which never goes to an origin that throws away those within the stream, can be copied
+    from any. H.264 is copied with the profile's own only.
+    """
+    return spec.profile.codec is VideoCodec.H265 if copies else spec.treatment.has_own_parameter_sets
 
 
 class Attempt:
@@ -94,9 +109,15 @@ class Attempt:
         self._clip: LiveClip | None = None
         spec, sets = means.spec, means.reference
         profile = spec.profile
-        is_foreign = spec.treatment.has_own_parameter_sets and not choice.copies  # of whichever the first key frame brings
-        reference = None if is_foreign else sets.parameter_sets
-        rules = StreamRules(profile.fps, profile.gop_frames, COMPOSITION_DELAY, parameter_sets=reference, silent_frame=sets.silent_frame)
+        is_foreign = has_own_parameter_sets(spec, copies=choice.copies)  # of whichever the first key frame brings
+        rules = StreamRules(
+            profile.fps,
+            profile.gop_frames,
+            COMPOSITION_DELAY,
+            parameter_sets=None if is_foreign else sets.parameter_sets,
+            silent_frame=sets.silent_frame,
+            codec=profile.codec,
+        )
         self._conformer = LiveConformer(rules, has_free_gops=choice.copies or is_foreign)
         self._is_quiet = False
 
@@ -120,18 +141,34 @@ class Attempt:
             error = caught
         finally:
             self._finish()
-        if choice.copies and error is not None and self._clip is None and spec.mode == "auto":
-            choice.copies, choice.refused = False, str(error)[:200]
-            raise BetterWay from error
+        if choice.copies and error is not None and self._clip is None:
+            self._reconsider_copying(error)
         if choice.has_sound and self._diary.lacks_sound and self._clip is None:
             choice.has_sound = False
             raise BetterWay from error
         return self._diary.explain(error, was_live=self._clip is not None)
 
+    def _reconsider_copying(self, error: Exception) -> None:
+        """What is learned of copying that came to nothing. Raises BetterWay."""
+        choice = self._choice
+        if isinstance(error, NotReordered) and not choice.is_shifted:
+            choice.is_shifted = True
+            raise BetterWay from error
+        # One that could not be reached says nothing about copying it.
+        if self._means.spec.mode != "auto" or not self._diary.streams:
+            return
+        if isinstance(error, StreamError) and error.pid == AUDIO_PID and not choice.is_last:
+            choice.is_last = True  # tracks that began too far apart may have been this connection's
+            raise BetterWay from error
+        choice.copies, choice.refused, choice.is_shifted, choice.is_last = False, str(error)[:200], False, False
+        raise BetterWay from error
+
     def _arguments(self) -> list[str]:
         means, choice = self._means, self._choice
         if choice.copies:
-            return live_copy_args(means.live, means.tools, means.spec.treatment)
+            profile = means.spec.profile
+            shifted_at = profile.fps if choice.is_shifted else None
+            return live_copy_args(means.live, means.tools, means.spec.treatment, codec=profile.codec, shifted_at=shifted_at)
         spec, has_sound = means.spec, choice.has_sound
         return live_args(means.live, spec.profile, means.tools, has_sound=has_sound, watched=spec.picture, treatment=spec.treatment)
 

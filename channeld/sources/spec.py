@@ -12,6 +12,7 @@ from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
 from channeld.media.profile import Profile
 from channeld.media.reference import Reference
 from channeld.media.treatment import NO_TREATMENT, Treatment
+from channeld.ts.nal import VideoCodec
 
 SWITCH_S = 0.1
 """What a switch takes at most, from the loss told to the slate seen: so much before its grace is over a silent source is told as lost."""
@@ -72,6 +73,8 @@ class SourceSpec:
         profile = self.profile
         shape = {name: getattr(profile, name) for name in _PROFILE_FIELDS} | {"fps": [profile.fps.num, profile.fps.den]}
         plain = {name: getattr(self, name) for name in _PLAIN_FIELDS}
+        if profile.codec is not VideoCodec.H264:  # else unsaid: what is told of a source names the process that takes it in
+            shape["codec"] = profile.codec.value
         parts = {"picture": asdict(self.picture), "treatment": self.treatment.message()}
         return {**plain, **parts, "profile": shape, "reference": reference.to_json().decode()}
 
@@ -79,7 +82,8 @@ class SourceSpec:
     def from_message(cls, values: dict[str, Any]) -> "SourceSpec":
         """Read it again. Raises ValueError, KeyError or TypeError for what is none."""
         shape = dict(values["profile"])
-        profile = Profile(fps=FrameRate(*shape.pop("fps")), **shape)
+        codec = VideoCodec(shape.pop("codec", VideoCodec.H264))
+        profile = Profile(fps=FrameRate(*shape.pop("fps")), codec=codec, **shape)
         picture, treatment = PictureRules(**values.get("picture", {})), Treatment.from_message(values.get("treatment", {}))
         return cls(profile=profile, picture=picture, treatment=treatment, **{name: values[name] for name in _PLAIN_FIELDS})
 

@@ -88,7 +88,7 @@ def aac_frame(unit: bytes) -> tuple[AacFormat, bytes]:
     return AacFormat((unit[2] >> 6) + 1, rate_index, (unit[2] & 0x01) << 2 | unit[3] >> 6), unit[header:]
 
 
-class _Bits:
+class Bits:
     """Reads the bits of a NAL unit, without its emulation prevention bytes (7.4.1)."""
 
     def __init__(self, nal: bytes) -> None:
@@ -120,7 +120,7 @@ class _Bits:
 
 def _size(sps: bytes) -> tuple[int, int]:
     """Width and height in pixels after cropping (7.3.2.1.1)."""
-    bits = _Bits(sps)
+    bits = Bits(sps)
     bits.take(8)
     profile = bits.take(8)
     bits.take(16)
@@ -153,7 +153,7 @@ def _size(sps: bytes) -> tuple[int, int]:
     return width, height
 
 
-def _skip_high_profile(bits: _Bits) -> int:
+def _skip_high_profile(bits: Bits) -> int:
     """What only the high profiles have; gives chroma_format_idc."""
     chroma = bits.unsigned()
     if chroma == 3:
@@ -168,7 +168,7 @@ def _skip_high_profile(bits: _Bits) -> int:
     return chroma
 
 
-def _skip_scaling_list(bits: _Bits, size: int) -> None:
+def _skip_scaling_list(bits: Bits, size: int) -> None:
     last, following = 8, 8
     for _ in range(size):
         if following:

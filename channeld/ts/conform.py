@@ -1,6 +1,6 @@
 """From FFmpeg's transport stream to blocks of a prepared clip: the gate that every clip passes once.
 
-Rule: what comes out keeps every promise the splicer builds on (fixed PIDs, one parameter set pair, closed GOPs of one
+Rule: what comes out keeps every promise the splicer builds on (fixed PIDs, one set of parameter sets, closed GOPs of one
 length, no hole in display order, audio on a grid of 1920 ticks); a stream that breaks one is refused here, not on air.
 Sans-I/O; not thread-safe; used by one prepare job.
 """
@@ -14,6 +14,7 @@ from channeld.base.errors import StreamError
 from channeld.base.units import AAC_FRAME_TICKS, TICKS_PER_SECOND, FrameRate
 from channeld.ts import packet as tsp
 from channeld.ts.index import AUDIO_AU, HAS_DTS, HAS_PCR, IS_RANDOM_ACCESS, MAX_BLOCK_BYTES, MAY_CUT_AFTER, VIDEO_AU, Block, Units
+from channeld.ts.nal import ParameterSets, VideoCodec, parameter_sets
 from channeld.ts.packet import AUDIO_PID, PACKET_BYTES, VIDEO_PID, Ints, Packets
 from channeld.ts.psi import tables
 from channeld.ts.timeline import WRAP_TICKS, read_timestamps
@@ -29,17 +30,13 @@ MAX_UNIT_PACKETS = (1 << 16) - 1
 """As an index counts them."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterSets:
-    """The H.264 parameter sets of a profile, NAL units without start codes."""
-
-    sps: bytes
-    pps: bytes
+class NotReordered(StreamError):
+    """Without B-frames FFmpeg writes one timestamp where the splicer needs room for two, a frame apart: `setts` makes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamRules:
-    """What a conformed stream must be. `parameter_sets` None: the first pair seen is the reference.
+    """What a conformed stream must be. `parameter_sets` None: the first ones seen are the reference.
 
     `silent_frame` holds the packets of one silent audio unit, appended where a clip's audio is too short.
     """
@@ -50,6 +47,7 @@ class StreamRules:
     parameter_sets: ParameterSets | None = None
     silent_frame: bytes | None = None
     block_seconds: float = 4.0
+    codec: VideoCodec = VideoCodec.H264
 
     @property
     def block_frames(self) -> int:
@@ -154,7 +152,7 @@ class Conformer:
             raise StreamError("no audio in the first block", pid=AUDIO_PID)
         if last:
             packets, audio_table = self._complete_audio(packets, audio_table)
-        psi = tables()
+        psi = tables(self._rules.codec)
         psi[:, 3] |= self._blocks & 0x0F
         block = Block(self._blocks, psi.tobytes() + packets.tobytes(), video_table, audio_table, self._audio_offset)
         self._blocks += 1
@@ -175,6 +173,8 @@ class Conformer:
         self._check_key_frames(key)
         has_dts = (packets[units.rows, units.pts_at] & 0xF0) == 0x30
         if not np.array_equal(has_dts, composition + rules.composition_delay != 0):
+            if not (has_dts.any() or composition.any()):
+                raise NotReordered("DTS is not decode order: without B-frames there is one timestamp for both", pid=VIDEO_PID)
             raise StreamError("DTS is not decode order", pid=VIDEO_PID)
         self._check_pcr_slots(tsp.carries_pcr(first))
         for row, rows in zip(units.rows[key], units.counts[key], strict=True):
@@ -245,7 +245,7 @@ class Conformer:
         return np.concatenate([packets, np.tile(silent, (missing, 1))]), np.concatenate([audio, more])
 
     def _check_parameter_sets(self, packets: Packets) -> None:
-        found = _parameter_sets(packets)
+        found = parameter_sets(packets, self._rules.codec)
         if self.parameter_sets is None:
             self.parameter_sets = found
         elif found != self.parameter_sets:
@@ -283,20 +283,3 @@ def find_units(packets: Packets) -> tuple[FoundUnits, FoundUnits]:
     is_video = pids[rows] == VIDEO_PID
     video, audio = (FoundUnits(rows[mask], counts[mask], pts_at[mask], pts[mask]) for mask in (is_video, ~is_video))
     return video, audio
-
-
-def _parameter_sets(packets: Packets) -> ParameterSets:
-    """SPS and PPS of a random access unit. Raises StreamError when it carries not exactly one of each, in front of its IDR slice."""
-    offsets = tsp.payload_offsets(packets[:4])
-    pes = bytearray().join(packets[row, offset:].tobytes() for row, offset in enumerate(offsets))
-    stream = bytes(pes[9 + pes[8] :])
-    found: dict[int, list[bytes]] = {7: [], 8: []}
-    for unit in stream.split(b"\x00\x00\x01")[1:]:
-        kind = unit[0] & 0x1F if unit else 0
-        if kind in (1, 5):
-            break
-        if kind in found:
-            found[kind].append(unit.rstrip(b"\x00"))
-    if len(found[7]) != 1 or len(found[8]) != 1:
-        raise StreamError("a key frame without exactly one SPS and one PPS", pid=VIDEO_PID)
-    return ParameterSets(found[7][0], found[8][0])

@@ -20,9 +20,8 @@ import numpy.typing as npt
 from channeld.base.units import AAC_FRAME_TICKS, TICKS_PER_SECOND, FrameRate, Ticks90k
 from channeld.ts import packet as tsp
 from channeld.ts.conform import MAX_PCR_STEP_TICKS
-from channeld.ts.index import AUDIO_AU, HAS_DTS, HAS_PCR, IS_RANDOM_ACCESS, MAY_CUT_AFTER, Block, Units
+from channeld.ts.index import AUDIO_AU, HAS_DTS, HAS_PCR, IS_RANDOM_ACCESS, MAY_CUT_AFTER, TABLE_PACKETS, Block, Units
 from channeld.ts.packet import PACKET_BYTES, VIDEO_PID, Ints, Packets
-from channeld.ts.psi import tables
 from channeld.ts.timeline import write_pcrs, write_timestamps
 
 DEFAULT_PCR_LEAD = Ticks90k(500 * TICKS_PER_SECOND // 1000)
@@ -211,7 +210,6 @@ class Splicer:
     def __init__(self, stream: StreamFormat, state: SplicerState | None = None) -> None:
         self.stream = stream
         self.state = state or SplicerState()
-        self._tables = tables()
         self._pcr = tsp.pcr_packet(VIDEO_PID).reshape(1, -1)
         self._delay_ticks = stream.fps.tick(stream.composition_delay)
         self._run: _Run | None = None
@@ -295,7 +293,7 @@ class Splicer:
         sources = (
             self._pictures(block, video),
             self._sounds(sound, audio, bounds[1:]),
-            self._table_pairs(np.arange(0, count, limit)),
+            _table_pairs(block, np.arange(0, count, limit)),
             self._extra_pcrs(count),
         )
         packets, rows = _merge(sources)
@@ -320,11 +318,6 @@ class Splicer:
         counts = audio["packets"].astype(np.int64)
         times = self.state.origin + numbers * AAC_FRAME_TICKS - self._delay_ticks
         return _Source(sound, np.cumsum(counts) - counts, counts, np.searchsorted(bounds, numbers, side="right"), times)
-
-    def _table_pairs(self, pictures: Ints) -> _Source:
-        """PAT and PMT in front of everything else that goes with these pictures."""
-        nought = np.zeros(len(pictures), dtype=np.int64)
-        return _Source(self._tables, nought, nought + 2, pictures, nought + np.iinfo(np.int64).min)
 
     def _extra_pcrs(self, count: int) -> _Source:
         """PCR-only packets between pictures that are more than 40 ms apart."""
@@ -363,6 +356,12 @@ class Splicer:
         counters[table_rows] = counters[table_rows + 1] = state.table_counter + np.arange(len(table_rows))
         packets[:, 3] = (packets[:, 3] & 0xF0) | (counters & 0x0F).astype(np.uint8)
         return video & 0x0F, audio & 0x0F
+
+
+def _table_pairs(block: Block, pictures: Ints) -> _Source:
+    """PAT and PMT of a clip, which are those of its channel, in front of everything else that goes with these pictures."""
+    nought = np.zeros(len(pictures), dtype=np.int64)
+    return _Source(block.packets[:TABLE_PACKETS], nought, nought + TABLE_PACKETS, pictures, nought + np.iinfo(np.int64).min)
 
 
 def _merge(sources: tuple[_Source, ...]) -> tuple[Packets, list[Ints]]:

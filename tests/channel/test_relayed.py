@@ -16,6 +16,7 @@ from channeld.media.treatment import NO_TREATMENT
 from channeld.relay.arguments import refusals_of
 from channeld.relay.profile import Hardware
 from channeld.store.relay_records import ProxyChannel, RelayConfig, RelayProfile
+from channeld.ts.nal import VideoCodec
 
 HOUSE = Profile("720p30", 1280, 720, FrameRate(30, 1), 3_000_000, 128_000)
 RULES = RelayRules(HOUSE, ("https", "http", "rtsp"), False, "http://media:8090", Path("/state/relays"))
@@ -177,3 +178,11 @@ def test_ids_of_channels_and_relays_lead_to_each_other() -> None:
     assert (channel_of(12), channel_by("12"), config_of("relay-12")) == ("relay-12", "relay-12", 12)
     assert [config_of(each) for each in ("relay-0", "relay-012", "relay-x", "relay-1x", "live1", "relay-" + "9" * 40)] == [None] * 6
     assert [channel_by(each) for each in ("", "0", "012", "x", "1\n", "9" * 40, "٣")] == [None] * 7
+
+
+def test_a_house_of_h265_is_kept_by_relays_that_copy() -> None:
+    house = replace(HOUSE, codec=VideoCodec.H265)
+    rules = replace(RULES, house=house)
+    assert relayed(CONFIG, profile(), UPSTREAM, rules).profile is house
+    coded = relayed(CONFIG, profile("-i {input_url} -c:v libx264 -c:a aac -f mpegts {output_path}"), UPSTREAM, rules)
+    assert coded.profile.codec is VideoCodec.H264 and source_of(coded).mode == "transcode"

@@ -13,12 +13,14 @@ import numpy as np
 
 from .adts import read_audio
 from .h264 import VideoContent, read_video
+from .h265 import read_h265
 from .steps import Ints, grid_faults, listing, unwrap
 from .ts_packets import Counters, Packets, PcrReport, check_counters, packets_by_pid, read_pcr, split_packets
 from .ts_pes import AccessUnit, Units, read_units
 from .ts_psi import PsiReport, read_psi
 
-H264, AAC = 0x1B, 0x0F
+H264, H265, AAC = 0x1B, 0x24, 0x0F
+VIDEO = (H264, H265)
 AAC_FRAME = Fraction(1920)
 _TICKS = 90_000
 
@@ -88,8 +90,8 @@ class TsReport:
 
     @property
     def video(self) -> Track | None:
-        """The first H.264 track."""
-        return next((track for track in self.tracks.values() if track.stream_type == H264), None)
+        """The first track of pictures."""
+        return next((track for track in self.tracks.values() if track.stream_type in VIDEO), None)
 
     @property
     def audio(self) -> Track | None:
@@ -99,7 +101,7 @@ class TsReport:
     def video_steps(self, fps: Fraction) -> list[str]:
         """Is every DTS, and every PTS in order of time, exactly one frame after the one before?"""
         if self.video is None:
-            return ["there is no H.264 track"]
+            return ["there is no video track"]
         units, step, slack = self.video.units, _TICKS / fps, self.allowances.rounding_ticks
         shown = np.sort(units.pts)
         if self.allowances.open_end and len(shown):
@@ -219,7 +221,7 @@ def _read_tracks(packets: Packets, by_pid: dict[int, Ints], psi: PsiReport, allo
     tracks: dict[int, Track] = {}
     near: int | None = None
     # Video first: the other tracks are unwrapped next to it.
-    for pid, kind in sorted(psi.streams.items(), key=lambda stream: stream[1] != H264):
+    for pid, kind in sorted(psi.streams.items(), key=lambda stream: stream[1] not in VIDEO):
         numbers = by_pid.get(pid, np.empty(0, dtype=np.int64))
         units = read_units(packets, numbers, near=near, open_start=allowances.open_start, open_end=allowances.open_end)
         near = int(units.dts[0]) if near is None and len(units) else near
@@ -234,10 +236,13 @@ def _read_track(pid: int, kind: int, units: Units, allowances: Allowances) -> Tr
     if kind == H264:
         video = read_video(units, open_end=allowances.open_end)
         return Track(pid, kind, units, once, video, video.faults)
+    if kind == H265:
+        video = read_h265(units, open_end=allowances.open_end)
+        return Track(pid, kind, units, once, video, video.faults)
     if kind == AAC:
         frames, faults = read_audio(units, one_frame_each=not allowances.many_frames_per_pes)
         return Track(pid, kind, units, frames, None, tuple(faults))
-    return Track(pid, kind, units, once, None, (f"stream type {kind:#x} is neither H.264 nor AAC",))
+    return Track(pid, kind, units, once, None, (f"stream type {kind:#x} is none of H.264, H.265 and AAC",))
 
 
 def _read_pcr(packets: Packets, by_pid: dict[int, Ints], pid: int, tracks: dict[int, Track]) -> PcrReport:

@@ -17,8 +17,9 @@ from channeld.relay.arguments import parse
 from channeld.relay.effect_table import X264_PARAMS
 from channeld.relay.effects import effect_of
 from channeld.relay.profile import Hardware, RelayProfile
-from channeld.ts.conform import ParameterSets, StreamRules
+from channeld.ts.conform import StreamRules
 from channeld.ts.live_conform import LiveConformer
+from channeld.ts.nal import ParameterSets
 
 HOUSE = Profile("house", 320, 180, FrameRate(25, 1), 400_000, 96_000, gop_seconds=0.4)
 # Both x264's quickest way and one whose psychovisual options move numbers in the picture parameter set.

@@ -5,18 +5,21 @@ import json
 import re
 import subprocess
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from judge.decode import decode_faults, probe
 from judge.mp4 import Sample, samples, timescale
-from prepared import TINY, blocks_of, feed_of, shelf_of, stream_format
+from prepared import TINY, PreparedShelf, blocks_of, feed_of, shelf_of, stream_format
 
 from channeld.base.clock import FakeClock
+from channeld.media.profile import Profile
 from channeld.outputs.dash import DashPacking
 from channeld.outputs.dash_manifest import parse, render, with_token
 from channeld.outputs.hls import Packager
 from channeld.outputs.hls_store import SegmentStore
+from channeld.ts.nal import VideoCodec
 from channeld.ts.splicer import Splicer, SplicerState
 
 SECOND = 90_000
@@ -39,10 +42,13 @@ class Piece:
 @pytest.fixture(scope="session")
 def spliced(tmp_path_factory: pytest.TempPathFactory) -> list[Piece]:
     """Three unlike clips in one stream, in slices of 0.2 s."""
-    shelf = shelf_of(tmp_path_factory.getbasetemp())
-    splicer, made = Splicer(stream_format(TINY), SplicerState(origin=ORIGIN)), []
+    return pieces(shelf_of(tmp_path_factory.getbasetemp()), TINY)
+
+
+def pieces(shelf: PreparedShelf, profile: Profile) -> list[Piece]:
+    splicer, made = Splicer(stream_format(profile), SplicerState(origin=ORIGIN)), []
     for frames, base in CLIPS:
-        feed = feed_of(blocks_of(shelf.numbered(frames, base=base)))
+        feed = feed_of(blocks_of(shelf.numbered(frames, base=base, profile=profile)))
         splicer.join(feed)
         while (piece := splicer.next_slice(feed, 5)) is not None:
             made.append(Piece(piece.packets.tobytes(), int(piece.dts), int(piece.duration), piece.is_random_access))
@@ -183,6 +189,31 @@ def test_each_track_decodes_without_a_word(origin: Origin, spliced: list[Piece],
         (tmp_path / kind).write_bytes(origin.mpd.joined(kind))
         line = [ffmpeg, "-nostdin", "-v", "warning", "-i", str(tmp_path / kind), "-f", "null", "-"]
         assert subprocess.run(line, check=True, capture_output=True, text=True, timeout=60).stderr == ""
+
+
+def test_pictures_of_h265_too(origin: Origin, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, ffmpeg: str) -> None:
+    origin.air(pieces(shelf_of(tmp_path_factory.getbasetemp()), replace(TINY, name="h265", codec=VideoCodec.H265)))
+    (made,) = origin.mpd.root.findall("Period/AdaptationSet[@contentType='video']/Representation", NAMESPACE)
+    # Main profile, compatible with Main and Main 10, main tier, level 3; progressive, with frames only.
+    assert (made.get("codecs"), made.get("width"), made.get("height")) == ("hvc1.1.6.L90.90", "160", "90")
+    found = origin.mpd.samples("video")
+    assert [sample.dts for sample in found] == [ORIGIN + 3600 * number for number in range(len(found))]
+    kinds = [{nal[0] >> 1 for nal in lengths_taken_off(sample.data)} for sample in found]
+    assert set().union(*kinds) <= {0, 1, 19, 20, 39}
+    assert [bool({19, 20} & each) for each in kinds] == [sample.is_sync for sample in found]
+    (tmp_path / "video").write_bytes(origin.mpd.joined("video"))
+    assert decode_faults(tmp_path / "video", frames=len(found)) == []
+    (stream,) = probe(tmp_path / "video", "stream=codec_tag_string,width,height,level,pix_fmt")["streams"]
+    assert stream == {"codec_tag_string": "hvc1", "width": 160, "height": 90, "pix_fmt": "yuv420p", "level": 90}
+
+
+def lengths_taken_off(sample: bytes) -> list[bytes]:
+    found = []
+    while sample:
+        length = int.from_bytes(sample[:4], "big")
+        found.append(sample[4 : 4 + length])
+        sample = sample[4 + length :]
+    return found
 
 
 def test_samples_hold_no_parameter_sets_and_no_start_codes(origin: Origin, spliced: list[Piece]) -> None:

@@ -38,6 +38,7 @@ def test_srt_is_a_transport_stream_with_its_own_ticks_and_never_recycled() -> No
     arguments = push_arguments(Path("/run/x/fifo/a.srt"), target_options(target))
     assert arguments[arguments.index("-fifo_format") + 1] == "mpegts"
     assert "-tag:v" not in arguments and arguments[arguments.index("-copytb") + 1] == "1"
+    assert arguments[arguments.index("-codec_whitelist") + 1] == "h264,hevc,aac"  # FLV has no place for the second
     plan = make_plan("a", "srt", target, runtime_dir=Path("/run/x"), ffmpeg="ffmpeg", timing=None)
     assert plan.timing.draw_recycle_s() == math.inf
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from channeld.readback.decode import decode
 from channeld.readback.segment import inspect_segment
 
 PACKET = 188
@@ -92,6 +93,17 @@ def test_a_segment_that_begins_between_key_frames_is_told(good_segment: bytes) -
     tables = np.flatnonzero(np.isin(pids(packets), (0, PMT)))[:2]
     cut = np.concatenate([packets[tables], packets[starts[3] :]]).tobytes()
     assert any("not an IDR" in fault for fault in inspect_segment(cut).faults)
+
+
+def test_h265_is_looked_at_as_h264_is(make_segment: MakeSegment, ffmpeg: str) -> None:
+    segment = make_segment(coder=("libx265", "-x265-params", "log-level=error:open-gop=0:keyint=25"))
+    assert inspect_segment(segment, 2.0).faults == ()
+    packets = rows(segment)
+    starts = np.flatnonzero((pids(packets) == VIDEO) & (packets[:, 1] & 0x40 > 0))
+    tables = np.flatnonzero(np.isin(pids(packets), (0, PMT)))[:2]
+    assert any("not an IDR" in fault for fault in inspect_segment(np.concatenate([packets[tables], packets[starts[3] :]]).tobytes()).faults)
+    seen = decode(segment, 2.0, ffmpeg)
+    assert (seen.errors, seen.is_silent, seen.is_black) == (0, False, False)
 
 
 def test_a_hole_in_a_track_is_told(make_segment: MakeSegment) -> None:

@@ -1,5 +1,7 @@
 """Why a source is lost, from lines that FFmpeg really writes; and whether one may be copied."""
 
+from dataclasses import replace
+
 import pytest
 
 from channeld.base.errors import ChildExited, ChildStalled, StreamError
@@ -8,6 +10,7 @@ from channeld.media.profile import Profile
 from channeld.sources.reasons import Diary
 from channeld.sources.spec import Reason
 from channeld.sources.suits import why_not_copied
+from channeld.ts.nal import VideoCodec
 
 EXITED = ChildExited("ffmpeg", 1, "[error] the last line")
 HOUSE = Profile("house", 1280, 720, FrameRate(25, 1), 3_000_000, 128_000)
@@ -104,4 +107,17 @@ def test_a_source_without_sound_is_known_by_its_line() -> None:
 )
 def test_a_source_is_copied_only_in_the_house_format(lines: list[str], why: str | None) -> None:
     found = why_not_copied(lines, HOUSE)
+    assert (found is None) if why is None else (found is not None and why in found)
+
+
+@pytest.mark.parametrize(
+    ("video", "why"),
+    [
+        (VIDEO.replace("h264 (High)", "hevc (Main)"), None),
+        (VIDEO, "its picture is h264, not hevc"),
+        (VIDEO.replace("h264 (High)", "hevc (Main 10)").replace("yuv420p(", "yuv420p10le("), "its colours are yuv420p10le"),
+    ],
+)
+def test_a_house_of_h265_copies_h265_of_eight_bits(video: str, why: str | None) -> None:
+    found = why_not_copied([video, AUDIO], replace(HOUSE, codec=VideoCodec.H265))
     assert (found is None) if why is None else (found is not None and why in found)

@@ -17,8 +17,8 @@ from channeld.media.tools import Tools
 from channeld.media.treatment import Treatment
 from channeld.sources.attempt import Attempt, Choice, Figures, Means
 from channeld.sources.spec import SourceSpec, SourceState
-from channeld.ts.conform import ParameterSets
 from channeld.ts.index import Block
+from channeld.ts.nal import ParameterSets
 from channeld.ts.splicer import Splicer
 
 CARD = '''#!/usr/bin/env python3

@@ -21,8 +21,9 @@ from channeld.media.plan import Plan
 from channeld.media.probe import probe
 from channeld.media.profile import COMPOSITION_DELAY, Profile
 from channeld.media.tools import find_tools
-from channeld.ts.conform import Conformer, ParameterSets, StreamRules, audio_unit_packets
+from channeld.ts.conform import Conformer, StreamRules, audio_unit_packets
 from channeld.ts.index import Block
+from channeld.ts.nal import ParameterSets
 from channeld.ts.splicer import Splicer
 
 FRAMES, GOP = 60, 25
