@@ -13,10 +13,18 @@ from nginx_origin import wait_until
 from reading import HOST, WORKER, Reading, Traces, kill_now, members, traces
 from running import RunningDaemon
 from timeline import LONG
+from viewing import Viewing, is_gone, recorder
 
 PARTS = ("reader", "readers", "host", "worker", "daemon")
-EVERY = [set(parts) for count in range(1, len(PARTS) + 1) for parts in itertools.combinations(PARTS, count)]
-SOME = [{"reader", "host"}, set(PARTS)]
+AT_THE_SCREEN = ("reader", "viewer", "player", "daemon")
+
+
+def combinations(parts: tuple[str, ...]) -> list[set[str]]:
+    return [set(found) for count in range(1, len(parts) + 1) for found in itertools.combinations(parts, count)]
+
+
+EVERY = [*combinations(PARTS), *(found for found in combinations(AT_THE_SCREEN) if not found <= set(PARTS))]
+SOME = [{"reader", "host"}, {"player"}, {*PARTS, "viewer", "player"}]
 CHUNKS = 60_000
 """About a second of the stream."""
 SLACK_FILES = 3
@@ -24,7 +32,7 @@ SLACK_FILES = 3
 
 
 class Theatre:
-    """A daemon with one channel on air, a witness of all of it, and three readers more."""
+    """A daemon with one channel on air, a witness of all of it, three readers more, and a viewer with its player at a named pipe."""
 
     def __init__(self, daemon: RunningDaemon) -> None:
         self.daemon = daemon
@@ -32,12 +40,21 @@ class Theatre:
         self._named = itertools.count()
         daemon.start()
         self.witness = Reading(daemon, "witness")
+        self._program, self.shown = recorder(daemon.folder)
+        self.viewing = self._view()
         self.fill()
 
+    def _view(self) -> Viewing:
+        return Viewing(self.daemon.folder, self._program, "--config", str(self.daemon.config_path), "--via", "pipe", "--reconnect")
+
     def fill(self) -> None:
-        """Three readers besides the witness, living."""
+        """Three readers besides the witness, living, and a viewer whose player gets something."""
         living = [each for each in self.readers if each.process.poll() is None]
         self.readers += [Reading(self.daemon, f"reader-{next(self._named)}") for _ in range(3 - len(living))]
+        if self.viewing.process.poll() is not None:
+            self.viewing = self._view()
+        before = self.shown.stat().st_size
+        wait_until(lambda: self.shown.stat().st_size > before + CHUNKS, what="the player to get something", timeout_s=40)
 
     @property
     def living(self) -> list[Reading]:
@@ -50,7 +67,13 @@ class Theatre:
         for part, role in (("host", HOST), ("worker", WORKER)):
             pids += [each.pid for each in roles[role]] if part in parts else []
         pids += [self.daemon.pid] if "daemon" in parts else []
+        player = self.viewing.player()
+        pids += [self.viewing.process.pid] if "viewer" in parts else []
+        pids += [player.pid] if "player" in parts else []
         kill_now(*pids)
+        if parts & {"viewer", "player"}:
+            self.viewing.ends()
+            wait_until(lambda: is_gone(player), what="the player to end with its viewer")
         for each in victims:
             each.process.wait(10)
         if "daemon" in parts:
@@ -65,13 +88,14 @@ class Theatre:
     def close(self) -> None:
         for each in (self.witness, *self.readers):
             each.kill()
+        self.viewing.interrupt()
 
 
 @pytest.fixture
 def theatre(daemon_of: Callable[..., RunningDaemon], deck: Path, prepared: Path) -> Iterator[Theatre]:
     playlist = deck.parent / "local.txt"
     playlist.write_text(f"{deck / LONG}\n")
-    channel = {"playlist": str(playlist), "media_roots": [str(deck)], "outputs": [{"ts": {}}]}
+    channel = {"playlist": str(playlist), "media_roots": [str(deck)], "outputs": [{"ts": {}}, {"named_pipe": {}}]}
     with contextlib.closing(Theatre(daemon_of({"one": channel}, cache=prepared))) as made:
         yield made
 
@@ -94,10 +118,10 @@ def is_within(read: bytes, all_of_it: bytes) -> bool:
     return False
 
 
-def ordeal(theatre: Theatre, combinations: list[set[str]]) -> None:
+def ordeal(theatre: Theatre, chosen: list[set[str]]) -> None:
     before = settled(theatre)
-    assert (before.rings, before.sockets, before.processes[HOST]) == (1, ("one.sock",), 1)
-    for parts in combinations:
+    assert (before.rings, before.sockets, before.processes[HOST], before.fifos) == (1, ("one.sock",), 1, 1)
+    for parts in chosen:
         theatre.kill(parts)
         for each in (theatre.witness, *theatre.living):
             each.goes_on(CHUNKS)
@@ -125,7 +149,7 @@ def test_whoever_is_killed_leaves_nothing_and_the_others_go_on(theatre: Theatre)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 def test_every_combination_of_deaths(theatre: Theatre) -> None:
     ordeal(theatre, EVERY)
 

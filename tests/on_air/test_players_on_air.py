@@ -116,7 +116,7 @@ def channel(deck: Path, folder: Path) -> dict[str, Any]:
     """Clips of 1.2 s, one after another."""
     playlist = folder / "list.txt"
     playlist.write_text("".join(f"{deck / name}\n" for name in DECK))
-    return {"playlist": str(playlist), "media_roots": [str(deck)], "outputs": [{"ts": {}}]}
+    return {"playlist": str(playlist), "media_roots": [str(deck)], "outputs": [{"ts": {}}, {"named_pipe": {}}]}
 
 
 def decodes(got: Path) -> bool:
@@ -136,22 +136,6 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, deck: Path, prepared: Path)
     assert running.stop() == []
 
 
-@contextlib.contextmanager
-def fed_pipe(daemon: RunningDaemon, folder: Path) -> Iterator[Path]:
-    """A runtime folder with a pipe that the channel is written into."""
-    pipe = folder / "pipes" / "one.ts"
-    pipe.parent.mkdir(parents=True)
-    os.mkfifo(pipe)
-    end = os.open(pipe, os.O_RDWR)  # so that who writes neither waits for the viewer nor finds nobody
-    command = [sys.executable, "-m", "channeld", "cat", "one", "--config", str(daemon.config_path)]
-    with pipe.open("wb") as out, subprocess.Popen(command, stdout=out) as feeder:
-        try:
-            yield folder
-        finally:
-            os.close(end)
-            feeder.kill()
-
-
 def watch(daemon: RunningDaemon, folder: Path, name: str, seconds: float) -> dict[str, Seen]:
     """Let the player play by all ways at a time, until each has shown so much."""
     if shutil.which(name) is None:
@@ -159,13 +143,11 @@ def watch(daemon: RunningDaemon, folder: Path, name: str, seconds: float) -> dic
     folder.chmod(0o755)
     seen: dict[str, Seen] = {}
     with contextlib.ExitStack() as stack:
-        feeds = stack.enter_context(fed_pipe(daemon, folder / "fed"))
         viewings = {}
         for way in WAYS:
             (folder / way).mkdir()
             screen = SCREENS[name](folder / way)
-            where = ("--runtime-dir", str(feeds)) if way == "pipe" else ()
-            options = ("--config", str(daemon.config_path), *where, "--via", way, "--verbose", "--timeout", "60", "--", *screen.arguments)
+            options = ("--config", str(daemon.config_path), "--via", way, "--verbose", "--timeout", "60", "--", *screen.arguments)
             viewings[way] = screen, stack.enter_context(Viewing(folder, screen.program, *options, env=screen.env))
         for way, (screen, viewing) in viewings.items():
 
