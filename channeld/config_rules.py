@@ -191,8 +191,8 @@ def _check_codec(found: Findings, here: KeyPath, outputs: tuple[OutputSpec, ...]
     if profile.codec is VideoCodec.H264:
         return
     message = (
-        f"RTMP does not carry H.265, which profile {name} has. Push by srt, serve hls, dash or ts (local readers get it, too), "
-        f"or write codec: h264 in a profile for this channel"
+        f"RTMP does not carry H.265, which profile {name} has. Push by srt, serve hls, dash or ts (named pipes and "
+        f"local readers get it, too), or write codec: h264 in a profile for this channel"
     )
     for number, output in enumerate(outputs):
         if isinstance(output, RtmpSpec):

@@ -359,21 +359,6 @@ def test_a_profile_that_cannot_be_encoded_is_refused(profile: str, message: str,
     assert message in error.message
 
 
-def test_h265_goes_everywhere_but_to_rtmp(tmp_path: Path) -> None:
-    profiles = "profiles: {x: {codec: h265}}\n"
-    channel = "channels: {a: {profile: x, outputs: [{hls: {}}, {dash: {}}, {ts: {}}, {srt: 'srt://h:9000'}%s]}}"
-    config = read(profiles + channel % "", tmp_path)
-    assert config.profile(config.channels["a"].profile).codec == "h265"
-    for said in ("", "{name: y, enabled: false, url: rtmp://h/live/a}"):
-        error = only_fault(profiles + channel % f", {{rtmp: {said or 'rtmp://h/live/a'}}}", tmp_path)
-        assert (error.key, error.line) == ("channels.a.outputs[4].rtmp", 2)
-        assert "RTMP does not carry H.265, which profile x has. Push by srt, serve hls, dash or ts" in error.message
-    assert "profile 720p30 has" in only_fault(f"profiles: {{720p30: {{codec: h265}}}}\n{RTMP_ONLY}", tmp_path).message
-
-
-RTMP_ONLY = "channels: {a: {outputs: [{rtmp: rtmp://h/live/a}]}}"
-
-
 @pytest.mark.parametrize(("text", "total", "cap"), [("50%", 1000, 500), ("2K", 10, 2048), ("12.5%", 1000, 125)])
 def test_a_cap_is_a_size_or_a_share_of_the_disk(text: str, total: int, cap: int, tmp_path: Path) -> None:
     assert read(f"prepare: {{cache_max_bytes: {text}}}\nchannels: {{a: {{}}}}", tmp_path).prepare.cache_limit.of(total) == cap

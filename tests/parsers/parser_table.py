@@ -54,7 +54,7 @@ GROUPS = (
     Group(
         "streams",
         (
-            *(f"ts/test_{name}.py" for name in ("conform", "index", "live_conform", "packet", "psi", "timeline")),
+            *(f"ts/test_{name}.py" for name in ("conform", "index", "live_conform", "nal", "packet", "psi", "timeline")),
             "readback/test_segment.py",
             "readback/test_readback_manifest.py",
             _STREAMS,
@@ -62,6 +62,8 @@ GROUPS = (
         (
             Parser("ts/packet.py", f"{_STREAMS}::test_packets_and_the_picture_in_them_are_read_or_refused", "its caller's piece"),
             Parser("ts/psi.py", f"{_STREAMS}::test_any_table_with_a_right_checksum_is_read", "a packet"),
+            Parser("ts/nal.py", "ts/test_nal.py::test_any_unit_has_its_parameter_sets_or_is_refused", "the first packets of a picture"),
+            Parser("ts/h265.py", "ts/test_nal.py::test_no_h265_does_more_than_be_refused", "a segment"),
             Parser(
                 "ts/timeline.py", "ts/test_timeline.py::test_a_timestamp_reads_back_as_it_was_written_modulo_the_wrap", "its caller's piece"
             ),

@@ -16,9 +16,7 @@ from channeld.base.errors import StreamError
 from channeld.base.units import FrameRate
 from channeld.media.profile import Profile
 from channeld.ts.conform import Conformer, StreamRules
-from channeld.ts.nal import VideoCodec, parameter_sets
-from channeld.ts.packet import as_packets
-from channeld.ts.psi import codec_of, tables
+from channeld.ts.nal import VideoCodec
 from channeld.ts.splicer import Splicer, SplicerState
 
 H265 = replace(TINY, name="h265", codec=VideoCodec.H265)
@@ -74,12 +72,6 @@ def test_a_clip_that_is_cut_short_gives_way_without_a_fault(prepared: PreparedSh
     assert decode_faults(tmp_path / "cut.ts") == []
 
 
-def test_tables_name_the_codec_and_are_read_again() -> None:
-    assert [codec_of(tables(codec)) for codec in VideoCodec] == list(VideoCodec)
-    with pytest.raises(StreamError, match="no PMT"):
-        codec_of(tables()[:1])
-
-
 def coded(params: str, *options: str) -> bytes:
     """Two seconds of x265 in a transport stream."""
     source = ("ffmpeg", "-v", "error", "-f", "lavfi", "-t", "2", "-i", "testsrc2=s=160x90:r=25", *AAC)
@@ -113,11 +105,3 @@ def test_what_another_encoder_says_of_itself_hides_no_picture() -> None:
     conformer.feed(coded(f"{HOUSE}:info=1"))
     conformer.finish()
     assert conformer.parameter_sets is not None and conformer.parameter_sets.vps[0] >> 1 == 32
-
-
-def test_a_unit_of_anything_is_refused_and_no_more() -> None:
-    for payload in (b"", b"\0\0\1", b"\0\0\1\x40", b"\0\0\1\x26\x01" * 30):
-        packet = (b"\x47\x41\x00\x10" + b"\0\0\1\xe0\0\0\x80\x80\5" + bytes(5) + payload).ljust(188, b"\xff")[:188]
-        for codec in VideoCodec:
-            with pytest.raises(StreamError, match="without exactly"):
-                parameter_sets(as_packets(packet), codec)

@@ -1,13 +1,16 @@
 """PAT and PMT as another reader sees them."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from judge.ts_packets import packets_by_pid, split_packets
 from judge.ts_psi import crc32_mpeg as judged_crc
 from judge.ts_psi import read_psi
 
+from channeld.base.errors import StreamError
+from channeld.ts.nal import VideoCodec
 from channeld.ts.packet import AUDIO_PID, PMT_PID, VIDEO_PID
-from channeld.ts.psi import crc32_mpeg, tables
+from channeld.ts.psi import codec_of, crc32_mpeg, tables
 
 
 def test_tables_name_one_program_with_h264_and_aac_and_its_clock() -> None:
@@ -42,3 +45,9 @@ def test_one_changed_bit_of_a_table_is_seen() -> None:
     stream[188 + 20] ^= 1
     packets = split_packets(bytes(stream))
     assert any("PMT" in fault for fault in read_psi(packets, packets_by_pid(packets)).faults)
+
+
+def test_tables_name_the_codec_and_are_read_again() -> None:
+    assert [codec_of(tables(codec)) for codec in VideoCodec] == list(VideoCodec)
+    with pytest.raises(StreamError, match="no PMT"):
+        codec_of(tables()[:1])
