@@ -1,5 +1,7 @@
 """The dashboard shows what is on air: signing in, pictures that play over joins, hostile words, small screens, and no barriers."""
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ PLACES = (
     "",
     "channel/look",
     "channel/look/graphs",
+    "channel/look/viewers",
     "channel/look/as-run",
     "channel/look/events",
     "relay",
@@ -90,6 +93,26 @@ def test_readings_are_drawn(open_page: OpenPage, daemon: RunningDaemon) -> None:
     page = dashboard.open("channel/look/graphs")
     page.locator(".graph", has_text="Bitrate").locator(".graph-now", has_text="kbit/s now").wait_for()
     assert page.locator(".graph canvas").count() >= 4
+
+
+def test_viewers_are_counted_and_drawn(open_page: OpenPage, daemon: RunningDaemon) -> None:
+    """Somebody watches for a moment: that stands in the words, the table and the file."""
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("missing on this machine: ffmpeg")
+    dashboard = open_page()
+    page = dashboard.open("channel/look/viewers")
+    page.get_by_text("Time", exact=True).wait_for()
+    watched = ["ffmpeg", "-nostdin", "-v", "error", "-t", "3", "-i", daemon.hls_url("look"), "-c", "copy", "-f", "null", "-"]
+    subprocess.run(watched, check=True, timeout=60)
+    dashboard.until(lambda: daemon.get("/api/v1/channels/look/clients/history?step=minute")["totals"]["peak"] > 0, "a viewer", timeout_s=30)
+    page.get_by_label("Time").select_option("hour")
+    page.locator(".viewers-said", has_text="at a time").wait_for()
+    page.locator(".viewers-parts section", has_text="By player").wait_for()
+    assert page.locator(".graph canvas").count() == 1
+    link = page.get_by_role("link", name="CSV").get_attribute("href")
+    cookies = {cookie["name"]: cookie["value"] for cookie in dashboard.context.cookies()}
+    head, *lines = httpx.get(f"{daemon.admin_url}{link}", cookies=cookies).text.splitlines()
+    assert head.startswith("channel,step,at,viewers,peak") and lines and all(line.startswith("look,hour,") for line in lines)
 
 
 def test_as_run_is_filtered_and_leads_to_its_file(open_page: OpenPage, daemon: RunningDaemon) -> None:

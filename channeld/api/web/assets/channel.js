@@ -14,6 +14,7 @@ const TABS = {
   playlist: ["Playlist", () => import("./playlist.js")],
   library: ["Library", () => import("./library.js")],
   graphs: ["Graphs", () => import("./graphs.js")],
+  viewers: ["Viewers", () => import("./viewers.js")],
   "as-run": ["As-run", () => import("./as_run.js")],
   events: ["Events", () => import("./events.js")],
 };

@@ -52,15 +52,13 @@ class Graphs {
   }
 
   #draw() {
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(name).trim();
     this.plots.forEach(({ plot }) => plot.destroy());
     this.grid.replaceChildren();
     this.plots = GRAPHS.map((graph) => {
       const said = h("span", { class: "graph-now" });
       const frame = h("div", { class: "graph-frame", "aria-hidden": "true" });
       this.grid.append(h("figure", { class: "panel graph" }, h("figcaption", { title: graph.hint }, h("b", { text: graph.title }), said), frame));
-      return { graph, said, frame, plot: new UPlot(options(graph, colour, frame.clientWidth || 300), [[], []], frame) };
+      return { graph, said, frame, plot: new UPlot(drawing(graph, frame.clientWidth || 300), [[], []], frame) };
     });
     this.#show();
   }
@@ -85,16 +83,21 @@ class Graphs {
   }
 }
 
-function options(graph, colour, width) {
+/** How a graph over the last `kept_s` seconds looks, in the colours of now. */
+export function drawing(graph, width, { height = HEIGHT_PX, kept_s: kept = KEPT_S } = {}) {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  const day = { month: "short", day: "numeric" };
+  const named = (at) => (kept > 2 * 86_400 ? at.toLocaleDateString(undefined, day) : at.toTimeString().slice(0, 5));
   const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
   return {
     width,
-    height: HEIGHT_PX,
+    height,
     padding: [6, 18, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { size: 6 } },
-    scales: { x: { range: (_plot, _first, last) => [last - KEPT_S, last] }, y: { range: (_plot, _low, high) => [0, Math.max(high ?? 0, 1) * 1.15] } },
-    axes: [{ ...axis, size: 26, space: 70, values: (_plot, splits) => splits.map((at) => new Date(at * 1000).toTimeString().slice(0, 5)) }, { ...axis, size: 48 }],
+    scales: { x: { range: (_plot, _first, last) => [last - kept, last] }, y: { range: (_plot, _low, high) => [0, Math.max(high ?? 0, 1) * 1.15] } },
+    axes: [{ ...axis, size: 26, space: 70, values: (_plot, splits) => splits.map((at) => named(new Date(at * 1000))) }, { ...axis, size: 48 }],
     series: [{}, { label: graph.title, stroke: colour("--accent"), fill: colour("--accent-soft"), width: 1.5, points: { show: false }, spanGaps: false }],
   };
 }
