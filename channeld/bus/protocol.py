@@ -18,6 +18,7 @@ FOLDER = "bus"
 _REQUEST = struct.Struct("<8sII")  # magic, version, wants
 _MESSAGE = struct.Struct("<IIQQ")  # kind, reason, generation, head
 REQUEST_BYTES = _REQUEST.size
+_MESSAGE_BYTES = _MESSAGE.size
 MAX_TEXT_BYTES = 200
 MAX_MESSAGE_BYTES = _MESSAGE.size + MAX_TEXT_BYTES
 
@@ -30,6 +31,9 @@ class Kind(IntEnum):
     ENDED = 3
     CLOSED = 4
     REFUSED = 5
+
+
+_HEAD = Kind.HEAD
 
 
 class Refusal(IntEnum):
@@ -82,12 +86,18 @@ def pack_refusal(refusal: Refusal, text: str) -> bytes:
     return _MESSAGE.pack(Kind.REFUSED, refusal, 0, 0) + text.encode()[:MAX_TEXT_BYTES]
 
 
+def unpack_head(datagram: bytes) -> Told | None:
+    """A HEAD, the message that readers wait for; None for any other, and for what is none."""
+    if len(datagram) != _MESSAGE_BYTES:
+        return None
+    kind, _, generation, head = _MESSAGE.unpack(datagram)
+    return Told(_HEAD, generation, head) if kind == _HEAD else None
+
+
 def unpack_told(datagram: bytes) -> Told:
     """One message of the daemon's. Raises ValueError when it is none."""
     if not _MESSAGE.size <= len(datagram) <= MAX_MESSAGE_BYTES:
         raise ValueError(f"message of {len(datagram)} bytes on the attach socket")
     kind, reason, generation, head = _MESSAGE.unpack_from(datagram)
-    if kind == Kind.HEAD:
-        return Told(Kind.HEAD, generation, head)
     refusal = Refusal(reason) if kind == Kind.REFUSED else None
     return Told(Kind(kind), generation, head, refusal, datagram[_MESSAGE.size :].decode(errors="replace"))

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from channeld.base.unix_socket import address_of
-from channeld.bus.protocol import FOLDER, MAX_MESSAGE_BYTES, SOCKET_SUFFIX, Kind, Told, pack_request, unpack_told
+from channeld.bus.protocol import FOLDER, MAX_MESSAGE_BYTES, SOCKET_SUFFIX, Kind, Told, pack_request, unpack_head, unpack_told
 from channeld.client.errors import Closed, Refused, UnknownChannel
 
 _FD = struct.Struct("i")
 _TIMEVAL = struct.Struct("ll")
+# Plain numbers: an enum's `&` and `|` are calls of Python functions, and lie between a reader and its bytes.
+_CLOEXEC, _AT_ONCE, _CUT = int(socket.MSG_CMSG_CLOEXEC), int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT), int(socket.MSG_TRUNC)
 _BESIDE_BYTES = socket.CMSG_SPACE(_FD.size)
 
 
@@ -56,9 +58,9 @@ class Line:
 
     def receive(self, wait_s: float | None = 0.0) -> Heard | None:
         """The next message, or None where none came within `wait_s` (None: ever). Raises LineLost, also at what is no message."""
-        how = int(socket.MSG_CMSG_CLOEXEC)
+        how = _CLOEXEC
         if wait_s is not None and wait_s <= 0:
-            how |= socket.MSG_DONTWAIT
+            how = _AT_ONCE
         elif wait_s != self._wait_s:
             self._wait_s = wait_s
             seconds = 0.0 if wait_s is None else max(wait_s, 1e-6)  # of 0 there is no end
@@ -69,10 +71,12 @@ class Line:
             return None
         except OSError as error:
             raise LineLost from error
+        if not beside and (told := unpack_head(datagram)) is not None:
+            return Heard(told, None)
         fds = _descriptors(beside) if beside else ()
         try:
             told = unpack_told(datagram) if datagram else None
-            if told is None or flags & socket.MSG_TRUNC or len(fds) != (told.kind == Kind.RING):
+            if told is None or flags & _CUT or len(fds) != (told.kind == Kind.RING):
                 raise ValueError("hung up; or a ring without its descriptor, or a descriptor without a ring")
         except ValueError as error:
             for fd in fds:

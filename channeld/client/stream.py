@@ -25,6 +25,7 @@ RESUME_S = 15.0
 UNKNOWN_S = 1.0
 """How long a daemon that is just starting may not know a channel yet; for those who wait for it."""
 AGAIN_S = 0.05
+_HEAD = Kind.HEAD
 ALIVE_S = 2.0
 """A writer that published nothing for so long is not active."""
 
@@ -205,9 +206,11 @@ class Stream(Reading):
 
     def _hear(self, heard: Heard) -> None:
         told, kind = heard.told, heard.told.kind
-        if kind is Kind.HEAD or kind is Kind.ENDED:  # the first, as it is what readers wait for
-            if self._cursors and self._cursors[-1].generation == told.generation:
-                self._cursors[-1].head = max(self._cursors[-1].head, told.head)
+        if kind is _HEAD or kind is Kind.ENDED:  # the first, as it is what readers wait for
+            if self._cursors:
+                newest = self._cursors[-1]
+                if newest.generation == told.generation and newest.head < told.head:
+                    newest.head = told.head
         elif kind is Kind.RING and heard.fd is not None:
             try:
                 self._take_ring(heard.fd, told)

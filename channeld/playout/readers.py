@@ -21,6 +21,7 @@ from channeld.base.unix_socket import Peer, peer_of
 from channeld.bus.protocol import Kind, Refusal, pack_refusal, pack_told
 from channeld.bus.ring import RingWriter
 
+_DONTWAIT = int(socket.MSG_DONTWAIT)
 NEXT_RING_S = 3.0
 """How long readers of a ring that ended wait for the channel's next one before they are told that it is off the air."""
 PROMPT = 32
@@ -111,7 +112,13 @@ class Readers:
             return
         message = pack_told(Kind.HEAD, ring_id, head)
         with self._closing:
-            self._lost.extend((group, end) for end in group.ends[:PROMPT] if not _send(end, message, may_drop=True))
+            for end in group.ends[:PROMPT]:
+                try:
+                    end.socket.send(message, _DONTWAIT)
+                except BlockingIOError:
+                    end.dropped += 1
+                except OSError:
+                    self._lost.append((group, end))
 
     def tell(self, heads: Mapping[str, tuple[int, int]]) -> None:
         """Slices were published, ring id and head by channel: tell the others."""
