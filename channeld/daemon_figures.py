@@ -63,13 +63,14 @@ class Figures:
         readback = running.watching.readback
         rows[table.LOOK_CPU][()], rows[table.DECODE_CPU][()] = readback.effort.spent_s, readback.budget.spent_s
         rows[table.CHANNELS] = {(state,): 0.0 for state in CHANNEL_STATES}
-        work = []
+        work, sources = [], running.sources.pids()
         for name, supervisor in running.registry.channels.items():
             _measure_channel(rows, name, supervisor)
             _measure_outputs(rows, name, supervisor)
             _measure_sources(rows, name, supervisor)
             pushes = [push.pid for push in supervisor.outputs.figures() if push.pid is not None]
-            work.append(ChannelWork(name, f"host:{running.hosts.host_of(name)}" if supervisor.progress else None, tuple(pushes)))
+            taken_in = tuple(pid for (channel, _), pid in sources.items() if channel == name)
+            work.append(ChannelWork(name, f"host:{running.hosts.host_of(name)}" if supervisor.progress else None, tuple(pushes), taken_in))
         self._measure_audience(rows)
         for host, told in running.registry.hosts.items():
             counts = LatenessFigures(tuple(told["lateness_counts"]), told["lateness_sum_s"])

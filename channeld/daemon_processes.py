@@ -1,14 +1,15 @@
 """CPU time and memory of the daemon's processes, and of each channel.
 
-Rule: a channel has what its pushes take, and an equal share of what its host takes with the others on it: a host copies about as
-much for one as for another. Shares are of what came since the last look, so that they only grow. One caller at a time.
+Rule: a channel has what its pushes and those who take its live sources in take, and an equal share of what its host takes with the others
+on it: a host copies about as much for one as for another. Shares are of what came since the last look, so that they only grow. One caller
+at a time.
 """
 
 import os
 import resource
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 
@@ -19,11 +20,12 @@ from channeld.telemetry.metrics import Labels
 
 @dataclass(frozen=True, slots=True)
 class ChannelWork:
-    """Who works for a channel: the name of its host while it is on air, and the pids of its pushes."""
+    """Who works for a channel: the name of its host while it is on air, the pids of its pushes, and those of its sources' processes."""
 
     channel: str
     host: str | None
     pushes: tuple[int, ...]
+    sources: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,9 @@ class ProcessFigures:
                 grown[name] = self._growth(name, pid, usage.cpu_s)
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         rows[table.CHILDREN_CPU][()] = children.ru_utime + children.ru_stime
+        work = [replace(each, sources=_families(each.sources)) for each in work]
         self._share(rows, grown, work)
-        living = {*named.values(), *(pid for each in work for pid in each.pushes)}
+        living = {*named.values(), *(pid for each in work for pid in (*each.pushes, *each.sources))}
         self._seen = {key: cpu_s for key, cpu_s in self._seen.items() if key[1] in living}
 
     def _share(self, rows: Mapping[MetricSpec, dict[Labels, float]], grown: Mapping[str, float], work: list[ChannelWork]) -> None:
@@ -66,16 +69,30 @@ class ProcessFigures:
             channel = each.channel
             if each.host is not None:
                 self._shares[channel, "playout"] += grown.get(each.host, 0.0) / on_host[each.host]
-            usages = [(pid, usage) for pid in each.pushes if (usage := _usage(pid)) is not None]
-            self._shares[channel, "push"] += sum(self._growth(channel, pid, usage.cpu_s) for pid, usage in usages)
-            for part in ("playout", "push"):
+            resident_bytes = 0
+            for part, pids in (("push", each.pushes), ("source", each.sources)):
+                usages = [(pid, usage) for pid in pids if (usage := _usage(pid)) is not None]
+                self._shares[channel, part] += sum(self._growth(channel, pid, usage.cpu_s) for pid, usage in usages)
+                resident_bytes += sum(usage.resident_bytes for _, usage in usages)
+            for part in ("playout", "push", "source"):
                 rows[table.CHANNEL_CPU][channel, part] = self._shares[channel, part]
-            rows[table.CHANNEL_BYTES][(channel,)] = sum(usage.resident_bytes for _, usage in usages)
+            rows[table.CHANNEL_BYTES][(channel,)] = resident_bytes
 
     def _growth(self, name: str, pid: int, cpu_s: float) -> float:
         before = self._seen.get((name, pid), 0.0)
         self._seen[name, pid] = cpu_s
         return max(0.0, cpu_s - before)
+
+
+def _families(pids: tuple[int, ...]) -> tuple[int, ...]:
+    """Those processes, and all that they started: each FFmpeg that takes a source in."""
+    found = []
+    for pid in pids:
+        try:
+            found += [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+        except psutil.Error:
+            continue
+    return tuple(found)
 
 
 def _usage(pid: int) -> _Usage | None:

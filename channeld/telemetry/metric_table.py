@@ -107,9 +107,9 @@ PROCESS_CPU = MetricSpec("channeld_process_cpu_seconds", "counter", "CPU time of
 PROCESS_BYTES = MetricSpec("channeld_process_resident_bytes", "gauge", "Memory of a process of the daemon, shared pages included.", _P)
 CHILDREN_CPU = MetricSpec("channeld_prepare_cpu_seconds", "counter", "CPU time of children of control that ended: probing, preparing.")
 CHANNEL_CPU = MetricSpec(
-    "channeld_channel_cpu_seconds", "counter", "CPU time for a channel: pushes, and its share of its host.", ("channel", "part")
+    "channeld_channel_cpu_seconds", "counter", "CPU time for a channel: pushes, sources, and its share of its host.", ("channel", "part")
 )
-CHANNEL_BYTES = MetricSpec("channeld_channel_resident_bytes", "gauge", "Memory of a channel's pushes.", _C)
+CHANNEL_BYTES = MetricSpec("channeld_channel_resident_bytes", "gauge", "Memory of a channel's pushes and of what takes its sources in.", _C)
 
 WEBHOOK_EVENTS = MetricSpec("channeld_webhook_events", "counter", "Events at a webhook: delivered, dropped.", ("webhook", "result"))
 WEBHOOK_FAILURES = MetricSpec("channeld_webhook_failures", "counter", "Attempts that a webhook's target did not take.", ("webhook",))
