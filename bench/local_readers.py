@@ -15,6 +15,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -129,11 +130,33 @@ def measure(runtime_dir: Path, readers: int, seconds: float) -> None:
     ping = Ping(readers, seconds)
     told = _outputs([*ours, *ping.readers])
     ping.close()
-    channel, bare = _figures(told[:readers]), _figures(told[readers:])
+    _say_both(f"{readers:3} readers", _figures(told[:readers]), _figures(told[readers:]))
+
+
+def measure_c(stage: Stage, readers: int, seconds: float) -> None:
+    """As `measure`, of the reader in C; one in Python keeps the ring meanwhile."""
+    runtime_dir = stage.folder / "run"
+    program = local_ways.build_c_reader(stage.folder)
+    recorder = local_ways.start("record", CHANNEL, str(runtime_dir), str(seconds + 1))
+    ours = [subprocess.Popen([program, runtime_dir / "bus" / f"{CHANNEL}.sock"], stdout=subprocess.PIPE) for _ in range(readers)]
+    ping = Ping(readers, seconds)
+    timer = threading.Timer(seconds, lambda: [each.terminate() for each in ours])
+    timer.start()
+    kept, *told = _outputs([recorder, *ours, *ping.readers])
+    ping.close()
+    known = local_ways.Kept(*pickle.loads(kept))
+    channel = [sample for each in told[:readers] for sample in local_ways.c_latencies_us(known, each)]
+    _say_both(f"{readers:3} readers in C", channel, _figures(told[readers:]))
+
+
+def _say_both(who: str, channel: list[float], bare: list[float]) -> None:
+    if not channel:
+        say(f"{who}: nothing came")
+        return
     p50, p99 = _quantiles(channel)
     bare50, bare99 = _quantiles(bare)
     say(
-        f"{readers:3} readers: channel p50 {p50:5.0f} p99 {p99:6.0f} µs ({len(channel)}), "
+        f"{who}: channel p50 {p50:5.0f} p99 {p99:6.0f} µs ({len(channel)}), "
         f"bare p50 {bare50:5.0f} p99 {bare99:6.0f} µs: {p50 / bare50:.2f} x, {p99 / bare99:.2f} x"
     )
 
@@ -243,6 +266,7 @@ def main() -> None:
             for _ in range(options.rounds):
                 for readers in options.readers:
                     measure(stage.folder / "run", readers, options.seconds)
+                    measure_c(stage, readers, options.seconds)
             measure_ways(stage, options.seconds)
             measure_crowd(stage, options.crowd, options.seconds, options.rounds)
 

@@ -4,8 +4,10 @@ Rule: a byte's way from the ring to a reader is told by where it stands in the r
 their publication, and what came another way is found again in it by its own bytes.
 """
 
+import itertools
 import os
 import pickle
+import struct
 import subprocess
 import sys
 import time
@@ -91,6 +93,38 @@ def latencies_us(kept: Kept, came: Came) -> list[float]:
         if end > began and place < len(came.ends) and published_ns > came.at_ns[0] + SETTLE_S * 1e9:
             found.append((came.at_ns[place] - published_ns) / 1000)
     return found
+
+
+def build_c_reader(folder: Path) -> Path:
+    """docs/attach.c as a program that tells when it had each slice."""
+    built, here = folder / "attach", Path(__file__).resolve().parent
+    command = [
+        "cc",
+        "-O2",
+        "-D_GNU_SOURCE",
+        "-w",
+        "-include",
+        str(here / "note_write.h"),
+        "-o",
+        str(built),
+        str(here.parent / "docs" / "attach.c"),
+    ]
+    subprocess.run(command, check=True)
+    return built
+
+
+def c_latencies_us(kept: Kept, told: bytes) -> list[float]:
+    """Of such a program: its slices are found among the recorder's by their lengths."""
+    noted = list(struct.iter_unpack("QQ", told[: len(told) // 16 * 16]))
+    theirs, ours = [length for _, length in noted], [end - start for start, end in itertools.pairwise([0, *kept.ends])]
+    # Either began first, at another random access point.
+    for shift in sorted(range(-len(theirs), len(ours)), key=abs):
+        skipped, first = max(0, -shift), max(0, shift)
+        both = min(len(ours) - first, len(theirs) - skipped)
+        if both > SETTLE_S * 10 and ours[first : first + both] == theirs[skipped : skipped + both]:
+            pairs = zip(noted[skipped:], kept.published_ns[first:], strict=False)
+            return [(at_ns - published_ns) / 1000 for (at_ns, _), published_ns in pairs][round(SETTLE_S * 10) :]
+    return []
 
 
 def start(role: str, *arguments: str) -> "subprocess.Popen[bytes]":
