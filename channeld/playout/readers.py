@@ -12,7 +12,6 @@ import select
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,13 +37,17 @@ class Places:
 
 @dataclass(slots=True, eq=False)
 class _Reader:
-    """One reader's socket, who it is and since when; `dropped`: heads that found its socket full."""
+    """One reader's socket, who it is and since when.
+
+    `dropped`: heads that found its socket full; `told`: ring and head that the heap thread told it last.
+    """
 
     socket: socket.socket
     peer: Peer
     command: str | None
     since_s: float
     dropped: int = 0
+    told: tuple[int, int] = (0, 0)
 
     def describe(self) -> dict[str, Any]:
         """For the wire."""
@@ -66,8 +69,6 @@ class Readers:
 
     def __init__(self) -> None:
         self._groups: dict[str, _Group] = {}
-        self._lost: deque[tuple[_Group, _Reader]] = deque()
-        """Whom the heap thread could not reach."""
         self._closing = threading.Lock()
         """Held while the heap thread sends, and while a socket is closed: its number may be another file's a moment later."""
 
@@ -118,17 +119,17 @@ class Readers:
                 except BlockingIOError:
                     end.dropped += 1
                 except OSError:
-                    self._lost.append((group, end))
+                    continue  # it is gone: `tell` finds that out, too, and may do something about it
+                end.told = ring_id, head
 
     def tell(self, heads: Mapping[str, tuple[int, int]]) -> None:
         """Slices were published, ring id and head by channel: tell the others."""
-        while self._lost:
-            group, end = self._lost.popleft()
-            self._part(group, (end,))
         for channel, (ring_id, head) in heads.items():
-            others = self._groups.get(channel)
-            if others is not None:
-                self._send_all(others, others.ends[PROMPT:], pack_told(Kind.HEAD, ring_id, head), may_drop=True)
+            group = self._groups.get(channel)
+            if group is not None:
+                # By what each was told, not by its place: who stood before it may have gone since.
+                others = tuple(end for end in group.ends if end.told[0] != ring_id or end.told[1] < head)
+                self._send_all(group, others, pack_told(Kind.HEAD, ring_id, head), may_drop=True)
 
     def ended(self, channel: str, ring: RingWriter) -> None:
         """Nothing follows in a channel's ring; another one may."""

@@ -1,12 +1,18 @@
-"""Twenty readers of one channel, each a process of its own: all have the same bytes from the place where they joined."""
+"""Many readers of one channel: all have the same bytes from the place where they joined, whoever else comes and goes."""
 
 import contextlib
 import hashlib
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
-from small_air import SmallAir, chunk_of, until
+import pytest
+from small_air import PACKET, SmallAir, chunk_of, until
+
+from channeld.bus.protocol import Kind, unpack_told
+from channeld.bus.ring import RingWriter
+from channeld.playout.readers import PROMPT, Places, Readers
 
 READERS, SLICES, STEP, LAST = 20, 400, 40, 0xFFFFFFFF
 SUM = """
@@ -57,3 +63,26 @@ def test_twenty_readers_have_the_same_bytes_from_where_they_joined(air: SmallAir
     assert joined == sorted(joined) and joined[0] < joined[-1] and all(first % 3 == 0 for first in joined)
     for first, (count, digest) in zip(joined, told, strict=True):
         assert (int(count), digest) == (SLICES - first, hashlib.sha256(b"".join(bodies[first:])).hexdigest())
+
+
+def test_who_comes_behind_many_that_are_gone_is_told_of_the_very_next_slice() -> None:
+    """The dead have the places of those who are told first; that they are found out may not cost another its message."""
+    readers, ring = Readers(), RingWriter.create(capacity_bytes=1 << 16, slice_capacity=64, generation=7, description={})
+    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(PROMPT + 3)]
+    for near, _ in pairs:
+        readers.add("one", ring, near, Places(99, 99))
+    living = pairs[-1][1]
+    for _, far in pairs[:-1]:
+        far.close()
+    living.recv(200)  # the ring
+    ring.publish(b"x" * PACKET, dts=0, duration=1, is_random_access=True, state=b"")
+    readers.tell_first("one", ring.ring_id, ring.head_seq)
+    readers.tell({"one": (ring.ring_id, ring.head_seq)})
+    told = unpack_told(living.recv(200, socket.MSG_DONTWAIT))
+    assert (told.kind, told.generation, told.head) == (Kind.HEAD, 7, 1)
+    assert readers.count("one") == 1
+    with pytest.raises(BlockingIOError):  # once is enough
+        living.recv(200, socket.MSG_DONTWAIT)
+    readers.close()
+    living.close()
+    ring.close()

@@ -191,8 +191,13 @@ def test_asking_never_waits_for_the_disk(readers: DiskReaders, tmp_path: Path, u
     asker.start()
     asker.join(10)
     assert not asker.is_alive()
-    os.close(os.open(tmp_path / "c.ts", os.O_RDWR))
-    until(lambda: not gone.requested and not stalled.requested)
+
+    def is_let_go() -> bool:
+        # Again and again: whoever opens the FIFO only now would wait for ever.
+        os.close(os.open(tmp_path / "c.ts", os.O_RDWR))
+        return not gone.requested and not stalled.requested
+
+    until(is_let_go)
 
 
 def test_the_reading_thread_outlives_an_index_full_of_nonsense(
