@@ -36,6 +36,8 @@ from channeld.ts.packet import AUDIO_PID
 
 TICK_S = 0.02
 """How late a silence may be told."""
+TRIAL_S = 10.0
+"""A copied source that breaks a rule so soon is transcoded from then on, until it is lost again."""
 FIRST_BLOCK_S = 20.0
 """So much longer than for any other block may be waited for the first: the source is probed, and begins with a key frame."""
 STANDING = child.Standing(Limits(address_space_bytes=4 << 30, file_size_bytes=child.WRITTEN_FILE_BYTES, processes=8192, open_files=256), 3)
@@ -126,6 +128,10 @@ class Attempt:
         """What it wrote, if anything came."""
         return self._clip
 
+    @property
+    def _length_s(self) -> float:
+        return self._means.spec.profile.fps.seconds(self._clip.frames) if self._clip is not None else 0.0
+
     def run(self) -> tuple[Reason, str]:
         """Take the source in until it ends. Raises BetterWay, ChildStopped, SpawnError, OSError."""
         choice, spec = self._choice, self._means.spec
@@ -143,6 +149,9 @@ class Attempt:
             self._finish()
         if choice.copies and error is not None and self._clip is None:
             self._reconsider_copying(error)
+        if choice.copies and isinstance(error, StreamError) and spec.mode == "auto" and self._length_s < TRIAL_S:
+            # Its first GOP was as it should be, and none after it: copied again it would come and go for ever.
+            choice.copies, choice.refused = False, str(error)[:200]
         if choice.has_sound and self._diary.lacks_sound and self._clip is None:
             choice.has_sound = False
             raise BetterWay from error
@@ -243,6 +252,7 @@ class Attempt:
             profile = self._means.spec.profile
             header = ClipHeader("", profile.fps, profile.gop_frames, COMPOSITION_DELAY)
             clip = self._clip = LiveClip(Path(self._means.spec.folder), self._key, header)
+            self._choice.has_sound, self._choice.refused = True, ""  # what comes after this may be another thing
         clip.append(block)
         figures.frames += len(block.video)
         figures.last_block_s = time.monotonic()
