@@ -1,4 +1,4 @@
-"""The metrics of a channel on air, with a push, HLS and a transport stream: all that is documented is there, and nothing else."""
+"""The metrics of a channel on air, with a push, HLS, a transport stream and a named pipe: all that is documented is there, and nothing else."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ def on_air(daemon_of: Callable[..., RunningDaemon], deck: Path, prepared: Path, 
     playlist = tmp_path / "list.txt"
     playlist.write_text("".join(f"{deck / name}\n" for name in ("d0.mp4", "d1.mp4", "missing.mp4", "d2.mp4")))
     rtmp = {"rtmp": {"url": nginx_rtmp.rtmp_url("one"), "manifest": nginx_rtmp.hls_url("one")}}
-    outputs = [rtmp, {"hls": {"segment_seconds": 1, "window": 4}}, {"ts": {}}]
+    outputs = [rtmp, {"hls": {"segment_seconds": 1, "window": 4}}, {"ts": {}}, {"named_pipe": {}}]
     daemon = daemon_of({"one": {"playlist": str(playlist), "media_roots": [str(deck)], "outputs": outputs}}, cache=prepared)
     daemon.start()
     return daemon

@@ -199,7 +199,7 @@ def test_a_profile_is_judged_while_it_is_written(dashboard: Dashboard, station: 
     expect(page.locator(".field.faulty")).to_have_count(2)
     page.get_by_label("Segments of (s)").fill("4")
     page.get_by_label("FFmpeg's arguments").fill(ALLOWED)
-    expect(page.locator(".verdict")).to_have_text("All of it is allowed.")
+    expect(page.locator(".verdict")).to_have_text("All of it is allowed.", timeout=20_000)
     expect(page.locator(".field.faulty")).to_have_count(0)
     page.get_by_role("button", name="Save").click()
     page.get_by_role("button", name="Duplicate Mine").click()
