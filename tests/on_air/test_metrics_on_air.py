@@ -1,4 +1,4 @@
-"""The metrics of a channel on air, with a push, HLS, a transport stream and a named pipe: all that is documented is there, and nothing else."""
+"""The metrics of a channel on air, with every kind of output: all that is documented is there, and nothing else."""
 
 from collections.abc import Callable
 from pathlib import Path
