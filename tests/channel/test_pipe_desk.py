@@ -135,7 +135,7 @@ def test_pipes_are_there_while_they_are_configured(house: House) -> None:
     """Also while the channel is off the air; and those that stay are the same ones."""
     house.configure(house.target(paths=(house.path(), house.path("live1-2.ts"))))
     house.desk.start()
-    until(lambda: house.path("live1-2.ts").is_fifo())
+    until(lambda: house.path("live1-2.ts").is_fifo() and house.desk.state("live1", "named_pipe") is not None)
     before = house.path().lstat()
     assert (house.state.condition, house.state.paths) == (STOPPED, (str(house.path()), str(house.path("live1-2.ts"))))
     house.configure(house.target())
