@@ -122,6 +122,8 @@ class Attempt:
         )
         self._conformer = LiveConformer(rules, has_free_gops=choice.copies or is_foreign)
         self._is_quiet = False
+        self.has_refused = False
+        """It was on air as a copy, and is not to be copied next."""
 
     @property
     def clip(self) -> LiveClip | None:
@@ -151,7 +153,7 @@ class Attempt:
             self._reconsider_copying(error)
         if choice.copies and isinstance(error, StreamError) and spec.mode == "auto" and self._length_s < TRIAL_S:
             # Its first GOP was as it should be, and none after it: copied again it would come and go for ever.
-            choice.copies, choice.refused = False, str(error)[:200]
+            choice.copies, choice.refused, self.has_refused = False, str(error)[:200], True
         if choice.has_sound and self._diary.lacks_sound and self._clip is None:
             choice.has_sound = False
             raise BetterWay from error
@@ -252,7 +254,6 @@ class Attempt:
             profile = self._means.spec.profile
             header = ClipHeader("", profile.fps, profile.gop_frames, COMPOSITION_DELAY)
             clip = self._clip = LiveClip(Path(self._means.spec.folder), self._key, header)
-            self._choice.has_sound, self._choice.refused = True, ""  # what comes after this may be another thing
         clip.append(block)
         figures.frames += len(block.video)
         figures.last_block_s = time.monotonic()

@@ -131,6 +131,9 @@ class Intake(Worker):
             return attempt.run()
         finally:
             if attempt.clip is not None:
+                choice.has_sound = True
+                if not attempt.has_refused:
+                    choice.refused = ""  # what comes next may be another thing
                 self._clips.append(attempt.clip)
                 while len(self._clips) > KEPT_CLIPS:
                     self._clips.pop(0).remove()

@@ -9,10 +9,11 @@ import pytest
 from prepared import TINY, PreparedShelf, air, blocks_of, feed_of, stream_format
 
 from channeld.media import child
-from channeld.media.live_input import LiveInput
+from channeld.media.live_input import PATTERN, LiveInput
 from channeld.media.reference import Reference
 from channeld.media.tools import find_tools
 from channeld.sources.attempt import Attempt, BetterWay, Choice, Figures, Means
+from channeld.sources.ingest import Intake
 from channeld.sources.spec import SourceSpec
 from channeld.ts.nal import ParameterSets, VideoCodec
 from channeld.ts.splicer import Splicer
@@ -82,8 +83,13 @@ def test_what_cannot_be_spliced_is_transcoded_and_the_reason_told(params: str, w
 def test_what_breaks_a_rule_behind_its_first_gop_is_not_copied_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise it would come and go for ever."""
     monkeypatch.setattr(child, "CHUNK_BYTES", 1504)  # so that the first GOP is kept before the second is there
-    choice = Choice(copies=True)
-    attempt = attempt_of(made(tmp_path / "up.ts", "open-gop=1:bframes=3:b-pyramid=0"), tmp_path, choice, Figures())
-    attempt.run()
-    assert attempt.clip is not None
+    url, choice = made(tmp_path / "up.ts", "open-gop=1:bframes=3:b-pyramid=0"), Choice(copies=True)
+    spec = SourceSpec("up", url, str(tmp_path), H265)
+    intake = Intake(replace(spec, url=PATTERN), REFERENCE, lambda *_, **__: None)
+    # A file, which no configuration could name: it comes at once, and ends.
+    intake._means = Means(spec, LiveInput(url), REFERENCE, find_tools(), lambda *told: None, lambda: False)
+    intake._attempt(choice)
+    assert intake.figures.mode == "copy" and intake.figures.frames > 0, "its first GOP was on air"
     assert not choice.copies and "its GOPs are open" in choice.refused
+    intake._attempt(choice)
+    assert intake.figures.mode == "transcode" and "its GOPs are open" in intake.figures.why
