@@ -49,7 +49,7 @@ def test_what_it_writes_decodes_over_joins_and_it_ends_with_its_reader_and_with_
 ) -> None:
     written = tmp_path / "got.ts"
     with written.open("wb") as file, cat(tmp_path, "--reconnect", stdout=file.fileno()) as reader:
-        until(lambda: written.stat().st_size > 250_000, "some joins")
+        until(lambda: written.stat().st_size > 250_000, "some joins", timeout_s=100)
         reader.send_signal(signal.SIGINT)
         assert reader.wait(20) == 130
     decode = [ffmpeg, "-v", "warning", "-xerror", "-err_detect", "explode", "-i", str(written), "-f", "null", "-"]
@@ -69,6 +69,7 @@ def test_what_it_writes_decodes_over_joins_and_it_ends_with_its_reader_and_with_
         assert reader.stderr is not None
         assert reader.wait(60) == 0
         assert b"off the air" in reader.stderr.read()
+        assert daemon.wait(30) == 0  # to be asked twice is another thing
 
 
 def test_a_channel_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
