@@ -19,7 +19,7 @@ PAGE = mmap.PAGESIZE
 MAGIC = 0x3153_5542_4C4E_4843  # "CHNLBUS1"
 RECORD = struct.Struct("<QIIqIIQ")  # position, length, flags, dts, duration, zero, monotonic_ns
 SLOT = struct.Struct("<QI")
-_PLACE = struct.Struct("<QI")  # how a record begins
+PLACE = struct.Struct("<QI")  # how a record begins: position, length
 MAX_STATE_BYTES = 8192
 MAX_DESCRIPTION_BYTES = PAGE
 MAX_RING_BYTES = 1 << 32
@@ -29,7 +29,7 @@ FLAG_RANDOM_ACCESS = 1
 
 _SLOT_BYTES = 3 * PAGE if MAX_STATE_BYTES + SLOT.size > PAGE else PAGE
 _STATE_OFFSET = 2 * PAGE
-_TABLE_OFFSET = _STATE_OFFSET + 2 * _SLOT_BYTES
+TABLE_OFFSET = _STATE_OFFSET + 2 * _SLOT_BYTES
 
 # Indexes of the header's words. HEAD and TAIL change with every publish and have a cache line of their own.
 WORD_MAGIC, WORD_GENERATION, WORD_CAPACITY, WORD_SLICES, WORD_DESCRIPTION, WORD_PID = range(6)
@@ -78,12 +78,12 @@ class Layout:
         if not 2 <= self.slice_capacity <= 1 << 24:
             raise ValueError(f"table of {self.slice_capacity} slices: must be 2 to {1 << 24}")
         table_bytes = self.slice_capacity * RECORD.size
-        object.__setattr__(self, "ring_offset", _TABLE_OFFSET + -(-table_bytes // PAGE) * PAGE)
+        object.__setattr__(self, "ring_offset", TABLE_OFFSET + -(-table_bytes // PAGE) * PAGE)
         object.__setattr__(self, "total_bytes", self.ring_offset + self.capacity_bytes)
 
     def record_offset(self, seq: int) -> int:
         """Where the table's record of a slice lies."""
-        return _TABLE_OFFSET + seq % self.slice_capacity * RECORD.size
+        return TABLE_OFFSET + seq % self.slice_capacity * RECORD.size
 
     def slot_offset(self, seq: int) -> int:
         """Where the state published with a slice lies."""
@@ -97,11 +97,6 @@ class Layout:
         if first == length:
             return ((offset + start, offset + start + length),)
         return (offset + start, offset + start + first), (offset, offset + length - first)
-
-    def read_place(self, buffer: memoryview | mmap.mmap, seq: int) -> tuple[int, int]:
-        """First byte of a slice in the memfd, and its length, which may go beyond the end and on at `ring_offset`; as `read_record`."""
-        position, length = _PLACE.unpack_from(buffer, _TABLE_OFFSET + seq % self.slice_capacity * RECORD.size)
-        return self.ring_offset + position % self.capacity_bytes, min(length, self.capacity_bytes)
 
     def read_record(self, buffer: memoryview | mmap.mmap, seq: int) -> SliceInfo:
         """Decode the record of a slice, valid or not: the caller checks the tail before and after."""

@@ -16,11 +16,10 @@ SOCKET_SUFFIX = ".sock"
 FOLDER = "bus"
 
 _REQUEST = struct.Struct("<8sII")  # magic, version, wants
-_MESSAGE = struct.Struct("<IIQQ")  # kind, reason, generation, head
+MESSAGE = struct.Struct("<IIQQ")  # kind, reason, generation, head
 REQUEST_BYTES = _REQUEST.size
-_MESSAGE_BYTES = _MESSAGE.size
 MAX_TEXT_BYTES = 200
-MAX_MESSAGE_BYTES = _MESSAGE.size + MAX_TEXT_BYTES
+MAX_MESSAGE_BYTES = MESSAGE.size + MAX_TEXT_BYTES
 
 
 class Kind(IntEnum):
@@ -31,9 +30,6 @@ class Kind(IntEnum):
     ENDED = 3
     CLOSED = 4
     REFUSED = 5
-
-
-_HEAD = Kind.HEAD
 
 
 class Refusal(IntEnum):
@@ -78,26 +74,18 @@ def judge_request(datagram: bytes) -> tuple[Refusal, str] | None:
 
 def pack_told(kind: Kind, generation: int = 0, head: int = 0) -> bytes:
     """RING, HEAD, ENDED or CLOSED."""
-    return _MESSAGE.pack(kind, 0, generation, head)
+    return MESSAGE.pack(kind, 0, generation, head)
 
 
 def pack_refusal(refusal: Refusal, text: str) -> bytes:
     """REFUSED; the text is cut to what fits."""
-    return _MESSAGE.pack(Kind.REFUSED, refusal, 0, 0) + text.encode()[:MAX_TEXT_BYTES]
-
-
-def unpack_head(datagram: bytes) -> Told | None:
-    """A HEAD, the message that readers wait for; None for any other, and for what is none."""
-    if len(datagram) != _MESSAGE_BYTES:
-        return None
-    kind, _, generation, head = _MESSAGE.unpack(datagram)
-    return Told(_HEAD, generation, head) if kind == _HEAD else None
+    return MESSAGE.pack(Kind.REFUSED, refusal, 0, 0) + text.encode()[:MAX_TEXT_BYTES]
 
 
 def unpack_told(datagram: bytes) -> Told:
     """One message of the daemon's. Raises ValueError when it is none."""
-    if not _MESSAGE.size <= len(datagram) <= MAX_MESSAGE_BYTES:
+    if not MESSAGE.size <= len(datagram) <= MAX_MESSAGE_BYTES:
         raise ValueError(f"message of {len(datagram)} bytes on the attach socket")
-    kind, reason, generation, head = _MESSAGE.unpack_from(datagram)
+    kind, reason, generation, head = MESSAGE.unpack_from(datagram)
     refusal = Refusal(reason) if kind == Kind.REFUSED else None
-    return Told(Kind(kind), generation, head, refusal, datagram[_MESSAGE.size :].decode(errors="replace"))
+    return Told(Kind(kind), generation, head, refusal, datagram[MESSAGE.size :].decode(errors="replace"))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from channeld.base.unix_socket import address_of
-from channeld.bus.protocol import FOLDER, MAX_MESSAGE_BYTES, SOCKET_SUFFIX, Kind, Told, pack_request, unpack_head, unpack_told
+from channeld.bus.protocol import FOLDER, MAX_MESSAGE_BYTES, MESSAGE, SOCKET_SUFFIX, Kind, Told, pack_request, unpack_told
 from channeld.client.errors import Closed, Refused, UnknownChannel
 
 _FD = struct.Struct("i")
@@ -19,6 +19,7 @@ _TIMEVAL = struct.Struct("ll")
 # Plain numbers: an enum's `&` and `|` are calls of Python functions, and lie between a reader and its bytes.
 _CLOEXEC, _AT_ONCE, _CUT = int(socket.MSG_CMSG_CLOEXEC), int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT), int(socket.MSG_TRUNC)
 _BESIDE_BYTES = socket.CMSG_SPACE(_FD.size)
+_HEAD, _HEAD_BYTES, _head_of = int(Kind.HEAD), MESSAGE.size, MESSAGE.unpack
 
 
 class Heard(NamedTuple):
@@ -26,6 +27,10 @@ class Heard(NamedTuple):
 
     told: Told
     fd: int | None
+
+
+_Datagram = tuple[bytes, list[tuple[int, int, bytes]], int]
+"""What recvmsg gives: bytes, what came beside them, flags."""
 
 
 class LineLost(Exception):
@@ -40,6 +45,8 @@ class Line:
             raise UnknownChannel(f"{channel!r} is no name of a channel")
         path = runtime_dir / FOLDER / f"{channel}{SOCKET_SUFFIX}"
         self._wait_s: float | None = None
+        self._next: _Datagram | None = None
+        """Received, and not looked at yet."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         try:
             with address_of(path) as address:
@@ -56,24 +63,45 @@ class Line:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def receive(self, wait_s: float | None = 0.0) -> Heard | None:
-        """The next message, or None where none came within `wait_s` (None: ever). Raises LineLost, also at what is no message."""
-        how = _CLOEXEC
-        if wait_s is not None and wait_s <= 0:
-            how = _AT_ONCE
-        elif wait_s != self._wait_s:
-            self._wait_s = wait_s
-            seconds = 0.0 if wait_s is None else max(wait_s, 1e-6)  # of 0 there is no end
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(int(seconds), int(seconds % 1 * 1e6)))
+    def receive_head(self, generation: int, wait_s: float | None) -> int:
+        """The head that the next message tells of a ring; 0 where none came within `wait_s`, or another, which `receive` has next.
+
+        As `receive` else, and quicker: it calls nothing of ours (see RingReader.copy).
+        """
+        if self._next is not None:
+            return 0
+        if wait_s != self._wait_s:
+            self._wait_at_most(wait_s)
         try:
-            datagram, beside, flags, _ = self._socket.recvmsg(MAX_MESSAGE_BYTES, _BESIDE_BYTES, how)
+            datagram, beside, flags, _ = self._socket.recvmsg(MAX_MESSAGE_BYTES, _BESIDE_BYTES, _CLOEXEC)
         except BlockingIOError:
-            return None
+            return 0
         except OSError as error:
             raise LineLost from error
-        if not beside and (told := unpack_head(datagram)) is not None:
-            return Heard(told, None)
-        fds = _descriptors(beside) if beside else ()
+        if not beside and len(datagram) == _HEAD_BYTES:
+            kind, _, of, head = _head_of(datagram)
+            if kind == _HEAD and of == generation:
+                return int(head)
+        self._next = datagram, beside, flags
+        return 0
+
+    def receive(self, wait_s: float | None = 0.0) -> Heard | None:
+        """The next message, or None where none came within `wait_s` (None: ever). Raises LineLost, also at what is no message."""
+        if self._next is not None:
+            (datagram, beside, flags), self._next = self._next, None
+        else:
+            how = _CLOEXEC
+            if wait_s is not None and wait_s <= 0:
+                how = _AT_ONCE
+            elif wait_s != self._wait_s:
+                self._wait_at_most(wait_s)
+            try:
+                datagram, beside, flags, _ = self._socket.recvmsg(MAX_MESSAGE_BYTES, _BESIDE_BYTES, how)
+            except BlockingIOError:
+                return None
+            except OSError as error:
+                raise LineLost from error
+        fds = _descriptors(beside)
         try:
             told = unpack_told(datagram) if datagram else None
             if told is None or flags & _CUT or len(fds) != (told.kind == Kind.RING):
@@ -84,8 +112,17 @@ class Line:
             raise LineLost from error
         return Heard(told, fds[0] if fds else None)
 
+    def _wait_at_most(self, wait_s: float | None) -> None:
+        self._wait_s = wait_s
+        seconds = 0.0 if wait_s is None else max(wait_s, 1e-6)  # of 0 there is no end
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(int(seconds), int(seconds % 1 * 1e6)))
+
     def close(self) -> None:
         """Idempotent."""
+        if self._next is not None:
+            for fd in _descriptors(self._next[1]):
+                os.close(fd)
+            self._next = None
         self._socket.close()
 
 
