@@ -51,7 +51,7 @@ class Link(Worker):
     """A child that speaks the wire protocol. `on_message` and `on_gone` run on the link's thread: they should post.
 
     With `adopt` it goes on with the living child of that name that an earlier control left; messages which that one did
-    not read are told now. Raises SpawnError when the child cannot be started, or there is none to adopt.
+    not read are told now. `forked_by`: see ChildSpec. Raises SpawnError when the child cannot be started, or there is none to adopt.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Link(Worker):
         arguments: tuple[str, ...] = (),
         farewell: str = "quit",
         adopt: bool = False,
+        forked_by: str = "",
     ) -> None:
         super().__init__(f"link:{name}")
         self.name = name
@@ -75,15 +76,15 @@ class Link(Worker):
         """When the child last said anything."""
         self._closing, self._leaving = threading.Event(), threading.Event()
         _release_stale(holder, name)
-        self.child, end = self._adopt() if adopt else self._spawn(module, arguments)
+        self.child, end = self._adopt() if adopt else self._spawn(module, arguments, forked_by)
         self._wire = Wire(end)
         self._outbox = Outbox(name, self._wire)
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
-    def _spawn(self, module: str, arguments: tuple[str, ...]) -> tuple[HeldProcess, socket.socket]:
+    def _spawn(self, module: str, arguments: tuple[str, ...], forked_by: str) -> tuple[HeldProcess, socket.socket]:
         ours, theirs = socket_pair()
         argv = (sys.executable, "-m", module, "--wire-fd", "0", *arguments)
-        spec = ChildSpec(self.name, argv, env=python_environment(), stdin=theirs.fileno())
+        spec = ChildSpec(self.name, argv, env=python_environment(), stdin=theirs.fileno(), forked_by=forked_by)
         try:
             child = self._holder.spawn(spec, on_line=self._tell)
             self._holder.keep_fd(wire_name(child), ours.fileno())

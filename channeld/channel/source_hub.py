@@ -19,6 +19,7 @@ import structlog
 
 from channeld.base.errors import SpawnError
 from channeld.base.wire import Message
+from channeld.channel.fork_server import ForkServer
 from channeld.channel.link import Link, wire_name
 from channeld.channel.loop import ControlLoop
 from channeld.channel.patience import Patience
@@ -26,6 +27,7 @@ from channeld.channel.source_folders import sweep
 from channeld.process.holding import Holding
 from channeld.sources.spec import Reason, SourceState
 
+MODULE = "channeld.sources.ingest"
 PREFIX = "source:"
 CLOSE_S = 2.0
 SETTLE_S = 30.0
@@ -72,9 +74,11 @@ class SourceHub:
         self._left: set[str] = set()
         self._ending: set[tuple[str, str]] = set()
         self._is_closing = False
+        self._forks = ForkServer(MODULE, loop=loop, holder=holder, version=version)
 
     def start(self) -> None:
         """Know what an earlier control left; what nobody wants soon is ended, and what the dead left is removed."""
+        self._forks.adopt()
         self._left = {child.name for child in self._holder.held().children if child.name.startswith(PREFIX)}
         self._loop.later(SETTLE_S, self._end_left)
         self._clean()
@@ -144,6 +148,8 @@ class SourceHub:
             self._lost(key, detail if self.limit else "the relay is switched off (relay.enabled)")
             self._again(key, place)
             return
+        if not adopts:
+            self._forks.note_start()
         try:
             link = place.link = self._make_link(key, place, adopts=adopts)
         except SpawnError as error:
@@ -163,12 +169,13 @@ class SourceHub:
         made: list[Link] = []
         link = Link(
             place.name,
-            "channeld.sources.ingest",
+            MODULE,
             holder=self._holder,
             on_message=lambda message: self._loop.post(lambda: self._heard(key, made[0], message)),
             on_gone=lambda reason: self._loop.post(lambda: self._gone(key, made[0], reason)),
             arguments=self._arguments,
             adopt=adopts,
+            forked_by=self._forks.name,
         )
         made.append(link)
         return link
@@ -231,6 +238,7 @@ class SourceHub:
     def leave(self) -> None:
         """Let all live on without us."""
         self._is_closing = True
+        self._forks.close()
         for place in self._places.values():
             if place.link is not None:
                 place.link.leave()
@@ -238,6 +246,7 @@ class SourceHub:
     def close(self) -> None:
         """End all."""
         self._is_closing = True
+        self._forks.close()
         links = [place.link for place in self._places.values() if place.link is not None]
         for link in links:
             link.send("quit")

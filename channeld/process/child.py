@@ -5,6 +5,7 @@ Rule: a child has its own process group, a clean environment and its limits, die
 The spawner thread reads stderr and reaps; every other method is safe from any thread.
 """
 
+import io
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import IO, Protocol, TypeVar
 
 import psutil
 
@@ -39,7 +40,8 @@ class ChildSpec:
 
     `stdin` and `stdout` are descriptors, which stay the caller's, or None for /dev/null. `nice` is added to the holder's
     niceness. stderr lines that begin with one of `told_only` are told but not kept in the tail; with one of `dropped`,
-    neither. `digest` says what was started, for whoever finds the child in another life.
+    neither. `digest` says what was started, for whoever finds the child in another life. `forked_by` names the kept wire of a
+    fork server that has imported the module of `python -m module`: where it is there, the child is forked from it.
     """
 
     name: str
@@ -53,6 +55,7 @@ class ChildSpec:
     told_only: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     digest: str = ""
+    forked_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,17 +175,27 @@ class KnownChild(ABC):
             _log.exception("callback_failed", child=self.name)
 
 
+class Started(Protocol):
+    """A child process that is ours to reap: a subprocess.Popen with its stderr piped, or one that was forked for us."""
+
+    pid: int
+
+    @property
+    def stderr(self) -> IO[bytes] | io.FileIO | None: ...
+    def wait(self) -> int: ...
+
+
 class Child(KnownChild):
     """A started child."""
 
-    def __init__(self, spec: ChildSpec, popen: subprocess.Popen[bytes], *, on_line: OnLine | None, on_exit: OnExit | None) -> None:
-        if popen.stderr is None:
+    def __init__(self, spec: ChildSpec, started: Started, *, on_line: OnLine | None, on_exit: OnExit | None) -> None:
+        if started.stderr is None:
             raise ProcessError("a child is started with its stderr piped")
-        super().__init__(spec.name, popen.pid)
+        super().__init__(spec.name, started.pid)
         self.spec = spec
-        self.pidfd = os.pidfd_open(popen.pid)
-        self.stderr = popen.stderr
-        self._popen = popen
+        self.pidfd = os.pidfd_open(started.pid)
+        self.stderr = started.stderr
+        self._started = started
         self._tail = StderrTail(spec.told_only, spec.dropped)
         self._on_line, self._on_exit = on_line, on_exit
         # Held while signalling and while reaping, so that a signal never reaches a pid that was given away.
@@ -222,7 +235,7 @@ class Child(KnownChild):
         with self._lock:
             # The leader is a zombie, so its number still names the group: nothing of it may outlive the leader.
             os.killpg(self.pid, signal.SIGKILL)
-            self.status = self._popen.wait()
+            self.status = self._started.wait()
         self._drain()
         self.stderr.close()
         os.close(self.pidfd)

@@ -6,6 +6,7 @@ without a shell. What sets limits and priority are the small tools of util-linux
 """
 
 import os
+import resource
 import shutil
 import sys
 from collections.abc import Sequence
@@ -46,13 +47,14 @@ class Limits:
 
 
 NO_LIMITS = Limits()
-_PRLIMIT_OPTIONS = (
-    ("address_space_bytes", "--as"),
-    ("file_size_bytes", "--fsize"),
-    ("processes", "--nproc"),
-    ("open_files", "--nofile"),
-    ("cpu_s", "--cpu"),
+_LIMITS = (
+    ("address_space_bytes", "--as", resource.RLIMIT_AS),
+    ("file_size_bytes", "--fsize", resource.RLIMIT_FSIZE),
+    ("processes", "--nproc", resource.RLIMIT_NPROC),
+    ("open_files", "--nofile", resource.RLIMIT_NOFILE),
+    ("cpu_s", "--cpu", resource.RLIMIT_CPU),
 )
+"""Field of Limits, option of prlimit(1), number of setrlimit(2)."""
 
 
 @cache
@@ -77,9 +79,20 @@ def confined(
     if nice and (nicer := _tool("nice")):
         line = [nicer, "-n", str(nice), *line]
     # A core would hold stream keys and other people's pictures.
-    wanted = ["--core=0", *(f"{option}={value}" for name, option in _PRLIMIT_OPTIONS if (value := getattr(limits, name)) is not None)]
+    wanted = ["--core=0", *(f"{option}={value}" for name, option, _ in _LIMITS if (value := getattr(limits, name)) is not None)]
     if prlimit := _tool("prlimit"):
         line = [prlimit, *wanted, *line]
     if dies_with_owner and (setpriv := _tool("setpriv")):
         line = [setpriv, "--pdeathsig", "KILL", *line]
     return line
+
+
+def confine_self(limits: Limits, nice: int) -> None:
+    """The same for a process that was forked, and so has no program to begin with. Raises OSError, ValueError."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for name, _, number in _LIMITS:
+        value = getattr(limits, name)
+        if value is not None:
+            resource.setrlimit(number, (value, value))
+    if nice:
+        os.nice(nice)

@@ -48,6 +48,7 @@ def spec_values(spec: ChildSpec) -> dict[str, Any]:
         "told_only": list(spec.told_only),
         "dropped": list(spec.dropped),
         "digest": spec.digest,
+        "forked_by": spec.forked_by,
     }
 
 
@@ -67,6 +68,7 @@ def spec_of(values: dict[str, Any], fds: tuple[int, ...]) -> ChildSpec:
             told_only=tuple(map(str, values["told_only"])),
             dropped=tuple(map(str, values["dropped"])),
             digest=str(values["digest"]),
+            forked_by=str(values.get("forked_by", "")),  # a control of an earlier version does not say it
             **dict(zip(wanted, fds, strict=True)),
         )
     except (KeyError, TypeError, AttributeError) as error:

@@ -25,6 +25,7 @@ from concurrent.futures import Future
 from channeld.base.errors import SpawnError
 from channeld.base.worker import Worker
 from channeld.process.child import Child, ChildSpec, OnExit, OnLine, start_child
+from channeld.process.forked import ForkedProcess, fork_child, server_wire
 from channeld.process.holding import Held, HeldChild
 from channeld.telemetry import log
 
@@ -35,9 +36,11 @@ _SPAWN_TIMEOUT_S = 10.0
 class Spawner(Worker):
     """The one thread that starts children, reads their stderr and reaps them; tells each start and end in this thread."""
 
-    def __init__(self, on_started: Callable[[Child], None], on_gone: Callable[[Child], None]) -> None:
+    def __init__(
+        self, fork: Callable[[ChildSpec], ForkedProcess | None], on_started: Callable[[Child], None], on_gone: Callable[[Child], None]
+    ) -> None:
         super().__init__("holder:spawner")
-        self._on_started, self._on_gone = on_started, on_gone
+        self._fork, self._on_started, self._on_gone = fork, on_started, on_gone
         self._refusing = False
         self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -63,7 +66,11 @@ class Spawner(Worker):
             try:
                 if self._refusing:
                     raise SpawnError(f"{spec.name}: the holder is closed")
-                child = start_child(spec, on_line=on_line, on_exit=on_exit)
+                forked = self._fork(spec)
+                if forked is not None:
+                    child = Child(spec, forked, on_line=on_line, on_exit=on_exit)
+                else:
+                    child = start_child(spec, on_line=on_line, on_exit=on_exit)
             except SpawnError as error:
                 result.set_exception(error)
                 return
@@ -122,7 +129,7 @@ class Holder:
         self._children: dict[int, Child] = {}
         self._fds: dict[str, int] = {}
         self._closed = False
-        self._spawner = Spawner(self._remember, self._forget)
+        self._spawner = Spawner(self._fork, self._remember, self._forget)
         self._spawner.start()
 
     def spawn(
@@ -205,6 +212,27 @@ class Holder:
             self.release(name)
         self._spawner.close()
         self._spawner.close_fds()
+
+    def _fork(self, spec: ChildSpec) -> ForkedProcess | None:
+        """Spawner's thread: a child from the fork server that the spec names; None where it is to be started as a program."""
+        if not spec.forked_by:
+            return None
+        try:
+            server = server_wire(self.borrow(spec.forked_by))
+        except KeyError:
+            return None
+        try:
+            return fork_child(spec, server)
+        except SpawnError as error:
+            _log.warning("fork_server_failed", child=spec.name, server=spec.forked_by, error=str(error), consequence="started as a program")
+            self.release(spec.forked_by)
+            with self._lock:
+                stuck = [child for child in self._children.values() if child.name == spec.forked_by]
+            for child in stuck:
+                child.signal(signal.SIGKILL)  # whoever started it is told, and starts another
+            return None
+        finally:
+            server.close()
 
     def _remember(self, child: Child) -> None:
         with self._lock:
