@@ -32,6 +32,7 @@ from ordeal_clients import CLIENTS, Client
 from peers.upstreams import FAULTS, KINDS, make_upstream
 from running import RunningDaemon, free_ports
 
+STILL_S = 15.0
 COLUMNS = ("slate_s", "reason_s", "back_s", "mended_s")
 
 
@@ -55,6 +56,7 @@ def run(wanted: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for ordeal in ordeals:
             ordeal.until_on_air(f"{ordeal.name} on air")
             ordeal.watch()
+        until_still(folder / "daemon" / "state" / "cache")
         clients += [CLIENTS[client](daemon, name, folder) for client in wanted.clients for name in wanted.protocols]
         load = suffer(ordeals, wanted)
         found = judge(ordeals, clients)
@@ -65,6 +67,16 @@ def run(wanted: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for each in upstreams:
             each.stop()
     return {**found, "faults": found["faults"] + faults_at_end, "load": load}
+
+
+def until_still(cache: Path) -> None:
+    """Wait until nothing new is prepared: slates are, in the minutes after the first start of all, and what is not there cannot air."""
+    names, since_s = set[Path](), time.monotonic()
+    while time.monotonic() - since_s < STILL_S:
+        time.sleep(0.5)
+        now = set(cache.rglob("*"))
+        if now != names:
+            names, since_s = now, time.monotonic()
 
 
 def suffer(ordeals: Sequence[Ordeal], wanted: argparse.Namespace) -> list[float]:
