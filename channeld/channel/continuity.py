@@ -84,8 +84,9 @@ class Continuity:
         if not self._is_unplaced or self._rundown.playlist is None:
             return
         self._is_unplaced = False
+        caught_up = self._rundown.catch_up()
         now, queue = self._rundown.now, self._rundown.queue
-        if now.planned is not None:
+        if now.planned is not None and now.planned.entry.id != caught_up:
             entry_id = now.planned.entry.id
             if self._memory.get("serial") != now.serial or queue.current is None or queue.current.id != entry_id:
                 self._rundown.place(entry_id)

@@ -149,6 +149,11 @@ class Planner:
 
         self._means.loop.later(delay_s, run)
 
+    def skip(self) -> bool:
+        """Have the host leave what airs, for what is next by all that was said so far; False when it is not there."""
+        self.plan()
+        return self._means.host.send("skip", channel=self._settings.id)
+
     def plan(self) -> None:
         """Tell the host what airs at the coming boundaries."""
         if not self._has_air:

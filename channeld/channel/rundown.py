@@ -5,7 +5,7 @@ so that what the host tells can be understood. Moments are nanoseconds of the mo
 Control loop's thread only.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -28,6 +28,7 @@ from channeld.playlist.queue import Queue
 
 PLANNED_AIRINGS = 8
 MAX_PROMISES = 10_000
+MAX_BEGUN = 1_000
 WANTED_ENTRIES = 2_000
 SHOWN_SKIPPED = 50
 FORESEEN = 4_000
@@ -86,6 +87,8 @@ class Rundown:
         self._look_up = look_up
         self._promised: dict[str, Planned] = {}
         self._wanted_ids: set[str] = set()
+        self._begun: deque[tuple[str, set[str]]] = deque(maxlen=MAX_BEGUN)
+        """Entries that began while there was no list yet, oldest first, each with those that were late for it."""
         self.now = NOTHING
         self.playlist: Playlist | None = None
         self.digest: bytes | None = None
@@ -168,9 +171,21 @@ class Rundown:
         outlived = [name for name, each in self._promised.items() if each.after < serial - PLANNED_AIRINGS]
         for name in outlived:
             del self._promised[name]
-        if planned is None or self.playlist is None:
+        if planned is None:
             return []
-        return self.place(planned.entry.id, overtaken - {planned.entry.id})
+        overtaken.discard(planned.entry.id)
+        if self.playlist is None:
+            self._begun.append((planned.entry.id, overtaken))
+            return []
+        return self.place(planned.entry.id, overtaken)
+
+    def catch_up(self) -> str | None:
+        """The first list is there: have the queue know what began before it was, each in turn; gives the last."""
+        entry_id = None
+        while self._begun:
+            entry_id, overtaken = self._begun.popleft()
+            self.place(entry_id, overtaken)
+        return entry_id
 
     def place(self, entry_id: str, late: Collection[str] = ()) -> list[Entry]:
         """Have the queue know that an entry began; gives those passed over."""
@@ -187,6 +202,7 @@ class Rundown:
         """Nothing airs any more; the next airing counts from 1 again."""
         self.now = NOTHING
         self._promised.clear()
+        self._begun.clear()
 
     # -- when ---------------------------------------------------------------------------------------------------
 

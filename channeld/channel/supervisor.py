@@ -111,7 +111,7 @@ class Supervisor:
 
     def skip(self) -> bool:
         """End the playing clip at its next legal cut; False when the channel is not on air."""
-        if self.state not in (State.ON_AIR, State.FILLER) or not self._means.host.send("skip", channel=self.settings.id):
+        if self.state not in (State.ON_AIR, State.FILLER) or not self.planner.skip():
             return False
         self._airings.cut_by("skip")
         return True

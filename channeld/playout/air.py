@@ -27,7 +27,7 @@ from channeld.playout.resume import AirState, encode_source, encode_state, last_
 from channeld.ts.splicer import ClipFeed, Slice, Splicer
 
 SLICE_S = 0.2
-HOLD_S = 0.5
+HOLD_S, SKIP_WAIT_S = 0.5, 1.0
 PREFETCHED = 2
 RESUME_AHEAD_S = 2.0
 RESUME_WAIT_S = 1.0
@@ -163,7 +163,7 @@ class Air:
 
     def skip(self) -> None:
         """End the playing clip at its next legal cut."""
-        self.now.cut_requested = True
+        self.now.cut_requested, self.now.waits_until = True, self._elapsed + round(SKIP_WAIT_S * TICKS_PER_SECOND)
 
     def release(self) -> Slice:
         """Publish the slice that is due."""
@@ -195,7 +195,15 @@ class Air:
         if now.gives_way and self._plan.queue:
             self._plan.queue[0].drain()
             return now.cut_requested or self._plan.queue[0].is_ready
-        return now.cut_requested or self._has_had_its_time(now)
+        return (now.cut_requested and not self._awaits_next()) or self._has_had_its_time(now)
+
+    def _awaits_next(self) -> bool:
+        """What is skipped goes on for a moment, while what comes next is read: else that would be passed over."""
+        first = next(iter(self._plan.queue), None)
+        if first is None or self._elapsed >= self.now.waits_until:
+            return False
+        first.drain()
+        return not first.is_ready and not first.failure
 
     def _has_had_its_time(self, now: OnAir) -> bool:
         """It aired for as long as it is to: a live source, which has no end of its own."""

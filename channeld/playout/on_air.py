@@ -21,7 +21,8 @@ class OnAir:
     """What airs now; `lookahead` None is the filler. Frames are counted from the clip's first.
 
     `as_json` is what the published state says of it; `reported` the newest serial that control was told of. `gives_way`: it is left as
-    soon as the first planned clip is in memory. `store` is a live source's.
+    soon as the first planned clip is in memory. `waits_until`: a cut waits until then, in ticks of the timeline, for the next clip to be
+    in memory. `store` is a live source's.
     """
 
     serial: int
@@ -32,6 +33,7 @@ class OnAir:
     started_dts: int = 0
     reported: int = 0
     cut_requested: bool = False
+    waits_until: int = 0
     gives_way: bool = False
     store: LiveStore | None = None
 

@@ -8,6 +8,7 @@ from channeld.base.clock import NS_PER_SECOND
 from channeld.channel import rundown as module
 from channeld.channel.preparation import Prepared
 from channeld.channel.rundown import Planned, Rundown
+from channeld.channel.tag import Tag
 from channeld.media.clip import PreparedClip
 from channeld.playlist.locate import PathRules
 from channeld.playlist.model import Entry, Playlist, Readiness
@@ -283,3 +284,29 @@ def test_what_is_put_in_between_airs_although_the_list_is_empty(tmp_path: Path) 
     inserted = rundown.queue.play_next(listed(tmp_path, ["a.mp4"]).entries[0])
     assert [want.entry for want in rundown.wants(0)] == [inserted]
     assert [planned.entry for planned in rundown.plan()] == [inserted]
+
+
+def test_what_began_before_the_list_was_read_has_had_its_turn(tmp_path: Path) -> None:
+    before, shelf = rundown_of(tmp_path, "a", "b", "c", "d")
+    shelf.delay("b", "c", "d")
+    before.plan()  # found pending, and waited for from now on
+    shelf.standings.clear()
+    planned = before.plan()
+    air(before, planned[0])
+    promised = before.plan()
+    # Control begins anew, and is so slow that two more begin before it has read its list.
+    after = Rundown(Queue("sequential", 0), shelf.look_up)
+    after.queue.restore(before.queue.memory())
+    tag = Tag.read(planned[0].tag)
+    assert tag is not None
+    after.take_up(1, after.learn(planned[0].airing, tag, 1), started_ns=0, started_wall_s=WALL_S)
+    for serial, each in enumerate(promised[:2], 2):
+        told = Tag.read(each.tag)
+        assert told is not None
+        after.learn(each.airing, told, serial)
+        assert after.started(serial, each.airing, started_ns=0, started_wall_s=WALL_S) == []
+    take(after, listed(tmp_path, ("a", "b", "c", "d")))
+    assert after.catch_up() == promised[1].entry.id
+    take(after, listed(tmp_path, ("a", "b", "c", "d")))
+    assert names(after.plan())[:5] == ["d", "a", "b", "c", "d"]
+    assert after.catch_up() is None

@@ -1,10 +1,10 @@
 """Starts, stops and idle spells without end leave nothing behind: no process, descriptor, file or thread, and no memory.
 
-With --long as many cycles as CHANNELD_TEST_CYCLES says: 1000 unless it is set. 10000 take hours on two cores, as each starts a process.
+With --long as many cycles as CHANNELD_TEST_CYCLES says: 1000 unless it is set.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -12,21 +12,23 @@ from cycling import IDLE_S, Cycles, at_rest, growth, prepared
 from peers.mock_peer import MockPeer
 from running import RunningDaemon
 
-STARTED, WATCHED = ("a", "b"), ("c",)
+FEW = ("a", "b"), ("c",)
+MANY = tuple("abcdefgh"), tuple("ijkl")
+"""Channels that are started and stopped, and channels that are watched for a while; many fill two cores."""
 _LEAST_MEMORY = 24 << 20
 """What caches and allocators may take of a new daemon, whatever it does."""
 _PER_CYCLE = 4 << 10
 
 
-def channels(url: str) -> dict[str, dict[str, Any]]:
+def channels(url: str, started: Iterable[str], watched: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Some that are started and stopped, and some whose source is wanted while somebody watches."""
 
     def source() -> dict[str, Any]:
         return {"name": "camera", "url": url, "timeout_seconds": 5}
 
-    started = {name: {"sources": [source()], "outputs": [{"ts": {}}, {"hls": {"segment_seconds": 1}}]} for name in STARTED}
+    always = {name: {"sources": [source()], "outputs": [{"ts": {}}, {"hls": {"segment_seconds": 1}}]} for name in started}
     on_demand = {"lifecycle": "on_demand", "idle_seconds": IDLE_S, "outputs": [{"ts": {}}]}
-    return {**started, **{name: {"sources": [source()], **on_demand} for name in WATCHED}}
+    return {**always, **{name: {"sources": [source()], **on_demand} for name in watched}}
 
 
 @pytest.mark.timeout(600)
@@ -37,15 +39,16 @@ def test_cycles_leave_nothing_behind(
     http_ts_server: Callable[..., MockPeer],
     record_property: Callable[[str, object], None],
 ) -> None:
+    started, watched = FEW if count else MANY
     count = count or int(os.environ.get("CHANNELD_TEST_CYCLES", "1000"))
-    daemon = daemon_of(channels(http_ts_server(size="320x180", fps="25").url))
+    daemon = daemon_of(channels(http_ts_server(size="320x180", fps="25").url, started, watched))
     daemon.start()
     # What is made once, with the first of its kind, is made now: the thread that reads live clips is one.
-    daemon.wait_for(STARTED[0], lambda shown: (shown["now"] or {}).get("title") == "camera", what="the source on air", timeout_s=120)
-    for name in STARTED:
+    daemon.wait_for(started[0], lambda shown: (shown["now"] or {}).get("title") == "camera", what="the source on air", timeout_s=120)
+    for name in started:
         daemon.post(f"/api/v1/channels/{name}/stop")
-    cycles = Cycles(daemon, started=STARTED, watched=WATCHED)
-    cycles.run(2 * len(STARTED + WATCHED))
+    cycles = Cycles(daemon, started=started, watched=watched)
+    cycles.run(2 * len(started + watched))
     prepared(daemon)
     before = at_rest(daemon, None)
     took_s = cycles.run(count)

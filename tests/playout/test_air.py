@@ -203,6 +203,35 @@ def test_a_skip_ends_the_clip_at_its_next_legal_cut_to_the_frame(channel: Channe
     judged(channel)
 
 
+def test_a_skip_waits_a_moment_for_the_next_clip_and_not_for_ever(channel: Channel, second_clip, short_clip, tmp_path: Path) -> None:
+    part = begin_part(tmp_path / "cache", "ordered", short_clip)
+    ordered = ClipSource("ordered", "entry-ordered", str(tmp_path / "cache/ordered.ts"), str(tmp_path / "cache/ordered.idx"))
+    never_part = begin_part(tmp_path / "cache", "never", short_clip)
+    never = ClipSource("never", "entry-never", str(tmp_path / "cache/never.ts"), str(tmp_path / "cache/never.idx"))
+    channel.plan(source_of(second_clip, "a"))
+    channel.run(0.04)
+    channel.plan(ordered, source_of(short_clip, "b"))
+    channel.air.skip()
+    channel.run(0.3)
+    assert [values["airing"] for values in channel.told("started")] == ["a"]
+    finish_part(part, short_clip)
+    channel.run(0.4)
+    assert [values["airing"] for values in channel.told("started")] == ["a", "ordered"]
+    channel.plan(source_of(second_clip, "c"))
+    channel.run(0.6)
+    assert channel.air.now.source is not None
+    assert channel.air.now.source.airing == "c"
+    channel.plan(never, source_of(short_clip, "d"))
+    channel.air.skip()
+    channel.run(0.8)
+    assert channel.air.now.source.airing == "c"
+    channel.run(0.6)
+    never_part.abort()
+    assert [values["airing"] for values in channel.told("started")][-1] == "d"
+    assert channel.told("started")[-1]["passed_over"] == ["never"]
+    judged(channel)
+
+
 def test_a_skip_with_nothing_ready_gives_filler(channel: Channel, second_clip) -> None:
     channel.plan(source_of(second_clip, "a"))
     channel.run(0.3)
