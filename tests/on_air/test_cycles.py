@@ -14,7 +14,7 @@ from running import RunningDaemon
 
 FEW = ("a", "b"), ("c",)
 MANY = tuple("abcdef"), tuple("ghij")
-"""Channels that are started and stopped, and channels that are watched for a while; many fill two cores, and are as many as may have a source at a time."""
+"""Channels that are started and stopped, and channels that are watched for a while: as many as may have a source at a time."""
 _LEAST_MEMORY = 24 << 20
 """What caches and allocators may take of a new daemon, whatever it does."""
 _PER_CYCLE = 4 << 10
