@@ -30,7 +30,7 @@ GATHER_S = 0.2
 """News come in groups (an entry ends, the next begins): so long they are gathered before the daemon is asked."""
 _KINDS = (
     *("channel_state", "channel_degraded", "channel_recovered", "channel_removed", "entry_started", "entry_continued", "entry_skipped"),
-    *("playlist_applied", "playlist_refused", "output_state", "output_verdict", "clip_prepared", "config_reloaded"),
+    *("playlist_applied", "playlist_refused", "output_state", "output_verdict", "source_state", "clip_prepared", "config_reloaded"),
 )
 _STYLES = {
     **dict.fromkeys(("on_air", "up", "ok"), "green"),
@@ -268,6 +268,10 @@ def _wrong_of(channel: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "edit refused ", "red", f"{place} {fault.get('message')}"
     if (degraded := channel.get("degraded")) is not None:
         yield f"does without {plain(degraded.get('step'))} ", "yellow", f"until {degraded.get('until')}: {degraded.get('reason')}"
+    for source in channel.get("sources") or []:
+        if source.get("state") == "lost":
+            why = ": ".join(plain(each).replace("_", " ") for each in (source.get("reason"), source.get("detail")) if each)
+            yield f"{plain(source.get('name'))} lost ", "yellow", why
     for output in channel.get("outputs") or []:
         if not _is_well(output):
             found = "" if _condition(output) == "ok" else f", seen {_condition(output)}"
