@@ -18,6 +18,7 @@ _FD = struct.Struct("i")
 _TIMEVAL = struct.Struct("ll")
 # Plain numbers: an enum's `&` and `|` are calls of Python functions, and lie between a reader and its bytes.
 _CLOEXEC, _AT_ONCE, _CUT = int(socket.MSG_CMSG_CLOEXEC), int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT), int(socket.MSG_TRUNC)
+_LOOK = int(socket.MSG_PEEK)
 _BESIDE_BYTES = socket.CMSG_SPACE(_FD.size)
 _HEAD, _HEAD_BYTES, _head_of = int(Kind.HEAD), MESSAGE.size, MESSAGE.unpack
 
@@ -27,10 +28,6 @@ class Heard(NamedTuple):
 
     told: Told
     fd: int | None
-
-
-_Datagram = tuple[bytes, list[tuple[int, int, bytes]], int]
-"""What recvmsg gives: bytes, what came beside them, flags."""
 
 
 class LineLost(Exception):
@@ -45,8 +42,8 @@ class Line:
             raise UnknownChannel(f"{channel!r} is no name of a channel")
         path = runtime_dir / FOLDER / f"{channel}{SOCKET_SUFFIX}"
         self._wait_s: float | None = None
-        self._next: _Datagram | None = None
-        """Received, and not looked at yet."""
+        self._is_seen = False
+        """The first message in the socket is a head that was given out."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         try:
             with address_of(path) as address:
@@ -64,43 +61,45 @@ class Line:
         return self._socket.fileno()
 
     def receive_head(self, generation: int, wait_s: float | None) -> int:
-        """The head that the next message tells of a ring; 0 where none came within `wait_s`, or another, which `receive` has next.
+        """The head that the next message tells of a ring; 0 where it tells something else, which `receive` gives.
 
-        As `receive` else, and quicker: it calls nothing of ours (see RingReader.copy).
+        Raises TimeoutError where nothing comes within `wait_s`. As `receive` else, and quicker: it calls nothing of ours (see
+        RingReader.copy), and `recv` has less to do than `recvmsg`. As that would throw a descriptor away, it only looks; what it has
+        seen is taken out with the next call.
         """
-        if self._next is not None:
-            return 0
+        if self._is_seen:
+            self._take_seen()
         if wait_s != self._wait_s:
             self._wait_at_most(wait_s)
         try:
-            datagram, beside, flags, _ = self._socket.recvmsg(MAX_MESSAGE_BYTES, _BESIDE_BYTES, _CLOEXEC)
+            datagram = self._socket.recv(MAX_MESSAGE_BYTES, _LOOK)
         except BlockingIOError:
-            return 0
+            raise TimeoutError from None
         except OSError as error:
             raise LineLost from error
-        if not beside and len(datagram) == _HEAD_BYTES:
+        if len(datagram) == _HEAD_BYTES:
             kind, _, of, head = _head_of(datagram)
             if kind == _HEAD and of == generation:
-                return int(head)
-        self._next = datagram, beside, flags
+                self._is_seen = True
+                told: int = head
+                return told
         return 0
 
     def receive(self, wait_s: float | None = 0.0) -> Heard | None:
         """The next message, or None where none came within `wait_s` (None: ever). Raises LineLost, also at what is no message."""
-        if self._next is not None:
-            (datagram, beside, flags), self._next = self._next, None
-        else:
-            how = _CLOEXEC
-            if wait_s is not None and wait_s <= 0:
-                how = _AT_ONCE
-            elif wait_s != self._wait_s:
-                self._wait_at_most(wait_s)
-            try:
-                datagram, beside, flags, _ = self._socket.recvmsg(MAX_MESSAGE_BYTES, _BESIDE_BYTES, how)
-            except BlockingIOError:
-                return None
-            except OSError as error:
-                raise LineLost from error
+        if self._is_seen:
+            self._take_seen()
+        how = _CLOEXEC
+        if wait_s is not None and wait_s <= 0:
+            how = _AT_ONCE
+        elif wait_s != self._wait_s:
+            self._wait_at_most(wait_s)
+        try:
+            datagram, beside, flags, _ = self._socket.recvmsg(MAX_MESSAGE_BYTES, _BESIDE_BYTES, how)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise LineLost from error
         fds = _descriptors(beside)
         try:
             told = unpack_told(datagram) if datagram else None
@@ -112,6 +111,11 @@ class Line:
             raise LineLost from error
         return Heard(told, fds[0] if fds else None)
 
+    def _take_seen(self) -> None:
+        self._is_seen = False
+        with contextlib.suppress(OSError):  # there it is; and where it is not, the next call says why
+            self._socket.recv(_HEAD_BYTES, _AT_ONCE)
+
     def _wait_at_most(self, wait_s: float | None) -> None:
         self._wait_s = wait_s
         seconds = 0.0 if wait_s is None else max(wait_s, 1e-6)  # of 0 there is no end
@@ -119,10 +123,6 @@ class Line:
 
     def close(self) -> None:
         """Idempotent."""
-        if self._next is not None:
-            for fd in _descriptors(self._next[1]):
-                os.close(fd)
-            self._next = None
         self._socket.close()
 
 

@@ -97,32 +97,26 @@ class Stream(Reading):
         if self._rest:
             rest, self._rest = self._rest, b""
             return rest
-        chunk = self._take()
-        if chunk is None:
-            chunk = self._next_one()
-        return chunk
-
-    def _next_one(self) -> bytes:
-        """The next chunk that is not known of yet. What happens nearly always comes first, in as few calls of ours as can be."""
-        deadline = self._deadline()
         line = self._line
-        if line is not None and self._end is None and self._cursors:
+        # What happens nearly always comes first, in as few calls of ours as can be: each costs latency, of other readers too.
+        if line is not None and self._end is None and len(self._cursors) == 1:
             cursor = self._cursors[0]
-            try:
-                head = line.receive_head(cursor.generation, self.timeout)
-                if head > cursor.head:
-                    cursor.head = head
-                    data = cursor.ring.copy(cursor.seq)
-                    cursor.seq += 1
-                    cursor.position += len(data)
-                    return data
-            except LineLost:
-                self._lose_line()
-            except Lapped:
-                self._leap(cursor)
-        while (chunk := self.step()) is None:
-            self._wait(self._left(deadline))
-        return chunk
+            if cursor.seq > cursor.head:
+                try:
+                    head = line.receive_head(cursor.generation, self.timeout)
+                    if head > cursor.head:
+                        cursor.head = head
+                        data = cursor.ring.copy(cursor.seq)
+                        cursor.seq += 1
+                        cursor.position += len(data)
+                        return data
+                except TimeoutError:
+                    self._left(0.0)
+                except LineLost:
+                    self._lose_line()
+                except Lapped:
+                    self._leap(cursor)
+        return super().__next__()
 
     def status(self) -> Status:
         """How it stands now. Raises Closed before it is attached and once it is closed."""

@@ -65,6 +65,8 @@ class Air:
         self._filler = filler
         self._readers = readers
         self._report = report
+        self.announce: Callable[[int], Callable[[], None]] = lambda head: lambda: None
+        """Asked before a slice is published; what it gives is called when it is."""
         self._pace = Pace(anchor_ns, round((lead_s + SLICE_S) * TICKS_PER_SECOND))
         self._plan = Plan()
         self._hush = Hush()
@@ -180,9 +182,9 @@ class Air:
         piece = self._splicer.next_slice(self.now.feed, self._slice_frames, up_to_cut=is_short)
         if piece is None:
             raise RuntimeError("nothing to air, not even the filler")
-        self.ring.publish(
-            piece.packets.ravel(), dts=piece.dts, duration=piece.duration, is_random_access=piece.is_random_access, state=self._state()
-        )
+        packets, state, tell = piece.packets.ravel(), self._state(), self.announce(self.ring.head_seq + 1)
+        self.ring.publish(packets, dts=piece.dts, duration=piece.duration, is_random_access=piece.is_random_access, state=state)
+        tell()
         for kind, values in changes:  # what control hears of is in the ring by then, whenever this host dies
             self._report(kind, **values)
         return piece

@@ -115,8 +115,7 @@ class Feeder(Worker):
         self.wake()
 
     def published(self, channel: str, ring_id: int, head: int) -> None:
-        """A slice was published; called by the heap thread, costs it one system call, and one for each of the first local readers."""
-        self.readers.tell_first(channel, ring_id, head)
+        """A slice was published; called by the heap thread, costs it one system call."""
         self._published.append((channel, ring_id, head))
         os.eventfd_write(self._wake_fd, 1)
 

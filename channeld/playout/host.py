@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import weakref
+from functools import partial
 from typing import Any
 
 import structlog
@@ -183,6 +184,7 @@ class Host:
             sources = sources_of(values)
             air = self._opening.adopted(channel, values, _only(fds)) if is_adopting else self._opening.new(channel, values)
             self._rings[channel] = air.ring
+            air.announce = partial(self._feeder.readers.announce, channel, air.ring.ring_id)
             self._feeder.post(lambda: self._feeder.readers.began(channel, air.ring))
             if is_adopting:
                 self._send("present", **air.present())

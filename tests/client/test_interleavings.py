@@ -134,7 +134,7 @@ class Interleavings(RuleBasedStateMachine):
         self.half = data, False
 
     def tell(self) -> None:
-        self.readers.tell_first("one", self.ring.ring_id, self.ring.head_seq)
+        self.readers.announce("one", self.ring.ring_id, self.ring.head_seq)()
         self.readers.tell({"one": (self.ring.ring_id, self.ring.head_seq)})
         self.readers.look()
 
