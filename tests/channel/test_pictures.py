@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import OpenStation
-from station import settings, until
+from station import Station, settings, until
 
 from channeld.channel import pictures as module
 from channeld.channel.pictures import FRESH_S, NoPicture, Pictures, Ring
 from channeld.control_pictures import ring_lender
 from channeld.media.still import stills
 from channeld.ts.elementary import first_random_access_unit
+
+OpenStation = Callable[..., Station]
 
 
 def is_jpeg_of(width: int, jpeg: bytes, ffmpeg: str) -> bool:
