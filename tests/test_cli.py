@@ -28,6 +28,10 @@ CHANNEL: dict[str, Any] = {
     "edit_error": None,
     "now": {"entry": "e42", "title": "Sin\x1b[31mtel", "path": "sintel.mp4", "position_s": 72.4, "duration_s": 3752.2},
     "next": [{"entry": "e43", "title": "Second", "path": "b.mp4", "ready": True}],
+    "sources": [
+        {"name": "camera", "state": "lost", "reason": "timed_out", "detail": "nothing came for 3 s"},
+        {"name": "spare", "state": "live", "reason": None, "detail": ""},
+    ],
     "outputs": [{"name": "rtmp", "type": "rtmp", "state": "up", "restarts": 2, "last_error": None}],
     "prepared": {"ready_s": 3600, "needed_s": 7200, "eta_s": 1800},
 }
@@ -135,6 +139,8 @@ def test_status_shows_channels_as_plain_text_without_a_terminal(admin: str, tmp_
     assert done.returncode == 0, done.stderr
     for piece in ("live1", "on_air", "1:12/1:02:32", "Second", "rtmp up (2 restarts)", "1.0 h of 2.0 h, 30:00 to go"):
         assert piece in done.stdout
+    assert "live1: camera lost timed out: nothing came for 3 s" in done.stdout
+    assert "spare" not in done.stdout
     assert "\x1b" not in done.stdout
 
 

@@ -66,25 +66,29 @@ class Continuity:
         """Tell of the airings that began or ended while no control listened."""
         while self.unheard:
             tell(self.unheard.popleft())
-            if self._rundown.playlist is not None:
-                self.note()
+            self.began()
 
     def take_up(self, values: dict[str, Any]) -> None:
         """The host airs the channel: go on with that, and with the list where it stood."""
         clock = self._means.clock
         started_ns, serial = int(values["due_ns"]), int(values["serial"])
         started_wall_s = clock.wall_s() - (clock.monotonic_ns() - started_ns) / NS_PER_SECOND
-        self._rundown.take_up(serial, self.learn(values), started_ns=started_ns, started_wall_s=started_wall_s)
+        planned, rundown = self.learn(values), self._rundown
+        # Without a list the queue cannot be told now; and before there is one, others may begin.
+        is_known = rundown.playlist is not None or serial in (self._memory.get("serial"), rundown.now.serial)
+        rundown.take_up(serial, planned, started_ns=started_ns, started_wall_s=started_wall_s, is_known=is_known)
         self._position = None
         self._is_unplaced = True
         self.listed()
 
     def listed(self) -> None:
         """A list was read: the first one is where the queue finds what airs, if it began after the queue was written down."""
-        if not self._is_unplaced or self._rundown.playlist is None:
+        if self._rundown.playlist is None:
+            return
+        caught_up = self._rundown.catch_up()
+        if not self._is_unplaced:
             return
         self._is_unplaced = False
-        caught_up = self._rundown.catch_up()
         now, queue = self._rundown.now, self._rundown.queue
         if now.planned is not None and now.planned.entry.id != caught_up:
             entry_id = now.planned.entry.id
@@ -93,6 +97,11 @@ class Continuity:
         self.note()
 
     # -- what is written down ---------------------------------------------------------------------------------------
+
+    def began(self) -> None:
+        """An airing began: written down with the queue, once that knows of it."""
+        if not self._rundown.is_behind:
+            self.note()
 
     def note(self) -> None:
         """The queue moved, or was given something: written down at once."""

@@ -16,6 +16,7 @@ from channeld.base.wire import socket_pair
 from channeld.channel.loop import ControlLoop
 from channeld.channel.patience import Patience
 from channeld.process.child import ChildSpec
+from channeld.process.clone import is_possible
 from channeld.process.confine import python_environment
 from channeld.process.fork_server import READY
 from channeld.process.holding import HeldProcess, Holding
@@ -35,7 +36,7 @@ class ForkServer:
         self._module, self._loop, self._holder = module, loop, holder
         self._own_name = f"{PREFIX}{module}:{version}"
         self._child: HeldProcess | None = None
-        self._is_ready = self._is_closing = False
+        self._is_ready = self._is_waiting = self._is_closing = False
         self._starts = 0
         self._patience = Patience()
 
@@ -53,7 +54,7 @@ class ForkServer:
             with contextlib.suppress(KeyError):  # it ended just now
                 if left.name == self._own_name and left.name in held.fds:
                     self._child = self._holder.adopt(left.name, on_line=self._hear, on_exit=self._ended)
-                    self._is_ready = True
+                    self._is_ready = READY in self._child.stderr_tail  # else it says so yet
                 else:
                     self._holder.adopt(left.name).signal(signal.SIGKILL)
                     self._holder.release(left.name)
@@ -69,7 +70,7 @@ class ForkServer:
         self._is_closing = True
 
     def _start(self) -> None:
-        if self._child is not None or self._is_closing:
+        if self._child is not None or self._is_waiting or self._is_closing or not is_possible():
             return
         ours, theirs = socket_pair()
         argv = (sys.executable, "-m", "channeld.process.fork_server", "--module", self._module, "--wire-fd", "0")
@@ -81,7 +82,7 @@ class ForkServer:
             self._holder.keep_fd(self._own_name, ours.fileno())
         except SpawnError as error:
             log.warning("fork_server_not_started", module=self._module, error=str(error), consequence="processes start more slowly")
-            self._loop.later(self._patience.wait_s(), self._start)
+            self._again()
             return
         finally:
             ours.close()
@@ -105,6 +106,13 @@ class ForkServer:
             return
         self._child, self._is_ready = None, False
         self._holder.release(self._own_name)
-        wait_s = self._patience.wait_s()
-        log.warning("fork_server_ended", module=self._module, status=status, again_in_s=round(wait_s, 1))
-        self._loop.later(wait_s, self._start)
+        log.warning("fork_server_ended", module=self._module, status=status, consequence="processes start more slowly")
+        self._again()
+
+    def _again(self) -> None:
+        def start() -> None:
+            self._is_waiting = False
+            self._start()
+
+        self._is_waiting = True
+        self._loop.later(self._patience.wait_s(), start)

@@ -156,9 +156,11 @@ class Rundown:
         planned = self._promised[airing] = Planned(airing, entry, tag.as_clip(), tag.length_s, serial - 1, tag.text(), behind_s)
         return planned
 
-    def take_up(self, serial: int, planned: Planned | None, *, started_ns: int, started_wall_s: float) -> None:
-        """What airs began before our time, and the queue knows it."""
+    def take_up(self, serial: int, planned: Planned | None, *, started_ns: int, started_wall_s: float, is_known: bool = True) -> None:
+        """What airs began before our time; `is_known`: and the queue knows it, or will be told."""
         self.now = Now(serial, planned, started_ns, started_wall_s)
+        if planned is not None and not is_known:
+            self._begun.append((planned.entry.id, set()))
 
     def started(
         self, serial: int, airing: str | None, *, started_ns: int, started_wall_s: float, late: Collection[str] = ()
@@ -174,10 +176,15 @@ class Rundown:
         if planned is None:
             return []
         overtaken.discard(planned.entry.id)
-        if self.playlist is None:
+        if self.playlist is None and not self.queue.has_inserted(planned.entry.id):
             self._begun.append((planned.entry.id, overtaken))
             return []
         return self.place(planned.entry.id, overtaken)
+
+    @property
+    def is_behind(self) -> bool:
+        """Something began that the queue cannot know of before there is a list."""
+        return bool(self._begun)
 
     def catch_up(self) -> str | None:
         """The first list is there: have the queue know what began before it was, each in turn; gives the last."""

@@ -317,7 +317,7 @@ class Supervisor:
             if is_unknown:
                 self._airings.continued(values)
                 if self._leave_refused():
-                    self._means.host.send("skip", channel=self.settings.id)
+                    self._means.host.send("skip", channel=self.settings.id, waits=False)
             self.planner.took_up()
             self._happen(what_began(values["airing"], values["entry"]))
         log.info("air_adopted", channel=self.settings.id, serial=values["serial"], frames=values["frames"])
@@ -333,7 +333,7 @@ class Supervisor:
         self._life.aired()
         self._airings.started(values)
         self.planner.began(values["entry"])
-        self._continuity.note()
+        self._continuity.began()
         self.outputs.recycle()
         self.planner.plan()
         self.planner.tell_wants_soon()

@@ -125,6 +125,10 @@ class Queue:
             return self._insertions[entry_id][0]
         return self._departed[entry_id].entry if entry_id in self._departed else None
 
+    def has_inserted(self, entry_id: str) -> bool:
+        """Somebody put it in between, and it is still to air."""
+        return entry_id in self._insertions
+
     def play_next(self, entry: Entry) -> Entry:
         """Air an entry once (or `repeat` times), before anything else; gives it with its own id. Raises ValueError when faulty."""
         if entry.fault is not None:

@@ -163,9 +163,9 @@ class Air:
         ends_ns = self.due_ns + int(self._splicer.stream.fps.seconds(now.feed.frames_ready) * NS_PER_SECOND)
         return now.lookahead is not None and now.lookahead.complete and ends_ns - now_ns < HOLD_S * NS_PER_SECOND
 
-    def skip(self) -> None:
-        """End the playing clip at its next legal cut."""
-        self.now.cut_requested, self.now.waits_until = True, self._elapsed + round(SKIP_WAIT_S * TICKS_PER_SECOND)
+    def skip(self, *, waits: bool = True) -> None:
+        """End the playing clip at its next legal cut, as soon as what comes next is read, or SKIP_WAIT_S are over."""
+        self.now.cut_requested, self.now.waits_until = True, self._elapsed + round(SKIP_WAIT_S * TICKS_PER_SECOND) * waits
 
     def release(self) -> Slice:
         """Publish the slice that is due."""

@@ -262,7 +262,8 @@ class Host:
         )
 
     def _skip(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
-        self._schedule.tell(str(values["channel"]), Air.skip)
+        waits = bool(values.get("waits", True))
+        self._schedule.tell(str(values["channel"]), lambda air: air.skip(waits=waits))
 
     def _stop(self, values: dict[str, Any], _: tuple[int, ...]) -> None:
         channel = str(values["channel"])

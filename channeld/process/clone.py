@@ -16,6 +16,11 @@ _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _libc = ctypes.PyDLL(None, use_errno=True)
 
 
+def is_possible() -> bool:
+    """Whether this kind of machine is known here."""
+    return platform.machine() in _SYS_CLONE
+
+
 def fork_sibling() -> int:
     """As os.fork; the child's parent is ours. Raises OSError, also where this kind of machine is not known."""
     number = _SYS_CLONE.get(platform.machine())

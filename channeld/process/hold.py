@@ -51,7 +51,7 @@ class HoldServer:
 
     def __init__(self, listener: socket.socket, *, linger_s: float | None = None) -> None:
         self._listener, self._linger_s = listener, linger_s
-        self._holder = Holder()
+        self._holder = Holder(is_alone=True)
         self._lock = threading.Lock()  # guards control, children and exits: events and answers of a child keep their order
         self._control: Connection | None = None
         self._children: dict[int, Child] = {}

@@ -25,7 +25,7 @@ from concurrent.futures import Future
 from channeld.base.errors import SpawnError
 from channeld.base.worker import Worker
 from channeld.process.child import Child, ChildSpec, OnExit, OnLine, start_child
-from channeld.process.forked import ForkedProcess, fork_child, server_wire
+from channeld.process.forked import ForkedProcess, ServerLost, fork_child, server_wire
 from channeld.process.holding import Held, HeldChild
 from channeld.telemetry import log
 
@@ -37,11 +37,18 @@ class Spawner(Worker):
     """The one thread that starts children, reads their stderr and reaps them; tells each start and end in this thread."""
 
     def __init__(
-        self, fork: Callable[[ChildSpec], ForkedProcess | None], on_started: Callable[[Child], None], on_gone: Callable[[Child], None]
+        self,
+        fork: Callable[[ChildSpec], ForkedProcess | None],
+        on_started: Callable[[Child], None],
+        on_gone: Callable[[Child], None],
+        *,
+        is_alone: bool,
     ) -> None:
         super().__init__("holder:spawner")
+        self._is_alone = is_alone
         self._fork, self._on_started, self._on_gone = fork, on_started, on_gone
         self._refusing = False
+        self._living: set[int] = set()
         self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._selector = selectors.DefaultSelector()
@@ -68,12 +75,13 @@ class Spawner(Worker):
                     raise SpawnError(f"{spec.name}: the holder is closed")
                 forked = self._fork(spec)
                 if forked is not None:
-                    child = Child(spec, forked, on_line=on_line, on_exit=on_exit)
+                    child = _child_of(forked, spec, on_line, on_exit)
                 else:
                     child = start_child(spec, on_line=on_line, on_exit=on_exit)
-            except SpawnError as error:
-                result.set_exception(error)
+            except (SpawnError, OSError) as error:  # whatever is wrong with one child, this thread is all children's
+                result.set_exception(error if isinstance(error, SpawnError) else SpawnError(f"{spec.name}: {error}"))
                 return
+            self._living.add(child.pid)
             self._selector.register(child.stderr, selectors.EVENT_READ, lambda: self._read(child))
             self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._reap(child))
             self._on_started(child)
@@ -118,18 +126,40 @@ class Spawner(Worker):
         if child.stderr in self._selector.get_map():
             self._selector.unregister(child.stderr)
         child.reap()
+        self._living.discard(child.pid)
         self._on_gone(child)
+        self._bury_strangers()
+
+    def _bury_strangers(self) -> None:
+        """Reap what a fork server made for us after we had stopped waiting for it: children of this process that nobody knows."""
+        if not self._is_alone:
+            return
+        with contextlib.suppress(ChildProcessError):  # no child at all
+            # One that is known has an event of its own to come, and whatever is behind it the next turn.
+            while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid not in self._living:
+                os.waitpid(ended.si_pid, 0)
+                _log.debug("stranger_buried", pid=ended.si_pid)
+
+
+def _child_of(forked: ForkedProcess, spec: ChildSpec, on_line: OnLine | None, on_exit: OnExit | None) -> Child:
+    try:
+        return Child(spec, forked, on_line=on_line, on_exit=on_exit)
+    except OSError:  # no descriptor is free: nobody could watch it
+        os.kill(forked.pid, signal.SIGKILL)
+        forked.wait()
+        forked.stderr.close()
+        raise
 
 
 class Holder:
-    """A holder inside this process."""
+    """A holder inside this process. `is_alone`: nothing else in it starts processes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_alone: bool = False) -> None:
         self._lock = threading.Lock()  # guards children, fds and closed; never held over a wait
         self._children: dict[int, Child] = {}
         self._fds: dict[str, int] = {}
         self._closed = False
-        self._spawner = Spawner(self._fork, self._remember, self._forget)
+        self._spawner = Spawner(self._fork, self._remember, self._forget, is_alone=is_alone)
         self._spawner.start()
 
     def spawn(
@@ -219,12 +249,14 @@ class Holder:
             return None
         try:
             server = server_wire(self.borrow(spec.forked_by))
-        except KeyError:
+        except (KeyError, OSError):
             return None
         try:
             return fork_child(spec, server)
         except SpawnError as error:
             _log.warning("fork_server_failed", child=spec.name, server=spec.forked_by, error=str(error), consequence="started as a program")
+            if not isinstance(error, ServerLost):
+                return None
             self.release(spec.forked_by)
             with self._lock:
                 stuck = [child for child in self._children.values() if child.name == spec.forked_by]

@@ -310,3 +310,36 @@ def test_what_began_before_the_list_was_read_has_had_its_turn(tmp_path: Path) ->
     take(after, listed(tmp_path, ("a", "b", "c", "d")))
     assert names(after.plan())[:5] == ["d", "a", "b", "c", "d"]
     assert after.catch_up() is None
+
+
+def test_what_was_taken_up_and_was_not_written_down_has_had_its_turn(tmp_path: Path) -> None:
+    before, shelf = rundown_of(tmp_path, "a", "b", "c", "d")
+    shelf.delay("b", "c", "d")
+    before.plan()  # found pending, and waited for from now on
+    shelf.standings.clear()
+    air(before, before.plan()[0])
+    promised = before.plan()
+    after = Rundown(Queue("sequential", 0), shelf.look_up)
+    after.queue.restore(before.queue.memory())
+    b, c = (Tag.read(each.tag) for each in promised[:2])
+    assert b is not None
+    assert c is not None
+    after.take_up(2, after.learn(promised[0].airing, b, 2), started_ns=0, started_wall_s=WALL_S, is_known=False)
+    after.learn(promised[1].airing, c, 3)
+    after.started(3, promised[1].airing, started_ns=0, started_wall_s=WALL_S)
+    assert after.is_behind
+    after.apply(listed(tmp_path, ("a", "b", "c", "d")))
+    after.catch_up()
+    after.wants(0)
+    assert names(after.plan())[:4] == ["d", "a", "b", "c"]
+    assert not after.is_behind
+
+
+def test_what_is_put_in_between_without_a_list_airs_once(tmp_path: Path) -> None:
+    of_list, shelf = rundown_of(tmp_path, "a", "b")
+    made = Rundown(Queue("sequential", 0), shelf.look_up)
+    made.queue.play_next(of_list.listed()[0])
+    made.wants(0)
+    air(made, made.plan()[0])
+    assert made.plan() == []
+    assert not made.is_behind

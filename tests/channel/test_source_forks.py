@@ -74,3 +74,16 @@ def test_a_later_control_goes_on_with_it_and_one_of_another_version_ends_it(hold
     assert other.name == ""
     until(lambda: servers(holder) == [])
     assert holder.held().fds == ()
+
+
+def test_one_that_is_still_importing_is_adopted_and_asked_only_once_it_is_ready(holder: Holder, loop: ControlLoop) -> None:
+    forks = ForkServer(MODULE, loop=loop, holder=holder, version="1")
+    for _ in range(2):
+        loop.call(forks.note_start)
+    forks.close()
+    same = ForkServer(MODULE, loop=loop, holder=holder, version="1")
+    loop.call(same.adopt)
+    assert same.name == ""
+    until(lambda: same.name)
+    (left,) = servers(holder)
+    assert left.name == same.name

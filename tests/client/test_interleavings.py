@@ -21,7 +21,7 @@ from channeld.bus.layout import SliceInfo
 from channeld.bus.protocol import FOLDER, REQUEST_BYTES, judge_request
 from channeld.bus.reader import RingReader
 from channeld.bus.ring import RingWriter
-from channeld.client import Overrun, Start, Stream, cursor
+from channeld.client import Overrun, Start, Stream, TimedOut, cursor
 from channeld.playout.readers import Places, Readers
 
 CAPACITY, SLICES = 8192, 8
@@ -99,7 +99,9 @@ class Interleavings(RuleBasedStateMachine):
         cursor.RingReader = InterruptedReader  # type: ignore[misc]
         InterruptedReader.interrupt(0, lambda: None)
         self.begin(1)
-        self.stream = Stream("one", self.folder, Start.RANDOM_ACCESS, reconnect=True, timeout=None)
+        self.stream = Stream("one", self.folder, Start.RANDOM_ACCESS, reconnect=True, timeout=0.001)
+        self.by_step = False
+        """Both ways to the next chunk in turn: they share what is in the socket."""
 
     # -- the host ----------------------------------------------------------------------------------------------------------
 
@@ -157,8 +159,11 @@ class Interleavings(RuleBasedStateMachine):
         """One step; what comes of it must be what is due. False when there was nothing."""
         self.serve()
         self.stream._asks_again_at = 0.0
+        self.by_step = not self.by_step
         try:
-            chunk = self.stream.step()
+            chunk = self.stream.step() if self.by_step else next(self.stream)
+        except TimedOut:
+            return False
         except Overrun as overrun:
             assert overrun.lost_bytes > 0
             self.move(overrun.lost_bytes)

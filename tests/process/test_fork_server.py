@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -27,6 +28,7 @@ SERVER = "forks:test"
 PROGRAM = """
 import json, os, resource, signal, socket, sys, threading, time
 from channeld.base.wire import Wire
+from channeld.process import fork_server
 from channeld.process.fork_server import READY, serve
 
 def main():
@@ -46,6 +48,9 @@ def main():
         time.sleep(60)
     return 7
 
+if "late" in sys.argv:  # as on a machine that is busy beyond its means
+    take, fork_server._take_environment = fork_server._take_environment, lambda env: (time.sleep(2.5), take(env))
+
 if __name__ == "__main__":
     print(READY, file=sys.stderr, flush=True)
     raise SystemExit(serve(Wire(socket.socket(fileno=0)), main))
@@ -55,10 +60,15 @@ if __name__ == "__main__":
 @pytest.fixture
 def server(holder: Holder, tmp_path: Path) -> Child:
     """A fork server whose module tells of itself, as the holder's child."""
+    return server_of(holder, tmp_path)
+
+
+def server_of(holder: Holder, tmp_path: Path, *arguments: str) -> Child:
+    """The same; `late`: its children are."""
     program = tmp_path / "teller.py"
     program.write_text(PROGRAM)
     ours, theirs = socket_pair()
-    spec = ChildSpec(SERVER, (sys.executable, str(program)), env=python_environment(), stdin=theirs.fileno())
+    spec = ChildSpec(SERVER, (sys.executable, str(program), *arguments), env=python_environment(), stdin=theirs.fileno())
     is_ready = threading.Event()
     child = holder.spawn(spec, on_line=lambda line: is_ready.set() if line == READY else None)
     holder.keep_fd(SERVER, ours.fileno())
@@ -136,14 +146,43 @@ def test_children_outlive_their_server_and_others_start_as_programs(holder: Hold
     assert SERVER not in holder.held().fds
 
 
-def test_a_server_that_stands_still_is_ended_and_its_late_child_never_runs(holder: Holder, server: Child, tmp_path: Path) -> None:
+def test_a_server_that_stands_still_is_ended_and_the_child_started_as_a_program(holder: Holder, server: Child, tmp_path: Path) -> None:
     os.kill(server.pid, signal.SIGSTOP)
     began = time.monotonic()
     child, facts, _ = told(holder, spec_of(tmp_path, "wait"))
     assert time.monotonic() - began >= ANSWER_S
     assert "plain.py" in " ".join(psutil.Process(child.pid).cmdline())
-    assert facts["word"] == "hello\n"  # nobody else had read it
+    assert facts["word"] == "hello\n"
     assert server.wait(10) == -signal.SIGKILL
+
+
+def test_a_child_that_comes_too_late_never_runs_and_is_buried(tmp_path: Path, until: Until) -> None:
+    program = "from pathlib import Path; import sys; from test_fork_server import late_child; late_child(Path(sys.argv[1]))"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.endswith("buried\n"), done.stderr
+
+
+def late_child(folder: Path) -> None:
+    """In a process where all children are the holder's, which buries those that it does not know."""
+    holder = Holder(is_alone=True)
+    server = server_of(holder, folder, "late")
+    child, facts, _ = told(holder, spec_of(folder, "wait"))
+    assert "plain.py" in " ".join(psutil.Process(child.pid).cmdline())
+    assert facts["word"] == "hello\n", "the late one read it"
+    assert server.wait(10) == -signal.SIGKILL
+    strangers = {each.pid for each in psutil.Process().children()} - {child.pid}
+    assert len(strangers) == 1
+    deadline = time.monotonic() + 20
+    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in strangers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    child.terminate(0.0)
+    while psutil.Process().children():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    holder.close()
+    sys.stdout.write("buried\n")
 
 
 def test_a_child_that_nobody_tells_to_go_ends_without_running(server: Child, holder: Holder, until: Until) -> None:
