@@ -50,7 +50,8 @@ def read_channel(runtime_dir: str, seconds: float) -> list[float]:
             held.append((stream._cursors[0].seq - 1, now_ns))
             if len(held) < BATCH:
                 continue
-            # Looked up now and then, so that what a reader does between two slices is reading: records tell when slices were published.
+            # Records tell when slices were published. They are looked up now and then, at a time when no reader waits for a CPU.
+            time.sleep(PERIOD_S / 2)
             ring = stream._cursors[0].ring
             found += [(at_ns - ring.info(seq).monotonic_ns) / 1000 for seq, at_ns in held]
             held.clear()

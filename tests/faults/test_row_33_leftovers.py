@@ -1,5 +1,6 @@
 """Row 33: what a killed run leaves behind."""
 
+import contextlib
 import copy
 import os
 import socket
@@ -42,8 +43,12 @@ def held(daemon: RunningDaemon) -> list[psutil.Process]:
 def rings(daemon: RunningDaemon) -> int:
     """How many channels the playout host has on air: each is a memfd of its own."""
     (host,) = [process for process in held(daemon) if "channeld.playout.host" in command_line(process)]
-    fds = [path for path in Path(f"/proc/{host.pid}/fd").iterdir() if "memfd:" in str(path.readlink())]
-    return len({path.stat().st_ino for path in fds})
+    found = set()
+    for path in Path(f"/proc/{host.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            if "memfd:" in str(path.readlink()):
+                found.add(path.stat().st_ino)
+    return len(found)
 
 
 def pushes(daemon: RunningDaemon) -> int:
