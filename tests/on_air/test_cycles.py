@@ -27,8 +27,8 @@ def channels(url: str, started: Iterable[str], watched: Iterable[str]) -> dict[s
         return {"name": "camera", "url": url, "timeout_seconds": 5}
 
     always = {name: {"sources": [source()], "outputs": [{"ts": {}}, {"hls": {"segment_seconds": 1}}]} for name in started}
-    on_demand = {"lifecycle": "on_demand", "idle_seconds": IDLE_S, "outputs": [{"ts": {}}]}
-    return {**always, **{name: {"sources": [source()], **on_demand} for name in watched}}
+    on_demand = {"lifecycle": "on_demand", "idle_seconds": IDLE_S}
+    return {**always, **{name: {"sources": [source()], "outputs": [{"ts": {}}], **on_demand} for name in watched}}
 
 
 @pytest.mark.timeout(600)
