@@ -5,6 +5,7 @@ no code with channeld; counts are the kernel's.
 """
 
 import contextlib
+import os
 import random
 import threading
 import time
@@ -62,7 +63,9 @@ def _role(process: psutil.Process, daemon: int) -> str:
 
 def _files(folder: Path) -> frozenset[str]:
     """Names of files and folders below state, run, hls and tmp. A database's journals come and go; of segments the window counts."""
-    found = [path for place in ("state", "run", "hls", "tmp") for path in (folder / place).rglob("*")]
+    # os.walk passes over a folder that is removed while it looks.
+    walked = [each for place in ("state", "run", "hls", "tmp") for each in os.walk(folder / place)]
+    found = [Path(parent, name) for parent, folders, files in walked for name in (*folders, *files)]
     segments = Counter(path.parent for path in found if path.name.startswith("segment-"))
     many = {f"{path.relative_to(folder)}: {count} segments" for path, count in segments.items() if count > _MOST_SEGMENTS}
     names = (str(path.relative_to(folder)) for path in found if not path.name.endswith(("-wal", "-shm", "-journal", ".ts.tmp")))
