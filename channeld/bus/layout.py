@@ -1,6 +1,7 @@
 """Where everything lies in a channel's bus: the bytes that writer and readers agree on.
 
-Rule: nothing but this module knows an offset. Sans-I/O. Used by the ring's writer and by every reader.
+Rule: nothing but this module knows an offset; what RingReader.copy reads in place of a call is named here.
+Sans-I/O. Used by the ring's writer and by every reader.
 
     page 0      header, native 8-byte words (one store each, so a reader never sees half of one), with the table of feeds
     page 1      description, JSON

@@ -2,10 +2,10 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
+from station import until
 
 from channeld.channel.fork_server import PREFIX, ForkServer
 from channeld.channel.loop import ControlLoop
@@ -34,24 +34,17 @@ def servers(holder: Holder) -> list[HeldChild]:
     return [child for child in holder.held().children if child.name.startswith(PREFIX)]
 
 
-def until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline, "the condition never held"
-        time.sleep(0.02)
-
-
 def test_it_comes_with_the_second_start_and_again_when_it_was_killed(holder: Holder, loop: ControlLoop) -> None:
     forks = ForkServer(MODULE, loop=loop, holder=holder, version="1")
     loop.call(forks.note_start)
     assert servers(holder) == []
     loop.call(forks.note_start)
     assert forks.name == ""
-    until(lambda: forks.name == f"{PREFIX}{MODULE}:1")
+    until(lambda: forks.name == f"{PREFIX}{MODULE}:1", "a server")
     (first,) = servers(holder)
     os.kill(first.pid, signal.SIGKILL)
-    until(lambda: not forks.name)
-    until(lambda: forks.name)
+    until(lambda: not forks.name, "its end")
+    until(lambda: forks.name, "a server")
     (second,) = servers(holder)
     assert second.pid != first.pid
     assert list(holder.held().fds) == [second.name]
@@ -61,7 +54,7 @@ def test_a_later_control_goes_on_with_it_and_one_of_another_version_ends_it(hold
     forks = ForkServer(MODULE, loop=loop, holder=holder, version="1")
     for _ in range(2):
         loop.call(forks.note_start)
-    until(lambda: forks.name)
+    until(lambda: forks.name, "a server")
     forks.close()
     (left,) = servers(holder)
     same = ForkServer(MODULE, loop=loop, holder=holder, version="1")
@@ -72,7 +65,7 @@ def test_a_later_control_goes_on_with_it_and_one_of_another_version_ends_it(hold
     other = ForkServer(MODULE, loop=loop, holder=holder, version="2")
     loop.call(other.adopt)
     assert other.name == ""
-    until(lambda: servers(holder) == [])
+    until(lambda: servers(holder) == [], "the end of the other version")
     assert holder.held().fds == ()
 
 
@@ -84,6 +77,6 @@ def test_one_that_is_still_importing_is_adopted_and_asked_only_once_it_is_ready(
     same = ForkServer(MODULE, loop=loop, holder=holder, version="1")
     loop.call(same.adopt)
     assert same.name == ""
-    until(lambda: same.name)
+    until(lambda: same.name, "the adopted one")
     (left,) = servers(holder)
     assert left.name == same.name
