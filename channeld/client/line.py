@@ -17,10 +17,11 @@ from channeld.client.errors import Closed, Refused, UnknownChannel
 _FD = struct.Struct("i")
 _TIMEVAL = struct.Struct("ll")
 # Plain numbers: an enum's `&` and `|` are calls of Python functions, and lie between a reader and its bytes.
-_CLOEXEC, _AT_ONCE, _CUT = int(socket.MSG_CMSG_CLOEXEC), int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT), int(socket.MSG_TRUNC)
-_LOOK = int(socket.MSG_PEEK)
+_CLOEXEC, _AT_ONCE = int(socket.MSG_CMSG_CLOEXEC), int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
 _BESIDE_BYTES = socket.CMSG_SPACE(_FD.size)
 _HEAD, _HEAD_BYTES, _head_of = int(Kind.HEAD), MESSAGE.size, MESSAGE.unpack
+_MOST_BYTES = MAX_MESSAGE_BYTES + 1
+"""One more than a message may have, so that a longer one shows."""
 
 
 class Heard(NamedTuple):
@@ -42,8 +43,10 @@ class Line:
             raise UnknownChannel(f"{channel!r} is no name of a channel")
         path = runtime_dir / FOLDER / f"{channel}{SOCKET_SUFFIX}"
         self._wait_s: float | None = None
-        self._is_seen = False
-        """The first message in the socket is a head that was given out."""
+        self._may_bring_ring = True
+        """A descriptor may come with the next message: before the first ring, and from the end of one to the next."""
+        self._kept: bytes | None = None
+        """A message that `receive_head` took and that is none of its kind."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         try:
             with address_of(path) as address:
@@ -61,18 +64,18 @@ class Line:
         return self._socket.fileno()
 
     def receive_head(self, generation: int, wait_s: float | None) -> int:
-        """The head that the next message tells of a ring; 0 where it tells something else, which `receive` gives.
+        """The head that the next message tells of a ring; 0 where it tells something else, or may, which `receive` gives.
 
         Raises TimeoutError where nothing comes within `wait_s`. As `receive` else, and quicker: it calls nothing of ours (see
-        RingReader.copy), and `recv` has less to do than `recvmsg`. As that would throw a descriptor away, it only looks; what it has
-        seen is taken out with the next call.
+        RingReader.copy), and `recv` has less to do than `recvmsg`. It would throw a descriptor away, so it is called only while none
+        can come.
         """
-        if self._is_seen:
-            self._take_seen()
+        if self._may_bring_ring or self._kept is not None:
+            return 0
         if wait_s != self._wait_s:
             self._wait_at_most(wait_s)
         try:
-            datagram = self._socket.recv(MAX_MESSAGE_BYTES, _LOOK)
+            datagram = self._socket.recv(_MOST_BYTES)
         except BlockingIOError:
             raise TimeoutError from None
         except OSError as error:
@@ -80,41 +83,41 @@ class Line:
         if len(datagram) == _HEAD_BYTES:
             kind, _, of, head = _head_of(datagram)
             if kind == _HEAD and of == generation:
-                self._is_seen = True
                 told: int = head
                 return told
+        self._kept = datagram
         return 0
 
     def receive(self, wait_s: float | None = 0.0) -> Heard | None:
         """The next message, or None where none came within `wait_s` (None: ever). Raises LineLost, also at what is no message."""
-        if self._is_seen:
-            self._take_seen()
+        if self._kept is not None:
+            datagram, self._kept = self._kept, None
+            return self._heard(datagram, ())
         how = _CLOEXEC
         if wait_s is not None and wait_s <= 0:
             how = _AT_ONCE
         elif wait_s != self._wait_s:
             self._wait_at_most(wait_s)
         try:
-            datagram, beside, flags, _ = self._socket.recvmsg(MAX_MESSAGE_BYTES, _BESIDE_BYTES, how)
+            datagram, beside, _, _ = self._socket.recvmsg(_MOST_BYTES, _BESIDE_BYTES, how)
         except BlockingIOError:
             return None
         except OSError as error:
             raise LineLost from error
-        fds = _descriptors(beside)
+        return self._heard(datagram, _descriptors(beside))
+
+    def _heard(self, datagram: bytes, fds: tuple[int, ...]) -> Heard:
         try:
-            told = unpack_told(datagram) if datagram else None
-            if told is None or flags & _CUT or len(fds) != (told.kind == Kind.RING):
-                raise ValueError("hung up; or a ring without its descriptor, or a descriptor without a ring")
-        except ValueError as error:
+            told = unpack_told(datagram)
+            if len(fds) != (told.kind == Kind.RING):
+                raise ValueError("a ring without its descriptor, or a descriptor without a ring")
+        except ValueError as error:  # as of no bytes: hung up
             for fd in fds:
                 os.close(fd)
             raise LineLost from error
+        if told.kind in (Kind.RING, Kind.ENDED):
+            self._may_bring_ring = told.kind == Kind.ENDED
         return Heard(told, fds[0] if fds else None)
-
-    def _take_seen(self) -> None:
-        self._is_seen = False
-        with contextlib.suppress(OSError):  # there it is; and where it is not, the next call says why
-            self._socket.recv(_HEAD_BYTES, _AT_ONCE)
 
     def _wait_at_most(self, wait_s: float | None) -> None:
         self._wait_s = wait_s

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,33 @@ def test_a_new_ring_is_followed_without_loss(air: SmallAir) -> None:
         assert [next(stream) for _ in range(9)] == [chunk_of(number) for number in range(9)]
         assert stream.status().generation == 2
         assert stream.lost_bytes == 0
+
+
+def test_one_that_waits_for_the_next_chunk_follows_into_new_rings_and_keeps_no_descriptor(air: SmallAir) -> None:
+    """`recv` would throw a ring's descriptor away: it is called only while none can come."""
+    air.begin(generation=1)
+    with attach(air) as stream, ThreadPoolExecutor(1) as pool:
+        held = open_descriptors()
+        for number in range(12):
+            waiting = pool.submit(next, stream)
+            time.sleep(0.02)  # until it waits, mostly; what it reads is the same if it does not yet
+            if number % 3 == 2:
+                air.end()
+                air.begin(generation=number)
+            air.publish(chunk_of(number))
+            assert waiting.result(20) == chunk_of(number)
+        assert stream.status().generation == 11
+        until(lambda: open_descriptors() == held, "every descriptor given back")
+
+
+def test_a_ring_that_comes_unannounced_is_asked_for_again(air: SmallAir) -> None:
+    air.begin(generation=1)
+    with attach(air) as stream:
+        air.publish(chunk_of(0))
+        assert next(stream) == chunk_of(0)
+        air.begin(generation=2)  # the first one never ended
+        air.publish(chunk_of(1))
+        assert next(stream) == chunk_of(1)
 
 
 def test_a_host_that_goes_and_another_that_goes_on_with_the_ring_lose_nothing(air: SmallAir) -> None:

@@ -38,6 +38,8 @@ class Holdings:
     threads: dict[str, int]
     files: frozenset[str]
     memory: dict[str, int] = field(compare=False)
+    opened: Counter[str] = field(compare=False)
+    """What the daemon's own descriptors are of."""
 
 
 def holdings(daemon: RunningDaemon) -> Holdings:
@@ -51,7 +53,16 @@ def holdings(daemon: RunningDaemon) -> Holdings:
             descriptors[role] += process.num_fds()
             threads[role] += process.num_threads()
             memory[role] += process.memory_info().rss
-    return Holdings(dict(processes), dict(descriptors), dict(threads), _files(daemon.folder), dict(memory))
+    return Holdings(dict(processes), dict(descriptors), dict(threads), _files(daemon.folder), dict(memory), _opened(daemon.pid))
+
+
+def _opened(pid: int) -> Counter[str]:
+    """What a process's descriptors are of, how many of each; of sockets and pipes only that they are."""
+    found = Counter[str]()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed since it was listed
+            found[fd.readlink().as_posix().split("[")[0]] += 1
+    return found
 
 
 def _role(process: psutil.Process, daemon: int) -> str:
@@ -107,6 +118,7 @@ def growth(before: Holdings, after: Holdings) -> list[str]:
         ("threads", before.threads, after.threads),
     ):
         found += [f"{role}: {old.get(role, 0)} {what} before, {new[role]} after" for role in new if new[role] > old.get(role, 0)]
+    found += [f"the daemon opened {count} more of {what}" for what, count in (after.opened - before.opened).items() if found]
     return found + [f"file left: {name}" for name in sorted(after.files - before.files)]
 
 
