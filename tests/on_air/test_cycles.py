@@ -31,8 +31,13 @@ def channels(url: str, started: Iterable[str], watched: Iterable[str]) -> dict[s
     return {**always, **{name: {"sources": [source()], "outputs": [{"ts": {}}], **on_demand} for name in watched}}
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("count", [30, pytest.param(0, marks=[pytest.mark.long, pytest.mark.timeout(86_400)], id="many")])
+@pytest.mark.parametrize(
+    "count",
+    [
+        pytest.param(30, marks=pytest.mark.timeout(600)),
+        pytest.param(0, marks=[pytest.mark.long, pytest.mark.timeout(86_400)], id="many"),
+    ],
+)
 def test_cycles_leave_nothing_behind(
     count: int,
     daemon_of: Callable[..., RunningDaemon],
