@@ -54,8 +54,11 @@ class SmallAir:
         self.feeder.post(lambda: self.feeder.readers.add(channel, ring, twin, self._places))
         return True
 
-    def begin(self, channel: str = "one", *, generation: int = 1, capacity_bytes: int = 1 << 20, slices: int = 512) -> RingWriter:
-        ring = RingWriter.create(capacity_bytes=capacity_bytes, slice_capacity=slices, generation=generation, description={})
+    def begin(
+        self, channel: str = "one", *, generation: int = 1, capacity_bytes: int = 1 << 20, slices: int = 512, follows: int = 0
+    ) -> RingWriter:
+        description = {"follows": follows}
+        ring = RingWriter.create(capacity_bytes=capacity_bytes, slice_capacity=slices, generation=generation, description=description)
         self.rings[channel] = ring
         self.feeder.post(lambda: self.feeder.readers.began(channel, ring))
         return ring

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from channeld.attach_proxy.rules import ProxyRules
-from channeld.client import Closed, Overrun, Refused, Start, Stream, UnknownChannel
+from channeld.client import Closed, Cut, Overrun, Refused, Start, Stream, UnknownChannel
 from channeld.client.cursor import Place
 from channeld.far import wire
 from channeld.far.sides import Denied, ProxySide
@@ -143,9 +143,11 @@ class FarReader:
 
     async def _step(self, stream: Stream, writer: asyncio.StreamWriter) -> bool:
         """Send the next chunk; whether there may be another. Raises as `Stream.step`, but Overrun is told."""
-        chunk, lost_bytes = None, 0
+        chunk, lost_bytes, is_cut = None, 0, False
         try:
             chunk = stream.step()
+        except Cut:
+            is_cut = True
         except Overrun as overrun:
             lost_bytes = overrun.lost_bytes
         place = stream.place()
@@ -153,11 +155,11 @@ class FarReader:
             return False
         span = len(chunk) if chunk is not None else lost_bytes
         skip = self._begin(place, span)
-        if lost_bytes:
+        if lost_bytes or is_cut:
             self._tell_loss(place.position)
         if chunk is not None:
             await self._send(chunk[skip:], writer)
-        return span > 0
+        return span > 0 or is_cut
 
     def _begin(self, place: Place, span: int) -> int:
         """Tell of a ring that is new, of which `span` bytes up to `place` are next; how many of them the reader has already."""

@@ -61,7 +61,7 @@ class AirDesk:
         self._continuity = continuity
         self._listing, self._leaves = listing, leaves
         self._ring_fd: int | None = None
-        self._request = 0
+        self._request = self._newest_ring_id = 0
 
     def change(self, settings: ChannelSettings) -> None:
         """The channel has other settings, that what is on air can go on with."""
@@ -123,10 +123,19 @@ class AirDesk:
             "bitrate": int((profile.video_bitrate + profile.audio_bitrate) * MUX_OVERHEAD),
             "ring_seconds": settings.ring_s,
             "start_lead_s": START_LEAD_S,
-            "timeline": f"{settings.id}-{ring_id}",
+            "follows": self._newest_ring_id,
+            "timeline": self._timeline(ring_id),
             "fingerprint": self.fingerprint,
             "filler": {"ts": str(filler.ts_path), "idx": str(filler.idx_path)},
         }
+
+    def opened(self, ring_id: int) -> str:
+        """It is on air with this ring, of which later ones may say that they follow it; the name of its timeline."""
+        self._newest_ring_id = ring_id
+        return self._timeline(ring_id)
+
+    def _timeline(self, ring_id: int) -> str:
+        return f"{self._settings.id}-{ring_id}"
 
     @property
     def has_ring(self) -> bool:

@@ -288,7 +288,7 @@ class Supervisor:
             self._continuity.progressed(progress)
 
     def _air_opened(self, values: dict[str, Any]) -> None:
-        self._airings.opened(f"{self.settings.id}-{values['ring_id']}")
+        self._airings.opened(self._air.opened(values["ring_id"]))
         self._happen(Event.AIR_OPENED)
 
     def _air_closed(self) -> None:
@@ -309,7 +309,7 @@ class Supervisor:
         self._life.has_air = True
         if not self._happen(Event.ADOPTED):
             return
-        self._airings.opened(f"{self.settings.id}-{values['ring_id']}")
+        self._airings.opened(self._air.opened(values["ring_id"]))
         self._continuity.hear(lambda told: (self._ended if "reason" in told else self._airings.started)(told))
         is_unknown = values["serial"] != self.rundown.now.serial
         if is_new or is_unknown:

@@ -29,6 +29,9 @@ class Cursor:
         self.generation = generation
         self.head = head
         self.seq = 1
+        follows = self.ring.description.get("follows")
+        self.follows = follows if isinstance(follows, int) else 0
+        """The generation of the channel's ring before it; 0: not known."""
         self.position = 0
         """Of the next byte to be delivered, counted from the beginning of this generation."""
 

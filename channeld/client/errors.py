@@ -33,11 +33,11 @@ class Overrun(AttachError):
 
 
 class Cut(Overrun):
-    """A far reader's line broke, and the ring that it read is gone meanwhile: how much was lost is not known. Asked again, it goes on."""
+    """Nobody was heard for a while, and the channel began anew meanwhile: how much was lost is not known. Asked again, it goes on."""
 
     def __init__(self) -> None:
         super().__init__(0)
-        self.args = ("the line broke, and the channel began anew meanwhile: how much was lost is not known",)
+        self.args = ("the channel began anew while nobody was heard: how much was lost is not known",)
 
 
 class Untrusted(Refused):

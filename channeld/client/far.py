@@ -166,6 +166,8 @@ class FarStream(Reading):
         if isinstance(told, wire.Begin):
             self._begin(told.place)
         elif isinstance(told, wire.Overran) and self._place is not None and told.position == self._place.position + told.lost_bytes:
+            if not told.lost_bytes:
+                raise Cut
             self._overrun(told.lost_bytes)
         elif isinstance(told, wire.State):
             self._state = told

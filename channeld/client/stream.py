@@ -16,7 +16,7 @@ from pathlib import Path
 from channeld.bus.layout import Lapped
 from channeld.bus.protocol import Kind, Refusal, Told
 from channeld.client.cursor import Cursor, Place
-from channeld.client.errors import AttachError, Closed, Overrun, Refused, UnknownChannel
+from channeld.client.errors import AttachError, Closed, Cut, Overrun, Refused, UnknownChannel
 from channeld.client.line import Heard, Line, LineLost
 from channeld.client.reading import Reading
 
@@ -174,6 +174,8 @@ class Stream(Reading):
             if len(self._cursors) == 1:
                 break
             self._cursors.popleft().close()
+            if self._cursors[0].follows not in (0, cursor.generation):
+                raise Cut  # a whole ring came and went between the two
         return None
 
     def _leap(self, cursor: Cursor) -> None:

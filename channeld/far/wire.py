@@ -149,7 +149,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Overran:
-    """So many bytes were written over before they were sent; the next piece begins at `position`."""
+    """So many bytes were written over before they were sent, 0: not known how many; the next piece begins at `position`."""
 
     lost_bytes: int
     position: int

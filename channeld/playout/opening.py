@@ -87,6 +87,7 @@ class Opening:
                 "composition_delay": stream.composition_delay,
                 "pcr_lead": stream.pcr_lead,
                 "timeline": values["timeline"],
+                "follows": int(values.get("follows", 0)),
                 "anchor_wall_s": now_s - lead_s,
                 "anchor_ticks": values["origin"],
                 "bitrate": values["bitrate"],

@@ -146,7 +146,8 @@ class Session:
                 except Overrun as overrun:
                     chunk, heard_s = None, time.monotonic()
                     feed.lose(overrun.lost_bytes)
-                    self._say(f"{self._order.channel}: the player stood still, and {overrun.lost_bytes} bytes were lost")
+                    lost = f"the player stood still, and {overrun.lost_bytes} bytes were lost" if overrun.lost_bytes else overrun
+                    self._say(f"{self._order.channel}: {lost}")
         except PlayerGone:
             return _End.PLAYER, ""
         except WayLost as lost:

@@ -21,7 +21,7 @@ from channeld.bus.layout import SliceInfo
 from channeld.bus.protocol import FOLDER, REQUEST_BYTES, judge_request
 from channeld.bus.reader import RingReader
 from channeld.bus.ring import RingWriter
-from channeld.client import Overrun, Start, Stream, TimedOut, cursor
+from channeld.client import Cut, Overrun, Start, Stream, TimedOut, cursor
 from channeld.playout.readers import Places, Readers
 
 CAPACITY, SLICES = 8192, 8
@@ -98,6 +98,8 @@ class Interleavings(RuleBasedStateMachine):
         self.readers = Readers()
         self.everything: dict[int, bytearray] = {}
         self.points: set[int] = set()
+        self.unheard: set[int] = set()
+        """Rings that came and went while nobody could hear of them."""
         self.half: tuple[bytes, bool] | None = None
         self.at = 1, 0
         cursor.RingReader = InterruptedReader  # type: ignore[misc]
@@ -111,7 +113,9 @@ class Interleavings(RuleBasedStateMachine):
     # -- the host ----------------------------------------------------------------------------------------------------------
 
     def begin(self, generation: int) -> None:
-        self.ring = RingWriter.create(capacity_bytes=CAPACITY, slice_capacity=SLICES, generation=generation, description={})
+        self.ring = RingWriter.create(
+            capacity_bytes=CAPACITY, slice_capacity=SLICES, generation=generation, description={"follows": generation - 1}
+        )
         self.everything[generation] = bytearray()
         self.readers.began("one", self.ring)
 
@@ -169,6 +173,11 @@ class Interleavings(RuleBasedStateMachine):
             chunk = self.stream.step() if self.by_step else next(self.stream)
         except TimedOut:
             return False
+        except Cut:
+            generation, position = self.due()
+            assert generation + 1 in self.unheard and position == len(self.everything[generation])
+            self.at = next(ring for ring in range(generation + 1, self.ring.ring_id + 1) if ring not in self.unheard), 0
+            return True
         except Overrun as overrun:
             assert overrun.lost_bytes > 0
             self.move(overrun.lost_bytes)
@@ -183,7 +192,7 @@ class Interleavings(RuleBasedStateMachine):
     def due(self) -> tuple[int, int]:
         """Behind the last byte of a ring that ended comes the next one's first."""
         generation, position = self.at
-        while generation < self.ring.ring_id and position == len(self.everything[generation]):
+        while generation < self.ring.ring_id and position == len(self.everything[generation]) and generation + 1 not in self.unheard:
             generation, position = generation + 1, 0
         return generation, position
 
@@ -262,6 +271,23 @@ class Interleavings(RuleBasedStateMachine):
         generation = self.ring.ring_id
         self.ring.close()
         self.begin(generation + 1)
+
+    @precondition(lambda self: self.stream._cursors and self.stream._cursors[-1].generation == self.ring.ring_id)
+    @rule(pieces=writes)
+    def a_ring_comes_and_goes_unheard(self, pieces: list[tuple[int, bool]]) -> None:
+        """While its readers have no line."""
+        self.readers.close()
+        self.readers = Readers()
+        for is_unheard in (True, False):
+            if self.half is not None:
+                self.write([], None)
+            generation = self.ring.ring_id + 1
+            self.ring.mark_ended()
+            self.ring.close()
+            self.begin(generation)
+            if is_unheard:
+                self.unheard.add(generation)
+                self.write(pieces, None)
 
     def read_old(self) -> None:
         """Nobody is let in between two rings."""

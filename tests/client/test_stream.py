@@ -14,7 +14,7 @@ import pytest
 from small_air import SmallAir, chunk_of, open_descriptors, until
 
 from channeld.bus.ring import RingWriter
-from channeld.client import Closed, Overrun, Refused, Start, Stream, TimedOut, UnknownChannel, connect
+from channeld.client import Closed, Cut, Overrun, Refused, Start, Stream, TimedOut, UnknownChannel, connect
 
 
 def attach(air: SmallAir, **options: object) -> Stream:
@@ -171,7 +171,24 @@ def test_one_that_waits_for_the_next_chunk_follows_into_new_rings_and_keeps_no_d
             air.publish(chunk_of(number))
             assert waiting.result(20) == chunk_of(number)
         assert stream.status().generation == 11
-        until(lambda: open_descriptors() == held, "every descriptor given back")
+        until(lambda: open_descriptors() <= held, "every descriptor given back")
+
+
+def test_a_ring_that_came_and_went_unheard_is_told_as_a_cut(air: SmallAir) -> None:
+    air.begin(generation=5)
+    with attach(air) as stream:
+        for number in range(2):
+            air.publish(chunk_of(number))
+        assert next(stream) == chunk_of(0)
+        air.hang_up()
+        for number, generation in ((2, 6), (3, 8)):
+            air.end()
+            air.begin(generation=generation, follows=generation - (1 if generation == 6 else 2))
+            air.publish(chunk_of(number))
+        assert next(stream) == chunk_of(1)
+        with pytest.raises(Cut, match="not known"):
+            next(stream)
+        assert next(stream) == chunk_of(3)
 
 
 def test_a_ring_that_comes_unannounced_is_asked_for_again(air: SmallAir) -> None:

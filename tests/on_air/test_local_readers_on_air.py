@@ -15,6 +15,8 @@ from running import RunningDaemon
 from timeline import LONG
 from viewing import Viewing, is_gone, recorder
 
+from channeld.playout.readers import NEXT_RING_S
+
 PARTS = ("reader", "readers", "host", "worker", "daemon")
 AT_THE_SCREEN = ("reader", "viewer", "player", "daemon")
 
@@ -152,6 +154,27 @@ def test_whoever_is_killed_leaves_nothing_and_the_others_go_on(theatre: Theatre)
 @pytest.mark.timeout(1_800)
 def test_every_combination_of_deaths(theatre: Theatre) -> None:
     ordeal(theatre, EVERY)
+
+
+@pytest.mark.timeout(300)
+def test_a_reader_that_missed_a_whole_ring_is_told_so_and_goes_on_with_the_newest(theatre: Theatre) -> None:
+    stopped, daemon = theatre.readers[0], theatre.daemon
+    stopped.goes_on(CHUNKS)
+    stopped.stop()
+    for _ in range(2):
+        daemon.post("/api/v1/channels/one/stop").raise_for_status()
+        time.sleep(NEXT_RING_S + 1)  # until readers are told that it is off the air
+        daemon.post("/api/v1/channels/one/start").raise_for_status()
+        theatre.witness.goes_on(CHUNKS)
+    stopped.wake()
+    wait_until(lambda: len(stopped.rings()) == 2, what="the newest ring", timeout_s=30)
+    stopped.goes_on(CHUNKS)
+    theatre.witness.goes_on(CHUNKS)
+    seen, got = theatre.witness.rings(), stopped.rings()
+    assert len(seen) == 3 and theatre.witness.holes() == []
+    assert [each.lost for each in stopped.holes()] == [0]
+    assert is_within(got[0], seen[0]) and seen[0].endswith(got[0][-CHUNKS:])
+    assert seen[2].startswith(got[1][:CHUNKS])
 
 
 @pytest.mark.long
