@@ -151,13 +151,16 @@ def test_a_source_on_demand_is_connected_to_while_somebody_watches(station_of: O
     frames = station.order(lambda: station.channel().progress.get("frames", 0))
     until(lambda: station.order(lambda: station.channel().progress.get("frames", 0)) != frames, "the slate on air")
     assert station.order(station.sources.pids) == {}
-    station.order(lambda: station.registry.watched(["one"]))
-    until_on_air(station, "bars")
+
+    def is_on_air_while_watched(viewers: list[str]) -> bool:
+        station.order(lambda: station.registry.watched(viewers))
+        return (station.shown()["now"] or {}).get("title") == "bars"
+
+    until(lambda: is_on_air_while_watched(["one"]), "the source on air")
     until(lambda: station.order(station.sources.pids) == {}, "the source let go")
     station.until_state("filler")
     assert station.shown()["sources"][0]["state"] == "standby"
-    station.order(lambda: station.registry.watched(["one", "nobody"]))
-    until_on_air(station, "bars")
+    until(lambda: is_on_air_while_watched(["one", "nobody"]), "the source on air again")
 
 
 @pytest.mark.long
