@@ -5,7 +5,9 @@ on stderr.
 """
 
 import os
+import select
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from channeld.base.errors import ChannelError, ConfigError
+from channeld.cli_client import DaemonUnreachable, NotAllowed, Rejected
 from channeld.cli_complete import channel_names
 from channeld.cli_render import show_note
 from channeld.cli_verb import OK, ConfigOption, verb_of
@@ -21,9 +24,12 @@ from channeld.config import default_path, load_whereabouts
 if TYPE_CHECKING:  # verbs that ask a daemon start without it
     import ssl
 
+    from channeld.client import AttachError
     from channeld.client.reading import Reading
 
 BUILT_IN = Path("/run/channeld")
+LOOK_S = 1.0
+"""How often it is looked whether anybody reads stdout, while nothing comes."""
 
 cats = typer.Typer()
 _verb = verb_of(cats)
@@ -81,7 +87,7 @@ def cat(
         if key_file or compress or tls or tls_ca or tls_cert or tls_key or tls_name:
             raise ConfigError("--key-file, --compress and --tls… go with --from", key="--from")
         here = runtime_dir or runtime_dir_of(config)
-        write_stream(channel, lambda: connect(channel, here, start=start, reconnect=reconnect, timeout=timeout_s))
+        write_stream(channel, lambda: connect(channel, here, start=start, reconnect=reconnect, timeout=timeout_s), timeout_s)
         return OK
     from channeld.client.far import FarStream, Way, connect_far
 
@@ -91,11 +97,11 @@ def cat(
         way = Way(key_file, compress, context, tls_name)
         return connect_far(channel, via, way, start=start, reconnect=reconnect, timeout=timeout_s)
 
-    write_stream(channel, attach)
+    write_stream(channel, attach, timeout_s)
     return OK
 
 
-def write_stream(channel: str, attach: "Callable[[], Reading]") -> None:
+def write_stream(channel: str, attach: "Callable[[], Reading]", timeout_s: float | None) -> None:
     """Until the channel goes off the air, or nobody reads stdout any more; who reconnects waits for ever. Raises ChannelError."""
     from channeld.client import AttachError, Closed, Overrun
 
@@ -104,7 +110,7 @@ def write_stream(channel: str, attach: "Callable[[], Reading]") -> None:
         with attach() as stream:
             while True:
                 try:
-                    chunk = next(stream)
+                    chunk = _next(stream, out, timeout_s)
                 except Overrun as overrun:
                     show_note(f"{channel}: {overrun}")
                     continue
@@ -115,7 +121,37 @@ def write_stream(channel: str, attach: "Callable[[], Reading]") -> None:
     except BrokenPipeError:
         return
     except AttachError as error:
-        raise ChannelError(str(error)) from error
+        raise _told(error) from error
+
+
+def _next(stream: "Reading", out: int, timeout_s: float | None) -> bytes:
+    """The next chunk. Raises BrokenPipeError also when the reader of stdout goes while nothing comes, and as the stream does."""
+    from channeld.client import TimedOut
+
+    until_s = None if timeout_s is None else time.monotonic() + timeout_s
+    poller = select.poll()
+    poller.register(out, 0)
+    while True:
+        left_s = LOOK_S if until_s is None else max(0.0, min(LOOK_S, until_s - time.monotonic()))
+        stream.timeout = left_s
+        try:
+            return next(stream)
+        except TimedOut as timed_out:
+            if timeout_s is not None and left_s < LOOK_S:
+                raise TimedOut(f"nothing came of {stream.channel} for {timeout_s:g} s: {timed_out.why}") from timed_out
+        if poller.poll(0):
+            raise BrokenPipeError
+
+
+def _told(error: "AttachError") -> ChannelError:
+    """The error of the command line that has the right exit code."""
+    from channeld.client import Closed, NotPermitted, OffAir, UnknownChannel
+
+    if isinstance(error, UnknownChannel | OffAir):
+        return Rejected({"detail": str(error)})
+    if isinstance(error, Closed):
+        return DaemonUnreachable(str(error))
+    return NotAllowed(str(error)) if isinstance(error, NotPermitted) else ChannelError(str(error))
 
 
 def _write_all(out: int, chunk: bytes) -> None:

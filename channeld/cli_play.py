@@ -64,7 +64,7 @@ def play(wanted: Wanted) -> int:
         signal.signal(signal.SIGUSR1, lambda *_: session.ask_restart())
         return session.run()
     except NoWay as nothing:
-        if nothing.why is Why.UNKNOWN:
+        if nothing.why in (Why.UNKNOWN, Why.OFF_AIR):
             raise Rejected({"detail": str(nothing)}) from nothing
         raise _KINDS.get(nothing.why, ChannelError)(str(nothing)) from nothing
     finally:

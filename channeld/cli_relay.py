@@ -4,6 +4,7 @@ Rule: everything stands below one folder (a temporary one, unless it is named) o
 """
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -87,6 +88,13 @@ def _folder(named: Path | None) -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
+def _write_privately(path: Path, text: str) -> None:
+    """An address may hold a password; and whoever could read a file of that name before does not read this one."""
+    with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600)) as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(text)
+
+
 class _Announcer(threading.Thread):
     """Says where to watch, once there is something to see."""
 
@@ -126,8 +134,7 @@ def relay(
 
     wanted = Wanted(urls, listen, segment_seconds, window, size, fps, transport, hls, push or [])
     with _folder(folder) as place:
-        path = place / "channeld.yaml"
-        path.touch(mode=0o600)  # an address may hold a password
-        path.write_text(yaml.safe_dump(configuration(wanted, place, admin_port=free_port(8080))), encoding="utf-8")
+        path = place / "relay.yaml"  # not channeld.yaml: a named folder may be one that has a configuration
+        _write_privately(path, yaml.safe_dump(configuration(wanted, place, admin_port=free_port(8080))))
         _Announcer(wanted, show_note).start()
         return run_daemon(path)

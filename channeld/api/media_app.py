@@ -245,7 +245,7 @@ class MediaRoutes:
         if file is None:
             return PlainTextResponse("Not found\n", 404, headers=_PLAIN)
         agent = request.headers.get("user-agent", "")
-        if agent != READ_BACK:
+        if agent != READ_BACK and request.method != "HEAD":  # who looks whether it is there watches nothing
             self._witness.watched(channel)
             self._witness.asked(channel, request.client.host if request.client is not None else "unknown", printable(agent))
         if name == how.names.manifest:
@@ -280,9 +280,10 @@ class MediaRoutes:
         if (refusal := self._refusal(request)) is not None:
             return refusal
         shown, channel = _shown(request), request.path_params["channel"]
-        if channel in self._feeds:
+        answer = await self.streams.answer(request, lambda: self._access.opens(shown))
+        if answer.status_code == 200 and request.method != "HEAD":
             self._witness.watched(channel)
-        return await self.streams.answer(request, lambda: self._access.opens(shown))
+        return answer
 
     async def relay_ts(self, request: Request) -> Response:
         """The same of a relay by its number."""

@@ -1,12 +1,35 @@
 """The one redactor: every URL passes it before it is logged, served or stored."""
 
 import re
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 MASK = "***"
 # A run of letters that may be a scheme is looked at once, whatever stands in it: one start for each would be quadratic in a long line.
 _URL = re.compile(r"(?<![a-z0-9+.-])([0-9+.-]*+)([a-z][a-z0-9+.-]*+://[^\s'\"<>|]+)", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_SECRET_NAMES = frozenset(
+    [
+        "username",
+        "user",
+        "login",
+        "password",
+        "passwd",
+        "pass",
+        "pwd",
+        "pw",
+        "token",
+        "auth",
+        "key",
+        "apikey",
+        "api_key",
+        "secret",
+        "access_token",
+        "sig",
+        "signature",
+        "session",
+        "sid",
+    ]
+)
 _PUBLISH_SCHEMES = ("rtmp", "rtmps", "rtmpt", "rtmpts", "srt")
 
 
@@ -30,6 +53,16 @@ def redact_url(url: str) -> str:
         path = path[: path.rindex("/") + 1] + MASK
     query = re.sub(r"=[^&]*", "=" + MASK, parts.query) if parts.query else ""
     return urlunsplit((parts.scheme, netloc, path, query, ""))
+
+
+def has_credentials(url: str) -> bool:
+    """User information stands in it, or a query whose name says that it is secret. What cannot be read counts as if."""
+    try:
+        parts = urlsplit(url)
+        names = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    except ValueError:
+        return True
+    return "@" in parts.netloc or not names.isdisjoint(_SECRET_NAMES)
 
 
 def redact_source(text: str) -> str:

@@ -129,7 +129,7 @@ class PipeDesk(Worker):
         while not self.stopping.is_set():
             try:
                 self._turn()
-            except SpawnError as error:
+            except (SpawnError, OSError) as error:  # of one pipe; the next turn is everybody's
                 log.error("pipes_not_turned", error=str(error))
             if poller.poll(LOOK_S * 1000):
                 os.eventfd_read(self._wake_fd)

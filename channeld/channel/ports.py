@@ -25,8 +25,11 @@ class HostPort(Protocol):
 class SourcePort(Protocol):
     """The processes that take live sources in. Control loop's thread."""
 
-    def want(self, channel: str, orders: Sequence[dict[str, Any]]) -> None:
-        """Have just these sources of a channel taken in; each order is the message of a SourceSpec."""
+    def want(self, channel: str, orders: Sequence[dict[str, Any]], *, yields: bool = False) -> None:
+        """Have just these sources of a channel taken in; each order is the message of a SourceSpec.
+
+        `yields`: where there is room for no more, they give way to those that do not.
+        """
         ...
 
     def folder_of(self, channel: str, source: str) -> Path:
@@ -37,7 +40,7 @@ class SourcePort(Protocol):
 class NoSources:
     """Where nobody takes sources in."""
 
-    def want(self, channel: str, orders: Sequence[dict[str, Any]]) -> None:
+    def want(self, channel: str, orders: Sequence[dict[str, Any]], *, yields: bool = False) -> None:
         """Nothing can be had."""
 
     def folder_of(self, channel: str, source: str) -> Path:

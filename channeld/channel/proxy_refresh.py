@@ -4,11 +4,11 @@ Rule: one attempt; what is wrong with the list is noted at the proxy, whose chan
 Blocking; run by a thread of whoever refreshes proxies.
 """
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from channeld.base.clock import Clock
-from channeld.base.redact import redact_source
+from channeld.base.redact import has_credentials, redact_source
 from channeld.media.list_fetch import ListReader
 from channeld.media.pinned import FetchError
 from channeld.relay import proxy_export, proxy_m3u
@@ -59,8 +59,19 @@ def refresh_once(
 
 
 def relayed_list(channels: Iterable[ProxyChannel], address: Callable[[str], str]) -> str:
-    """Channels of a proxy as an M3U list of relayed addresses, `address` giving each id's."""
-    return proxy_export.export(channels, address)
+    """Channels of a proxy as an M3U list of relayed addresses, `address` giving each id's.
+
+    For viewers: addresses of the provider are left out, as a password may stand anywhere in them, but for pictures that show none.
+    """
+    return proxy_export.export((replace(each, attributes=_public(each.attributes)) for each in channels), address)
+
+
+def _public(attributes: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in attributes.items()
+        if "://" not in value or (name.endswith("logo") and not has_credentials(value.strip()))
+    }
 
 
 def _identity(channel: ProxyChannel) -> Identity:

@@ -18,6 +18,7 @@ from channeld.base.wire import Message
 from channeld.base.worker import Worker
 from channeld.channel.budget import Answer
 from channeld.channel.inquest import Inquest
+from channeld.channel.loop import LoopBusy
 from channeld.channel.means import Means
 from channeld.channel.output_set import window_s
 from channeld.channel.settings import ChannelSettings
@@ -123,10 +124,17 @@ class Registry:
         changed = [item for item in settings.values() if item.id in self._leaving or not self._is_as(item)]
         for channel in self._watches.keys() - settings.keys():
             self._unwatch(channel)
-        restarting = self._means.loop.call(lambda: self._renew(settings, changed))
-        for item in changed:
-            self._watch(item)
+        try:
+            restarting = self._means.loop.call(lambda: self._renew(settings, changed))
+        except LoopBusy:
+            self._watch_all(changed)  # it is done before anything is heard of a list
+            raise
+        self._watch_all(changed)
         return restarting
+
+    def _watch_all(self, settings: Iterable[ChannelSettings]) -> None:
+        for item in settings:
+            self._watch(item)
 
     def keep(self) -> None:
         """Wait until what was ordered is written down. Raises StoreError. Any thread but the loop's."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from channeld.base.errors import ChannelError
-from channeld.base.redact import redact_url
+from channeld.base.redact import has_credentials, redact_url
 from channeld.base.relay_id import channel_of
 from channeld.base.units import parse_frame_rate
 from channeld.channel import relay_profiles
@@ -202,6 +202,6 @@ def _listing(upstream: ProxyChannel) -> Listing:
     number, logo = told.get("tvg-chno", ""), told.get("tvg-logo", "")
     return Listing(
         int(number) if re.fullmatch(r"[1-9][0-9]{0,4}", number) else None,
-        logo if _WEB.fullmatch(logo) else None,
+        logo if _WEB.fullmatch(logo) and not has_credentials(logo) else None,  # every viewer's guide has it
         (upstream.group or "")[:100].strip() or None,
     )

@@ -135,7 +135,7 @@ class SourceDesk:
         for name in self._failover.names:
             if name not in wanted:
                 self._failover.standings[name] = Standing()
-        self._connections.want("sources", [spec.message(reference) for spec in specs])
+        self._connections.want("sources", [spec.message(reference) for spec in specs], yields=live.idle_s is not None)
 
     def _spec(self, source: SourceSettings, live: LiveSettings) -> SourceSpec:
         folder = self._means.sources.folder_of(self._settings.id, source.name)

@@ -43,6 +43,7 @@ class _Place:
 
     order: dict[str, Any] = field(repr=False)
     name: str
+    yields: bool
     link: Link | None = None
     trouble: str = ""
     patience: Patience = field(default_factory=Patience)
@@ -117,8 +118,8 @@ class SourceHub:
         """Processes that start later have other arguments, and there may be more or fewer of them."""
         self._arguments, self.limit, self._cleanup_s = arguments, limit, cleanup_s
 
-    def want(self, channel: str, orders: Sequence[dict[str, Any]]) -> None:
-        """Have just these sources of a channel taken in; an order is a SourceSpec's message."""
+    def want(self, channel: str, orders: Sequence[dict[str, Any]], *, yields: bool = False) -> None:
+        """Have just these sources of a channel taken in; an order is a SourceSpec's message. `yields`: see SourcePort."""
         wanted = {(channel, str(order["name"])): order for order in orders}
         for key in [key for key in self._places if key[0] == channel and key not in wanted]:
             self._end(key)
@@ -126,10 +127,11 @@ class SourceHub:
             name = self._name(key, order)
             place = self._places.get(key)
             if place is not None and place.name == name:
+                place.yields = yields
                 continue
             if place is not None:
                 self._end(key)
-            self._places[key] = _Place(order, name)
+            self._places[key] = _Place(order, name, yields)
             self._start(key)
 
     def _name(self, key: tuple[str, str], order: dict[str, Any]) -> str:
@@ -143,7 +145,9 @@ class SourceHub:
         adopts = place.name in self._left
         for name in [name for name in self._left if name.startswith(f"{PREFIX}{key[0]}/{key[1]}:") and name != place.name]:
             self._end_orphan(name)  # many a camera has room for one
-        if not adopts and sum(each.link is not None for each in self._places.values()) >= self.limit:
+        if not adopts and self._is_full() and not place.yields:
+            self._make_room()
+        if not adopts and self._is_full():
             detail = f"all {self.limit} source processes are in use (relay.max_concurrent_processes)"
             self._lost(key, detail if self.limit else "the relay is switched off (relay.enabled)")
             self._again(key, place)
@@ -164,6 +168,20 @@ class SourceHub:
             link.send("sync")
         else:
             link.send("open", **place.order)
+
+    def _is_full(self) -> bool:
+        return sum(each.link is not None for each in self._places.values()) >= self.limit
+
+    def _make_room(self) -> None:
+        """The one that came last of those that are there for whoever watches gives way; it tries again, as any other."""
+        for key, place in reversed(self._places.items()):
+            if place.yields and place.link is not None and self.limit:
+                link, place.link = place.link, None
+                self._part(link)
+                log.warning("source_gave_way", channel=key[0], source=key[1], limit=self.limit)
+                self._lost(key, "its place was needed by a source that is always wanted (relay.max_concurrent_processes)")
+                self._again(key, place)
+                return
 
     def _make_link(self, key: tuple[str, str], place: _Place, *, adopts: bool) -> Link:
         made: list[Link] = []

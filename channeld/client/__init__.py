@@ -4,13 +4,15 @@ Rule: it needs nothing but Python's standard library, and no daemon of the same 
 and the attach protocol (docs/bus-format.md).
 """
 
-from channeld.client.errors import AttachError, Closed, Cut, Overrun, Refused, TimedOut, UnknownChannel, Untrusted
+from channeld.client.errors import AttachError, Closed, Cut, NotPermitted, OffAir, Overrun, Refused, TimedOut, UnknownChannel, Untrusted
 from channeld.client.stream import Start, Status, Stream, connect
 
 __all__ = [
     "AttachError",
     "Closed",
     "Cut",
+    "NotPermitted",
+    "OffAir",
     "Overrun",
     "Refused",
     "Start",

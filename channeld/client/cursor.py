@@ -94,12 +94,16 @@ class Cursor:
         return newest.position + newest.length
 
     def backlog(self) -> tuple[int, float, int]:
-        """Bytes and seconds that are published and not read, and the bytes that the ring holds; all 0 while a lap is under way."""
+        """Bytes and seconds that are published and not read, and the bytes that the ring holds; all 0 while a lap is under way.
+
+        Of a reader that is more than the whole ring behind the seconds are those of the ring.
+        """
         try:
             tail, newest = self.ring.info(self.ring.tail_seq), self.ring.info(self.ring.head_seq)
             behind_s = 0.0
             if self.seq <= newest.seq:
-                behind_s = (newest.dts + newest.duration - self.ring.info(self.seq).dts) / 90_000
+                next_one = self.ring.info(self.seq) if self.seq > tail.seq else tail
+                behind_s = (newest.dts + newest.duration - next_one.dts) / 90_000
         except (Lapped, IndexError):
             return 0, 0.0, 0
         end = newest.position + newest.length

@@ -17,11 +17,23 @@ class Refused(AttachError):
 
 
 class TimedOut(AttachError):
-    """Nothing came in the time that was given; asked again, the stream goes on."""
+    """Nothing came in the time that was given; asked again, the stream goes on. `why`: what is known of the reason."""
+
+    def __init__(self, message: str = "", why: str = "") -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class Closed(AttachError):
     """The channel is off the air, or the daemon is not there."""
+
+
+class OffAir(Closed):
+    """The daemon is there, and the channel is not on air."""
+
+
+class NotPermitted(Refused):
+    """This user may not read the channel."""
 
 
 class Overrun(AttachError):

@@ -13,11 +13,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from channeld.client.errors import AttachError, Closed, Cut, Overrun, Refused, UnknownChannel, Untrusted
+from channeld.client.errors import AttachError, Closed, Cut, OffAir, Overrun, Refused, UnknownChannel, Untrusted
 from channeld.client.far_line import FarLine, Peer
 from channeld.client.line import LineLost
 from channeld.client.reading import Reading
-from channeld.client.stream import RESUME_S, UNKNOWN_S, Start, Status
+from channeld.client.stream import BARRED_S, RESUME_S, Start, Status
 from channeld.far import wire
 from channeld.far.address import TcpAddress, parse_address
 from channeld.far.seal import SealBroken, Unusable, read_key
@@ -28,6 +28,8 @@ AGAIN_S, AGAIN_MAX_S = 0.1, 2.0
 _LOOK_S = 1.0
 _STARTS = {Start.RANDOM_ACCESS: wire.StartAt.RANDOM_ACCESS, Start.LIVE: wire.StartAt.LIVE}
 _MAY_PASS = (Reason.OFF_AIR, Reason.TOO_SLOW)
+_FULL = (Reason.TOO_MANY, Reason.DAEMON_REFUSES)
+"""One that had a place may be refused for its own dead connection, which still counts; so it asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class FarStream(Reading):
         self._state: wire.State | None = None
         self._gives_up_at = self._asks_again_at = 0.0
         self._pause_s = AGAIN_S
-        self._unknown_from = time.monotonic() + UNKNOWN_S
+        self._unknown_since: float | None = None
         self._end: AttachError | None = None
 
     def attach(self) -> None:
@@ -96,7 +98,9 @@ class FarStream(Reading):
                 self._wait(self._left(deadline))
 
     def step(self) -> bytes | None:
-        """The next chunk, or None where none is there yet; never waits. Raises Overrun, Closed, Refused."""
+        """As `Reading.step`."""
+        if self._rest:
+            return self._take_rest()
         if self._end is None and self._line is None:
             self._dial()
         was_attached = self._place is not None
@@ -211,7 +215,9 @@ class FarStream(Reading):
         if told.reason is Reason.UNKNOWN_CHANNEL:
             self._fail(UnknownChannel(text))
         elif told.reason in _MAY_PASS:
-            self._fail(Closed(text))
+            self._fail(OffAir(text) if told.reason is Reason.OFF_AIR else Closed(text))
+        elif told.reason in _FULL and self._place is not None:
+            self._fail(Refused(text))
         else:
             self._finish(Untrusted(text) if told.reason is Reason.NOT_PERMITTED else Refused(text))
 
@@ -219,7 +225,11 @@ class FarStream(Reading):
         """Nobody to hear: end, unless it is worth asking again."""
         self._trouble = error
         now = time.monotonic()
-        if isinstance(error, UnknownChannel) and self._place is None and now >= self._unknown_from:
+        if not isinstance(error, UnknownChannel):
+            self._unknown_since = None
+        elif self._unknown_since is None:
+            self._unknown_since = now
+        elif self._place is None and now - self._unknown_since >= BARRED_S:
             self._finish(error)  # a name that is wrong is not waited for
         if not self._reconnects and now >= self._gives_up_at:
             self._finish(error)

@@ -22,6 +22,8 @@ from channeld.far.wire import Request, Told
 
 SILENT_S = 10.0
 """A proxy says something each second; one that says nothing for so long is gone, or whatever was between."""
+ADDRESS_S = 3.0
+"""One of several addresses that does not answer for so long is given up for the next."""
 _RECEIVED_BYTES = 256 * 1024
 
 
@@ -45,7 +47,7 @@ class FarLine:
         self._targets = _targets_of(peer.address)
         self._to_send = b""
         self._is_connected = self._is_open = self._is_spoken_to = False
-        self._heard_at = time.monotonic()
+        self._heard_at = self._begun_at = time.monotonic()
         self._socket = self._dial()
         self.events = select.POLLOUT
 
@@ -109,11 +111,14 @@ class FarLine:
         while True:
             poller = select.poll()
             poller.register(self._socket, select.POLLOUT)
-            if not poller.poll(0):
+            if poller.poll(0):
+                failed = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if not failed:
+                    break
+            elif self._targets and time.monotonic() - self._begun_at > ADDRESS_S:
+                failed = errno.ETIMEDOUT
+            else:
                 raise ssl.SSLWantWriteError
-            failed = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if not failed:
-                break
             if not self._targets:
                 raise OSError(failed, os.strerror(failed))
             self._socket.close()
@@ -124,8 +129,21 @@ class FarLine:
             self._socket = self._peer.tls.wrap_socket(self._socket, server_hostname=name, do_handshake_on_connect=False)
 
     def _dial(self) -> socket.socket:
-        family, address = self._targets.popleft()
-        end = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        """Begin to connect to the next address; those that fail at once are passed over."""
+        while True:
+            family, address = self._targets.popleft()
+            try:
+                return self._begin(family, address)
+            except LineLost:
+                if not self._targets:
+                    raise
+
+    def _begin(self, family: int, address: tuple[str, int]) -> socket.socket:
+        self._begun_at = time.monotonic()
+        try:
+            end = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError as error:
+            raise LineLost(f"{self._peer.address}: {error.strerror}") from error
         try:
             if isinstance(self._peer.address, UnixAddress):
                 with address_of(self._peer.address.path) as name:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from channeld.base.unix_socket import address_of
 from channeld.bus.protocol import FOLDER, MAX_MESSAGE_BYTES, MESSAGE, SOCKET_SUFFIX, Kind, Told, pack_request, unpack_told
-from channeld.client.errors import Closed, Refused, UnknownChannel
+from channeld.client.errors import Closed, NotPermitted, UnknownChannel
 
 _FD = struct.Struct("i")
 _TIMEVAL = struct.Struct("ll")
@@ -22,6 +22,10 @@ _BESIDE_BYTES = socket.CMSG_SPACE(_FD.size)
 _HEAD, _HEAD_BYTES, _head_of = int(Kind.HEAD), MESSAGE.size, MESSAGE.unpack
 _MOST_BYTES = MAX_MESSAGE_BYTES + 1
 """One more than a message may have, so that a longer one shows."""
+
+
+_MOST_NAME_BYTES = 64
+"""What a channel's id may have."""
 
 
 class Heard(NamedTuple):
@@ -39,7 +43,12 @@ class Line:
     """One connection, asked for the ring already. Raises UnknownChannel, Closed, Refused, or BlockingIOError: try again soon."""
 
     def __init__(self, runtime_dir: Path, channel: str) -> None:
-        if not channel or "/" in channel or channel.startswith("."):
+        if (
+            not 0 < len(channel.encode(errors="replace")) <= _MOST_NAME_BYTES
+            or "/" in channel
+            or "\0" in channel
+            or channel.startswith(".")
+        ):
             raise UnknownChannel(f"{channel!r} is no name of a channel")
         path = runtime_dir / FOLDER / f"{channel}{SOCKET_SUFFIX}"
         self._wait_s: float | None = None
@@ -47,7 +56,10 @@ class Line:
         """A descriptor may come with the next message: before the first ring, and from the end of one to the next."""
         self._kept: bytes | None = None
         """A message that `receive_head` took and that is none of its kind."""
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        try:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        except OSError as error:
+            raise Closed(f"no socket can be made: {error.strerror}") from error
         try:
             with address_of(path) as address:
                 self._socket.connect(address)
@@ -140,6 +152,6 @@ def _raise_plainly(error: BaseException, path: Path, channel: str) -> None:
             raise UnknownChannel(f"no channel {channel} at {path.parent}") from None
         raise Closed(f"no daemon with local readers enabled at {path.parent}: is it running, and attach.enabled set?") from None
     if isinstance(error, PermissionError):
-        raise Refused(f"{path}: not permitted. Be of the group that attach.group names") from None
+        raise NotPermitted(f"{path}: not permitted. Be of the group that attach.group names") from None
     if isinstance(error, ConnectionRefusedError | ConnectionResetError | BrokenPipeError):
         raise Closed(f"nobody listens at {path}") from None

@@ -22,8 +22,12 @@ class Reading:
         self._rest = b""
 
     def step(self) -> bytes | None:
-        """The next chunk, or None where none is there yet; never waits. Raises Overrun, Closed, Refused."""
+        """The next chunk, what `read` left of one first, or None where none is there yet; never waits. Raises Overrun, Closed, Refused."""
         raise NotImplementedError
+
+    def _take_rest(self) -> bytes:
+        rest, self._rest = self._rest, b""
+        return rest
 
     def close(self) -> None:
         """Let everything go; idempotent."""
@@ -42,9 +46,6 @@ class Reading:
 
     def __next__(self) -> bytes:
         """The next chunk, of whole transport packets. Raises Overrun, TimedOut, Closed, Refused."""
-        if self._rest:
-            rest, self._rest = self._rest, b""
-            return rest
         deadline = self._deadline()
         while (chunk := self.step()) is None:
             self._wait(self._left(deadline))
@@ -90,6 +91,6 @@ class Reading:
             return None
         left_s = deadline - time.monotonic()
         if left_s <= 0:
-            why = self._trouble or "its host stands still"
-            raise TimedOut(f"nothing came of {self.channel} for {self.timeout:g} s: {why}")
+            why = str(self._trouble or "its host stands still")
+            raise TimedOut(f"nothing came of {self.channel} for {self.timeout:g} s: {why}", why)
         return left_s

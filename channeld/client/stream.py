@@ -16,14 +16,14 @@ from pathlib import Path
 from channeld.bus.layout import Lapped
 from channeld.bus.protocol import Kind, Refusal, Told
 from channeld.client.cursor import Cursor, Place
-from channeld.client.errors import AttachError, Closed, Cut, Overrun, Refused, UnknownChannel
+from channeld.client.errors import AttachError, Closed, Cut, NotPermitted, OffAir, Overrun, Refused, UnknownChannel
 from channeld.client.line import Heard, Line, LineLost
 from channeld.client.reading import Reading
 
 RESUME_S = 15.0
 """How long a reader whose connection broke looks for the channel before it is Closed: its host is being replaced, or the daemon."""
-UNKNOWN_S = 1.0
-"""How long a daemon that is just starting may not know a channel yet; for those who wait for it."""
+BARRED_S = 1.0
+"""How long a daemon that starts or ends may not know a channel, or have its socket not open yet; for those who wait for it."""
 AGAIN_S = 0.05
 _HEAD = Kind.HEAD
 ALIVE_S = 2.0
@@ -87,7 +87,8 @@ class Stream(Reading):
         self._cursors: deque[Cursor] = deque()
         """The ring that is read, and those that followed it."""
         self._gives_up_at = self._asks_again_at = 0.0
-        self._unknown_from = time.monotonic() + UNKNOWN_S
+        self._barred_since: float | None = None
+        """From when on nothing was heard but that it is unknown, or not permitted."""
         self._end: AttachError | None = None
 
     # -- how it is used ------------------------------------------------------------------------------------------------
@@ -95,8 +96,7 @@ class Stream(Reading):
     def __next__(self) -> bytes:
         """The next chunk, of whole transport packets. Raises Overrun, TimedOut, Closed, Refused."""
         if self._rest:
-            rest, self._rest = self._rest, b""
-            return rest
+            return self._take_rest()
         line = self._line
         # What happens nearly always comes first, in as few calls of ours as can be: each costs latency, of other readers too.
         if line is not None and self._end is None and len(self._cursors) == 1:
@@ -151,7 +151,9 @@ class Stream(Reading):
             self._wait(self._left(deadline))
 
     def step(self) -> bytes | None:
-        """The next chunk, or None where none is there yet; never waits. Raises Overrun, Closed, Refused."""
+        """As `Reading.step`."""
+        if self._rest:
+            return self._take_rest()
         chunk = self._take()
         # One message at a time, so that a chunk is given out before it is looked whether there is more to hear.
         while chunk is None and self._end is None and self._listen():
@@ -210,8 +212,10 @@ class Stream(Reading):
             self._line = Line(self._runtime_dir, self.channel)
         except BlockingIOError:
             return  # as many others ask at the same time as the socket holds
-        except (Closed, UnknownChannel) as error:
+        except (Closed, UnknownChannel, NotPermitted) as error:
             self._fail(error)
+        else:
+            self._barred_since = None
 
     def _hear(self, heard: Heard) -> None:
         told, kind = heard.told, heard.told.kind
@@ -230,13 +234,14 @@ class Stream(Reading):
                 os.close(heard.fd)
         elif kind is Kind.CLOSED:
             self._hang_up()
-            self._finish(Closed(f"{self.channel} is off the air"))
+            self._finish(OffAir(f"{self.channel} is off the air"))
         elif kind is Kind.REFUSED:
             self._hang_up()
+            text = f"{self.channel}: {told.text}"
             if told.refusal not in (Refusal.NOT_ON_AIR, Refusal.TOO_SLOW):
-                self._end = Refused(f"{self.channel}: {told.text}")
+                self._end = NotPermitted(text) if told.refusal is Refusal.NOT_PERMITTED else Refused(text)
                 raise self._end
-            self._fail(Closed(f"{self.channel}: {told.text}"))
+            self._fail(OffAir(text) if told.refusal is Refusal.NOT_ON_AIR else Closed(text))
 
     def _take_ring(self, fd: int, told: Told) -> None:
         self._gives_up_at, self._trouble = 0.0, None
@@ -265,10 +270,14 @@ class Stream(Reading):
 
     def _fail(self, error: AttachError) -> None:
         """Nobody to hear: end, unless it is worth asking again."""
-        self._trouble = error
-        if isinstance(error, UnknownChannel) and not self._cursors and time.monotonic() >= self._unknown_from:
+        self._trouble, now = error, time.monotonic()
+        if not isinstance(error, UnknownChannel | NotPermitted):
+            self._barred_since = None
+        elif self._barred_since is None:
+            self._barred_since = now
+        elif now - self._barred_since >= BARRED_S and not self._cursors:
             raise error  # a name that is wrong is not waited for
-        if not self._reconnects and time.monotonic() >= self._gives_up_at:
+        if not self._reconnects and now >= self._gives_up_at:
             self._finish(error)
 
     def _finish(self, error: AttachError) -> None:

@@ -5,13 +5,13 @@ newest random access point, counted and told once a second; one that takes nothi
 per client; everything here belongs to the event loop.
 """
 
-import ipaddress
 import itertools
 from bisect import bisect_left
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from channeld.base.client_address import address_key
 from channeld.base.clock import Clock, SystemClock
 from channeld.bus.reader import RingReader, Slice
 from channeld.outputs.ts_client import ClientFacts, End, Guest, Pipe, TsClient
@@ -199,14 +199,3 @@ def refusal(feeds: Iterable[Feed], feed: Feed, address: str, limits: Limits) -> 
     if refused is not None:
         feed.past.refused += 1
     return refused
-
-
-def address_key(address: str) -> str:
-    """What counts as one address: of IPv6 the /64, for a single machine has all of it."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if found.version == 4:
-        return str(found)
-    return str(found.ipv4_mapped or ipaddress.ip_network((int(found) >> 64 << 64, 64)))

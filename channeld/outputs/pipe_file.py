@@ -14,8 +14,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from channeld.base.errors import OutputError
 from channeld.process.fifo import WANT_BYTES, widen
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,10 @@ class PipeFile:
         if self.is_there:
             with contextlib.suppress(OSError):  # nobody waits
                 os.close(os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW))
-            self.path.unlink(missing_ok=True)
+            try:
+                self.path.unlink(missing_ok=True)
+            except OSError as error:  # its folder may have become another's, or read-only
+                log.warning("pipe_not_removed", path=str(self.path), error=error.strerror)
         self._let_go()
 
     def _hold(self) -> None:

@@ -1,7 +1,8 @@
 """Who visits a channel over HTTP, as may be counted: by what kind of player, from where, for how long; never by address.
 
 Rule: an endless stream's client is there while it is connected. HLS has no connections: whoever asks for anything of a channel is there
-until GONE_S after its last request, one viewer for each address and user agent. Bounded: past MAX_VISITS nobody more is counted.
+until GONE_S after its last request, one viewer for each address and user agent. Bounded: past MAX_VISITS nobody more is counted, and
+past MAX_VISITS_EACH nobody more from one address, so that none can take the room of all.
 Event loop only.
 """
 
@@ -11,12 +12,15 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from channeld.base.client_address import address_key
 from channeld.base.clock import NS_PER_SECOND, Clock
 from channeld.telemetry.metric_table import CONNECTION_BUCKETS_S
 
 GONE_S = 30.0
 """Players ask for a manifest at least once in a target duration."""
 MAX_VISITS = 20_000
+MAX_VISITS_EACH = 200
+"""Of one channel from one address (a network of IPv6): a school or a hotel behind one."""
 MAX_PLACES = 200
 """Of one channel; viewers from more places are counted as from `other`."""
 
@@ -75,6 +79,7 @@ class HlsVisits:
     def __init__(self, clock: Clock, place_of: Callable[[str], str | None]) -> None:
         self._clock, self._place_of = clock, place_of
         self._visits: OrderedDict[tuple[str, str, str], _Visit] = OrderedDict()
+        self._each: Counter[tuple[str, str]] = Counter()
         self.stays: dict[str, Stays] = {}
 
     def asked(self, channel: str, address: str, user_agent: str) -> None:
@@ -84,7 +89,8 @@ class HlsVisits:
         if visit is not None:
             visit.seen_ns = now_ns
             self._visits.move_to_end(key)
-        elif len(self._visits) < MAX_VISITS:
+        elif len(self._visits) < MAX_VISITS and self._each[_side(key)] < MAX_VISITS_EACH:
+            self._each[_side(key)] += 1
             self._visits[key] = _Visit(agent_class(user_agent), self._place_of(address), now_ns, now_ns)
 
     def sweep(self) -> None:
@@ -95,6 +101,9 @@ class HlsVisits:
             if visit.seen_ns > gone_ns:
                 return
             del self._visits[key]
+            self._each[_side(key)] -= 1
+            if not self._each[_side(key)]:
+                del self._each[_side(key)]
             self.stays.setdefault(key[0], Stays()).add((visit.seen_ns - visit.came_ns) / NS_PER_SECOND)
 
     def present(self) -> dict[str, list[tuple[str, str | None]]]:
@@ -103,6 +112,11 @@ class HlsVisits:
         for (channel, _, _), visit in self._visits.items():
             found.setdefault(channel, []).append((visit.agent, visit.place))
         return found
+
+
+def _side(key: tuple[str, str, str]) -> tuple[str, str]:
+    """Channel and address."""
+    return key[0], address_key(key[1])
 
 
 def counted_places(places: Iterable[str | None]) -> dict[str, int]:

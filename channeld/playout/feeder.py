@@ -192,7 +192,7 @@ class Feeder(Worker):
         self.remove(channel, output)
         os.set_blocking(fd, False)
         last = ring.feeds.get(output)
-        feed = Feed(channel, output, ring, fd, ring.feeds.slot(output), 0, terms=terms)
+        feed = Feed(channel, output, ring, fd, ring.feeds.slot(output), 0, terms=terms, taken_ns=time.monotonic_ns())
         if continues and last is not None:
             _go_on(feed, last)
         elif terms.joins:

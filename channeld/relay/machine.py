@@ -57,7 +57,9 @@ class Machine(Worker):
     def run(self) -> None:
         for hardware in KINDS:
             self.known(hardware, FIRST_DEVICE)
+        is_told = True
         while not self.stopping.is_set():
+            is_told = is_told or self._tell()
             try:
                 key = self._queue.get(timeout=1.0)
             except Empty:
@@ -71,7 +73,16 @@ class Machine(Worker):
                 event = self._asked.pop(key)
             event.set()
             if not found.is_available:
-                self.told()
+                is_told = self._tell()
+
+    def _tell(self) -> bool:
+        """False where whoever is told is too busy, and is told again."""
+        try:
+            self.told()
+        except TimeoutError as error:
+            log.warning("hardware_not_told", error=str(error))
+            return False
+        return True
 
     def wake(self) -> None:
         self._queue.put(None)

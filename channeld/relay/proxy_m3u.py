@@ -312,4 +312,4 @@ def _check_url(written: str, schemes: frozenset[str]) -> str:
         raise _Broken("the URL's host or port is not valid") from None
     if not has_host or port == 0:
         raise _Broken("the URL names no host, or port 0")
-    return url
+    return url[: found.start(1)] + found[1].lower() + url[found.end(1) :]  # FFmpeg knows protocols in lower case only

@@ -208,6 +208,8 @@ def _file_engine(path: Path) -> Engine:
         uri = f"file:{quote(str(path.absolute()))}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
         try:
+            # SQLite's own knows the letters of ASCII alone.
+            connection.create_function("lower", 1, lambda value: value.lower() if isinstance(value, str) else value, deterministic=True)
             # FULL: a commit is on the disk when it returns, also when the power fails; commits are batched.
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "journal_size_limit=16777216"):
                 connection.execute(f"PRAGMA {pragma}")

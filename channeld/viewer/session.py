@@ -22,6 +22,8 @@ from channeld.viewer.ways import LOOK_S, Chance, NoWay, take_first
 
 AGAIN_S = 1.0
 """Between two rounds over all ways, for those who wait for a channel."""
+HOPE_S = 2.0
+"""How long none of the ways may know the channel, or let us, before waiting is given up."""
 SHORT_S = 3.0
 MOST_SHORT = 3
 """A player that fails so often in a row within SHORT_S is not started again."""
@@ -105,11 +107,15 @@ class Session:
     def _take_way(self) -> tuple[Way, bytes]:
         """Raises NoWay unless one is waited for, PlayerGone."""
         say: Callable[[str], None] = self._say
+        hoped_s = time.monotonic()
         while True:
             try:
                 return take_first(self._order.chances, self._order.timeout_s, say, self._look_at_player)
             except NoWay as nothing:
-                if not self._order.reconnects or (nothing.is_hopeless and self._player is None):
+                now_s = time.monotonic()
+                hoped_s = hoped_s if nothing.is_hopeless else now_s
+                # A daemon that starts or ends may not know a channel for a moment.
+                if not self._order.reconnects or (now_s - hoped_s >= HOPE_S and self._player is None):
                     raise
                 if say is self._say:
                     self._say(f"{nothing}\nwaiting for {self._order.channel}")
@@ -146,8 +152,8 @@ class Session:
                 except Overrun as overrun:
                     chunk, heard_s = None, time.monotonic()
                     feed.lose(overrun.lost_bytes)
-                    lost = f"the player stood still, and {overrun.lost_bytes} bytes were lost" if overrun.lost_bytes else overrun
-                    self._say(f"{self._order.channel}: {lost}")
+                    lost = f"the player stood still, and {overrun.lost_bytes} bytes were lost" if overrun.lost_bytes else str(overrun)
+                    self._say(lost)
         except PlayerGone:
             return _End.PLAYER, ""
         except WayLost as lost:

@@ -5,8 +5,7 @@ Rule: no byte is missed while the reader is quick enough, over every host and re
 
 from pathlib import Path
 
-from channeld.client import AttachError, Refused, Start, Stream, TimedOut, UnknownChannel
-from channeld.client.errors import Closed, Overrun
+from channeld.client import AttachError, Closed, NotPermitted, OffAir, Overrun, Start, Stream, TimedOut, UnknownChannel
 from channeld.telemetry import log
 from channeld.viewer.way import WayLost, Why
 
@@ -51,9 +50,5 @@ class SharedMemory:
 
 
 def _why(error: AttachError) -> Why:
-    if isinstance(error, UnknownChannel):
-        return Why.UNKNOWN
-    if isinstance(error, Closed):
-        return Why.ABSENT
-    is_forbidden = isinstance(error, Refused) and "permi" in str(error)
-    return Why.FORBIDDEN if is_forbidden else Why.FAILED
+    kinds = ((UnknownChannel, Why.UNKNOWN), (OffAir, Why.OFF_AIR), (Closed, Why.ABSENT), (NotPermitted, Why.FORBIDDEN))
+    return next((why for kind, why in kinds if isinstance(error, kind)), Why.FAILED)

@@ -26,6 +26,8 @@ class Why(Enum):
     ABSENT = auto()
     """Nobody is there."""
     FAILED = auto()
+    OFF_AIR = auto()
+    """Somebody is there, and the channel is not on air."""
     UNKNOWN = auto()
     """Somebody is there, and does not know the channel."""
     FORBIDDEN = auto()

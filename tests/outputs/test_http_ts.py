@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import uvloop
 
+from channeld.base.client_address import address_key
 from channeld.base.clock import FakeClock
 from channeld.bus.reader import RingReader
 from channeld.bus.ring import RingWriter
-from channeld.outputs.http_ts import Feed, Limits, address_key, refusal
+from channeld.outputs.http_ts import Feed, Limits, refusal
 from channeld.outputs.ts_client import End, Guest, TsClient, printable
 from channeld.outputs.ts_pipe import MAX_CHATTER_BYTES, SocketPipe
 

@@ -16,7 +16,8 @@ def test_the_lists_of_the_document_are_read_and_written_as_it_says(repository: P
     assert [(each.channel_id, each.title, each.group or "") for each in found.entries] == rows
     (told,) = re.findall(r"`line (\d+): (.+?)`", text)
     assert [(str(fault.line), fault.message) for fault in found.faults] == [told]
-    assert export(found.entries, lambda channel_id: f"http://relay.example.org/{channel_id}/stream.ts") == exported
+    numbers = {"news-example-2": 7, "news-example": 4, "ocean": 9, "239-0-0-1": 2}
+    assert export(found.entries, lambda channel_id: f"http://relay.example.org/api/v1/relay/{numbers[channel_id]}/stream.ts") == exported
 
 
 def test_the_limits_of_the_document_are_those_of_the_parser(repository: Path) -> None:
