@@ -44,7 +44,9 @@ class OverrideDesk:
     def lift(self, channel: str | None) -> list[str]:
         """Air what would air without it. Raises like `order`."""
         found = self._find(channel)
-        self._carry_out({each.settings.id: None for each in found})
+        # Also of channels that are configured no more: one that comes back is not to air it.
+        gone = self._book.channels() if channel is None else []
+        self._carry_out(dict.fromkeys([*(each.settings.id for each in found), *gone]))
         for each in found:
             self._events.publish("override_lifted", channel=each.settings.id, title="", reason="by order")
         return [each.settings.id for each in found]

@@ -4,6 +4,7 @@ Rule: the first source in order that is live; one that was lost only after it wa
 flaps does not flap the air. What is on air and live stays until a better one has proved itself. Seconds are of the monotonic clock.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +17,7 @@ HAD_ITS_GRACE = (Reason.TIMED_OUT, Reason.FROZEN, Reason.BLACK, Reason.SILENT)
 """What is told only after it lasted a while."""
 STORE_SPARE_S = 0.5
 """What comes late at first: blocks of a source are not evenly long."""
-STORE_GROWTH, MAX_STORE_S = 1.6, 10.0
+STORE_GROWTH, MAX_STORE_S, MOST_GROWTHS = 1.6, 10.0, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class FailoverRules:
 class Standing:
     """How one source stands. `clip`: the live clip it writes. `since_s`: of the state; `since_wall_s` labels it.
 
-    `silent_s`: since when nothing came of a lost one, whatever was told of it since.
+    `silent_s`: since when nothing came of a lost one, whatever was told of it since. `dry_s`: when the air ran out of it last, and
+    `is_silent`: that nothing is known to have come since.
     """
 
     state: SourceState = SourceState.CONNECTING
@@ -47,6 +49,8 @@ class Standing:
     since_s: float = 0.0
     since_wall_s: float = 0.0
     silent_s: float = 0.0
+    dry_s: float = 0.0
+    is_silent: bool = False
     was_lost: bool = False
     mode: str = ""
     why: str = ""
@@ -98,8 +102,9 @@ class Failover:
     def told(self, name: str, standing: Standing) -> None:
         """A source stands otherwise; one that goes on being live with the same clip keeps its time."""
         before = self.standings.get(name)
-        if before is None:
-            return
+        if before is None or (before.state is SourceState.LOST and standing.state is SourceState.CONNECTING):
+            return  # a process that replaces another begins so; for whoever waits it is lost until it is there
+        standing.dry_s = before.dry_s
         standing.was_lost = before.was_lost or standing.state is SourceState.LOST
         if standing.state is SourceState.LOST:
             standing.silent_s = before.silent_s if before.state is SourceState.LOST else standing.silent_s or standing.since_s
@@ -110,7 +115,17 @@ class Failover:
         """The air ran out of a source that is called live: it has to prove itself again, and more of it is kept in store."""
         self._dry[name] = self._dry.get(name, 0) + 1
         standing = self.standings[name]
-        standing.was_lost, standing.since_s = True, now_s
+        standing.was_lost, standing.is_silent, standing.since_s, standing.dry_s = True, True, now_s, now_s
+
+    def heard(self, name: str, now_s: float, idle_s: float) -> bool:
+        """How long nothing came of a source; of one that ran dry something new has to, before it proves itself. Whether it does now."""
+        standing = self.standings[name]
+        if not standing.is_silent:
+            return False
+        standing.is_silent = now_s - idle_s < standing.dry_s
+        if standing.is_silent:
+            standing.since_s = now_s
+        return not standing.is_silent
 
     def best(self, now_s: float, on_air: OnAir | None) -> str | None:
         """Which source is to be on air; None for none."""
@@ -118,9 +133,8 @@ class Failover:
 
     def store_s(self, name: str) -> float:
         """How much of a source is kept in store: as the rules say, and more the oftener it ran dry."""
-        return (
-            min(MAX_STORE_S, self._rules.buffer_s * STORE_GROWTH ** self._dry.get(name, 0)) if self._dry.get(name) else self._rules.buffer_s
-        )
+        grown_s = self._rules.buffer_s * STORE_GROWTH ** min(self._dry.get(name, 0), MOST_GROWTHS)
+        return max(self._rules.buffer_s, min(MAX_STORE_S, grown_s))
 
     def _may_air(self, name: str, now_s: float, on_air: OnAir | None) -> bool:
         standing = self.standings[name]
@@ -133,6 +147,8 @@ class Failover:
 
     def _proved_in_s(self, name: str, now_s: float) -> float:
         standing, store_s = self.standings[name], self.store_s(name) + STORE_SPARE_S
+        if standing.is_silent:
+            return math.inf
         return standing.since_s + (max(store_s, self._rules.recovery_grace_s) if standing.was_lost else store_s) - now_s
 
     def must_leave_in_s(self, name: str, now_s: float) -> float:
@@ -146,7 +162,7 @@ class Failover:
     def look_again_in_s(self, now_s: float) -> float | None:
         """When `best` may change though nothing is told: a source proves itself."""
         waits = [self._proved_in_s(name, now_s) for name, standing in self.standings.items() if standing.state is SourceState.LIVE]
-        coming = [wait for wait in waits if wait > 0]
+        coming = [wait for wait in waits if 0 < wait < math.inf]
         return min(coming) if coming else None
 
     def wanted(self, now_s: float, on_air: OnAir | None) -> tuple[str, ...]:
@@ -155,7 +171,7 @@ class Failover:
             return self.names
         best, ranked = self.best(now_s, on_air), self._ranked
         if best is None:
-            lost = [self.standings[name].state is SourceState.LOST for name in ranked]
+            lost = [self.standings[name].state is SourceState.LOST or self.standings[name].is_silent for name in ranked]
             first_hopeful = next((number for number, is_lost in enumerate(lost) if not is_lost), len(ranked) - 1)
             return ranked[: first_hopeful + 1]
         return ranked[: ranked.index(best) + 1]

@@ -25,10 +25,11 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Coming:
-    """What is to air next. `switches`: at once, in place of what is on air."""
+    """What is to air next. `switches`: at once, in place of what is on air. `falls_back`: behind it, the list."""
 
     inserts: tuple[Insert, ...]
     switches: bool
+    falls_back: bool = False
 
 
 def live_clip(folder: str, key: str) -> PreparedClip:

@@ -60,6 +60,10 @@ class OverrideBook:
         """What a channel is ordered to air."""
         return self._orders.get(channel)
 
+    def channels(self) -> list[str]:
+        """Those that are ordered something, also where they are not there at the moment."""
+        return list(self._orders)
+
     def set(self, channel: str, order: Override | None) -> None:
         """Keep or lift it. Raises OSError when it cannot be written; then it is as before."""
         orders = {name: each for name, each in self._orders.items() if name != channel}

@@ -19,6 +19,7 @@ from channeld.playlist.model import Entry
 from channeld.playlist.queue import Queue
 
 PLAN_SOON_S = 0.05
+AGAIN_S = 1.0
 WANTS_SOON_S = 1.0
 PATIENCE_S = 30.0
 PATIENT_AIRINGS = 4
@@ -134,6 +135,15 @@ class Planner:
         """Tell the host, once for many changes."""
         self._once(PLAN_SOON_S, self.plan)
 
+    def plan_again(self) -> None:
+        """A planned clip failed, and the host has it no more: also the same plan is worth another try, in a while."""
+        self.plan_soon()
+        self._once(AGAIN_S, self._plan_anew)
+
+    def _plan_anew(self) -> None:
+        self._sent = None
+        self.plan()
+
     def tell_wants_soon(self) -> None:
         """Tell the preparer, once for many clips that begin within a second."""
         self._once(WANTS_SOON_S, self.tell_wants)
@@ -180,6 +190,8 @@ class Planner:
             switches = now is not None and is_insert(now.entry.id) and bool(planned) and not self.director.lets_finish(now.entry)
         else:
             planned, switches = self.rundown.promise(coming.inserts), coming.switches
+            if coming.falls_back:
+                planned += self.rundown.plan()
         kept = [item.clip for item in ([now] if now else []) + planned if not item.is_live]
         clips = [*([self.filler] if self.filler else []), *kept]
         self._means.preparer.hold(self._settings.id, clips)

@@ -14,7 +14,7 @@ from channeld.channel.failover import Failover, FailoverRules, OnAir, Standing, 
 from channeld.channel.insert import LIVE, Coming, Insert, is_insert, is_slate, live_clip, live_entry, slate_entry
 from channeld.channel.interest import Interest
 from channeld.channel.means import Means
-from channeld.channel.settings import ChannelSettings, LiveSettings, SourceSettings
+from channeld.channel.settings import ChannelSettings, LiveSettings, ServedTarget, SourceSettings
 from channeld.channel.slates import SIGNAL_LOST, Slates
 from channeld.channel.source_figures import SourceFigures, segment_wait_s
 from channeld.media.clip import PreparedClip
@@ -27,6 +27,8 @@ PLANNED_SLATES = 7
 REFERENCE_RETRY_S = 10.0
 TAKE_UP_S = 5.0
 """How long what an earlier control left on air may take to be told, by its source and by who watches it."""
+
+IDLE_SEGMENTS = 3
 
 log = structlog.get_logger()
 
@@ -50,7 +52,7 @@ class SourceDesk:
         self._on_air: OnAir | None = None
         self._shown: str | None = None
         self._began_s = 0.0
-        self._interest = Interest(settings.id, means, settings.live.idle_s if settings.live else None, self._changed)
+        self._interest = Interest(settings.id, means, _idle_s(settings), self._changed)
         self.figures = SourceFigures()
         self._look_at_s: float | None = None
         self._preferred: tuple[str | None, str | None, bool] = None, None, False
@@ -74,7 +76,7 @@ class SourceDesk:
         if (before.live, before.profile, before.name) == (settings.live, settings.profile, settings.name):
             return
         known = self._failover.standings
-        self._interest.idle_s = settings.live.idle_s if settings.live is not None else None
+        self._interest.idle_s = _idle_s(settings)
         self._make()
         if self._is_running and settings.live is None:
             self._connections.want("sources", [])
@@ -176,6 +178,8 @@ class SourceDesk:
             return
         if kind == "progress":
             self.figures.told(name, values)
+            if self._failover.heard(name, self._now_s(), float(values.get("idle_s") or 0.0)):
+                self._look_later()
             return
         standing = standing_of(values)
         reason = standing.reason.value if standing.reason else None
@@ -242,18 +246,23 @@ class SourceDesk:
             return self._without_source(now)
         standing = self._failover.standings[best]
         if on_air == OnAir(best, standing.clip or ""):
-            return Coming(self._slates_of(SIGNAL_LOST, self._slates.find(SIGNAL_LOST)), switches=False)
+            return self._before_a_loss(switches=False)
         source = next(each for each in live.sources if each.name == best)
         clip = live_clip(standing.folder, standing.clip or "")
         insert = Insert(live_entry(best, source.shown_url, source.title), clip, self._failover.store_s(best))
-        return Coming((insert, *self._slates_of(SIGNAL_LOST, self._slates.find(SIGNAL_LOST))), switches=True)
+        return self._before_a_loss(insert, switches=True)
+
+    def _before_a_loss(self, *inserts: Insert, switches: bool) -> Coming:
+        """What airs when it comes, before anybody could say so: the list, where there is one, else slates."""
+        slates = self._slates_of(SIGNAL_LOST, self._slates.find(SIGNAL_LOST))
+        return Coming((*inserts, *slates), switches, falls_back=self._settings.has_list)
 
     def _without_source(self, now: Entry | None) -> Coming | None:
         on_air = self._on_air
         leaves = True
         if on_air is not None and self._is_untold(on_air.name):
             self._later(TAKE_UP_S)
-            return Coming(self._slates_of(SIGNAL_LOST, self._slates.find(SIGNAL_LOST)), switches=False)
+            return self._before_a_loss(switches=False)
         if on_air is not None and on_air.name in self._failover.standings:
             wait_s = self._failover.must_leave_in_s(on_air.name, self._now_s())
             leaves = wait_s <= 0
@@ -300,6 +309,14 @@ class SourceDesk:
             "bytes": figures.get("bytes", 0),
             "figures": self.figures.described(source.name, self._settings.profile.fps, segment_wait_s(self._settings, self._means)),
         }
+
+
+def _idle_s(settings: ChannelSettings) -> float | None:
+    """How long nobody may ask for anything before nobody watches: players of HLS and DASH do once in a segment."""
+    if settings.live is None or settings.live.idle_s is None:
+        return None
+    packaged = [each for each in settings.targets if isinstance(each, ServedTarget) and each.type != "ts"]
+    return max([settings.live.idle_s, *(IDLE_SEGMENTS * each.segment_s for each in packaged)])
 
 
 def _source(live: LiveSettings | None, name: str) -> SourceSettings | None:

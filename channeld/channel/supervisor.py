@@ -352,7 +352,7 @@ class Supervisor:
         log.warning("clip_damaged", channel=self.settings.id, entry=values["entry"], error=values["error"])
         if planned is not None:
             self._means.preparer.discard(self.settings.id, self.settings.profile, planned.entry)
-        self.planner.plan_soon()
+        self.planner.plan_again()
 
     def _start_failed(self, values: dict[str, Any]) -> None:
         self._life.has_air = False

@@ -13,7 +13,6 @@ With each slice the state is published from which another host goes on (`resume`
 import itertools
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from channeld.base.clock import NS_PER_SECOND
@@ -23,6 +22,7 @@ from channeld.playout.beginning import Beginning, feed_from
 from channeld.playout.lookahead import LOOKAHEAD_S, ClipSource, DiskReaders, Lookahead
 from channeld.playout.on_air import Filler, OnAir, named
 from channeld.playout.pace import Hush, LiveStore, Pace
+from channeld.playout.plan import Plan
 from channeld.playout.resume import AirState, encode_source, encode_state, last_presented
 from channeld.ts.splicer import ClipFeed, Slice, Splicer
 
@@ -34,14 +34,6 @@ RESUME_WAIT_S = 1.0
 """A channel that is resumed waits so long at most for so much of its clip, before it releases what is late."""
 
 Report = Callable[..., None]
-
-
-@dataclass(slots=True)
-class Plan:
-    """Control's plan: look-aheads in order, and whether it was made for the coming boundary."""
-
-    queue: deque[Lookahead] = field(default_factory=deque)
-    is_for_this_boundary: bool = False
 
 
 class Air:
@@ -141,7 +133,7 @@ class Air:
         if after != self.now.serial:
             return False
         self.now.gives_way = switches
-        if not switches and self._plan.is_for_this_boundary and self._is_near_end(now_ns) and self._ready_source() is not None:
+        if not switches and self._plan.is_for_this_boundary and self._is_near_end(now_ns) and self._plan.ready() is not None:
             return False
         old = list(self._plan.queue)
         queue: deque[Lookahead] = deque()
@@ -193,7 +185,7 @@ class Air:
         """What airs is to be left at its next legal cut."""
         now = self.now
         if now.source is None:
-            return self._ready_source() is not None
+            return self._plan.ready() is not None
         if now.gives_way and self._plan.queue:
             self._plan.queue[0].drain()
             return now.cut_requested or self._plan.queue[0].is_ready
@@ -242,18 +234,11 @@ class Air:
         ready = itertools.takewhile(lambda item: item.is_ready, self._plan.queue)
         return sum(item.feed.frames_ready for item in ready)
 
-    def _ready_source(self) -> Lookahead | None:
-        for item in self._plan.queue:
-            item.drain()
-            if item.is_ready:
-                return item
-        return None
-
     def _change(self) -> list[tuple[str, dict[str, Any]]]:
         """Leave what airs and join what comes: the first ready source, else the filler. Gives what there is to report of it."""
         ended = self.now
         gaps = (0, 0) if ended.feed.may_cut else self._leave_out()
-        chosen = self._ready_source()
+        chosen = self._plan.ready()
         if ended.source is None and chosen is None and ended.serial:
             ended.feed = feed_from(self._filler.blocks, Beginning())  # the filler goes round
             self._splicer.join(ended.feed)
@@ -285,6 +270,7 @@ class Air:
         self._plan.is_for_this_boundary = False
         if chosen is None:
             return [item.source.airing for item in self._plan.queue]
+        self._readers.retire_successor(chosen)
         place = self._plan.queue.index(chosen)
         del self._plan.queue[place]
         return [self._plan.queue[number].source.airing for number in range(place)]
@@ -354,6 +340,7 @@ class Air:
         if now.lookahead is not None and now.lookahead.wants_more(most):
             self._readers.request(now.lookahead)
         self._drop_failed()
+        self._plan.renew_live(self._readers, self._elapsed)
         missing = self._lookahead_frames - now.feed.frames_ready
         for number, item in enumerate(self._plan.queue, 1):
             item.drain()

@@ -101,6 +101,10 @@ class Lookahead:
         self._records: deque[BlockRecord] = deque()
         self._base = Base()
         self._closed = False
+        self.ready_since: int | None = None
+        """Of a live one that waits in a plan: since when, in ticks of the timeline."""
+        self.successor: Lookahead | None = None
+        """The same, read anew; it takes the place when it is ready."""
 
     def drain(self) -> None:
         """Hand the blocks that arrived to the feed. Heap thread."""
@@ -285,6 +289,13 @@ class DiskReaders:
         """Have the files of a look-ahead that nobody needs any more closed."""
         lookahead.close()
         self._reader(lookahead.source).request(lookahead)
+        self.retire_successor(lookahead)
+
+    def retire_successor(self, lookahead: Lookahead) -> None:
+        """The same of what was to take its place, if anything was."""
+        successor, lookahead.successor = lookahead.successor, None
+        if successor is not None:
+            self.retire(successor)
 
     def _reader(self, source: ClipSource) -> DiskReader:
         folder = os.path.dirname(source.ts_path)  # noqa: PTH120  # a string in the hot path

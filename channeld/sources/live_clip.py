@@ -5,13 +5,16 @@ that neither memory nor disk grows, and `<name>.base` says where the index goes 
 before the hole is made: who reads it has a turn's time. One writer; the folder is made and removed by who starts the source.
 """
 
+import contextlib
 import ctypes
 import ctypes.util
+import errno
 import os
 import time
 from collections import deque
 from dataclasses import dataclass
 from functools import cache
+from io import FileIO
 from pathlib import Path
 
 from channeld.telemetry import log
@@ -41,11 +44,9 @@ class LiveClip:
         self.key = key
         self._kept_s, self._turn_s = kept_s, turn_s
         self.ts_path, self.idx_path = folder / f"{key}.ts", folder / f"{key}.idx"
-        self._ts = (folder / f"{key}.ts.part").open("xb", buffering=0)
-        self._idx = (folder / f"{key}.idx.part").open("xb", buffering=0)
         self._base_path = folder / f"{key}.base"
         begin = encode_header(header)
-        _write_all(self._idx.fileno(), begin)
+        self._ts, self._idx = _begin(folder, key, begin)
         self._header_bytes = -(-len(begin) // _PAGE_BYTES) * _PAGE_BYTES
         self._at = self._told = _Place(Base(len(begin)), 0)
         self._marks: deque[tuple[float, _Place]] = deque()
@@ -108,6 +109,20 @@ class LiveClip:
             (self._base_path.parent / name).unlink(missing_ok=True)
 
 
+def _begin(folder: Path, key: str, header: bytes) -> tuple[FileIO, FileIO]:
+    """Both files, the index with its header; neither where the disk refuses."""
+    with contextlib.ExitStack() as undo:
+        made = []
+        for path in (folder / f"{key}.ts.part", folder / f"{key}.idx.part"):
+            file = path.open("xb", buffering=0)
+            undo.callback(path.unlink)
+            undo.callback(file.close)
+            made.append(file)
+        _write_all(made[1].fileno(), header)
+        undo.pop_all()
+    return made[0], made[1]
+
+
 def _write_all(fd: int, content: bytes) -> None:
     left = memoryview(content)
     while left:
@@ -120,7 +135,8 @@ def _libc() -> ctypes.CDLL:
 
 
 def _punch_hole(fd: int, offset: int, length: int) -> bool:
-    """Give the blocks of a range back; False where the filesystem cannot."""
+    """Give the blocks of a range back; False where the filesystem cannot. What a disk refuses at the moment is in the next hole."""
     fallocate = _libc().fallocate
     fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-    return int(fallocate(fd, _KEEP_SIZE_AND_PUNCH, offset, length)) == 0
+    is_done = int(fallocate(fd, _KEEP_SIZE_AND_PUNCH, offset, length)) == 0
+    return is_done or ctypes.get_errno() not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)

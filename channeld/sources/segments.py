@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 _OPENED = re.compile(r"Opening '(?P<url>[^']+)' for reading")
 _MANIFEST = re.compile(r"\.m3u8?(\?|$)", re.IGNORECASE)
+_SESSION = re.compile(r"\?.*$|_w\d+(?=[_.])")
+"""What may be another one for each who asks, though the segment is the same: tokens in the query, and Wowza's names of sessions."""
 FIRST_SEGMENTS = 3
 """FFmpeg begins with the last three of each manifest."""
 KEPT_SEGMENTS = 32
@@ -29,7 +31,7 @@ class Segments:
         opened = _OPENED.search(line)
         if opened is None:
             return
-        url = opened["url"]
+        url = _SESSION.sub("", opened["url"])
         if _MANIFEST.search(url):
             self._manifests.add(url)
             return

@@ -91,7 +91,35 @@ def test_the_grace_begins_with_the_silence_and_another_reason_does_not_lengthen_
 def test_a_source_that_ran_dry_proves_itself_again(failover: Failover) -> None:
     failover.told("main", live("main", 0.0))
     failover.underran("main", 10.0)
+    assert failover.look_again_in_s(10.0) is None
+    assert failover.heard("main", 10.5, idle_s=0.2) and failover.look_again_in_s(10.5) == pytest.approx(4.5)
     assert failover.best(14.0, None) is None and failover.best(15.0, None) == "main"
+
+
+def test_one_that_ran_dry_and_sends_nothing_does_not_prove_itself_and_the_next_is_connected_to(failover: Failover) -> None:
+    failover.told("main", live("main", 0.0))
+    failover.underran("main", 10.0)
+    for second in range(11, 60):
+        failover.heard("main", second, idle_s=second - 8.0)
+        assert failover.best(second + 0.9, None) is None
+    assert failover.wanted(60.0, None) == ("main", "backup")
+    failover.heard("main", 60.0, idle_s=0.1)
+    assert failover.wanted(60.0, None) == ("main",)
+    assert failover.best(64.1, None) == "main"
+
+
+def test_a_process_that_begins_anew_is_lost_until_it_is_there_and_the_backup_stays_connected(failover: Failover) -> None:
+    failover.told("main", LOST)
+    failover.told("main", Standing(SourceState.CONNECTING))
+    assert failover.wanted(0.0, None) == ("main", "backup")
+
+
+def test_more_is_kept_than_was_asked_for_never_less_however_often_it_runs_dry() -> None:
+    failover = Failover(["main"], replace(RULES, buffer_s=30.0))
+    failover.told("main", live("main", 0.0))
+    for second in range(3000):
+        failover.underran("main", second)
+    assert failover.store_s("main") == 30.0
 
 
 def test_the_oftener_a_source_runs_dry_the_more_of_it_is_kept_until_it_is_connected_to_anew(failover: Failover) -> None:

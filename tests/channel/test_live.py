@@ -13,6 +13,7 @@ import pytest
 from peers.fixtures import Maker
 from station import Station, relay, settings, until
 
+from channeld.channel import source_hub
 from channeld.channel.settings import LiveSettings, SourceSettings
 from channeld.channel.timetable import Slot, Timetable
 from channeld.media.live_input import PATTERN
@@ -161,6 +162,34 @@ def test_a_source_on_demand_is_connected_to_while_somebody_watches(station_of: O
     station.until_state("filler")
     assert station.shown()["sources"][0]["state"] == "standby"
     until(lambda: is_on_air_while_watched(["one", "nobody"]), "the source on air again")
+
+
+def test_a_source_that_is_always_wanted_takes_the_place_of_one_that_is_there_for_viewers(station_of: OpenStation, tmp_path: Path) -> None:
+    always = relay(tmp_path, LiveSettings((pattern("bars"),), **QUICK))
+    on_demand = replace(relay(tmp_path, LiveSettings((pattern("bars"),), **QUICK, idle_s=600.0)), id="two", name="two")
+    station = station_of(replace(always, enabled=False), on_demand)
+    station.order(lambda: setattr(station.sources, "limit", 1))
+    station.order(lambda: station.registry.watched(["two"]))
+    until(lambda: (station.shown("two")["now"] or {}).get("title") == "bars", "what somebody watches")
+    station.registry.renew([always, on_demand])
+    until_on_air(station, "bars")
+    assert list(station.order(station.sources.pids)) == [("one", "bars")]
+    source = station.shown("two")["sources"][0]
+    assert source["state"] == "lost" and "relay.max_concurrent_processes" in source["detail"]
+
+
+def test_a_source_process_that_stands_still_is_replaced(station_of: OpenStation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_hub, "SILENT_S", 4.0)
+    monkeypatch.setattr(source_hub, "LOOK_S", 1.0)
+    station = station_of(relay(tmp_path, LiveSettings((pattern("bars"),), **QUICK)))
+    until_on_air(station, "bars")
+    (pid,) = station.order(station.sources.pids).values()
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: pid not in station.order(station.sources.pids).values(), "its end")
+    until(lambda: (station.shown()["now"] or {}).get("title") != "bars", "the slate")
+    until_on_air(station, "bars")
+    aired = [each["entry"] for each in station.events.as_run("one", 100)]
+    assert aired.count("@live/bars") == 2, "what was in store of it aired once"
 
 
 @pytest.mark.long

@@ -105,6 +105,16 @@ def test_what_somebody_orders_goes_before_the_timetable(station_of: OpenStation,
     until(lambda: (station.shown()["now"] or {}).get("title") == "By the clock", "the timetable's text again")
 
 
+def test_what_is_lifted_on_all_is_lifted_on_channels_that_are_not_there_now(station: Station, desk: OverrideDesk) -> None:
+    book = station.means.overrides
+    assert book is not None
+    book.set("gone", Override("Please leave the building", None, 0.0, None, once=False))
+    desk.lift("one")
+    assert book.of("gone") is not None
+    desk.lift(None)
+    assert book.of("gone") is None
+
+
 def test_a_file_outside_of_the_media_roots_is_refused_and_nothing_is_ordered(station: Station, desk: OverrideDesk) -> None:
     with pytest.raises(Exception, match="outside the media roots"):
         order(desk, path="/etc/hostname")

@@ -12,6 +12,7 @@ from prepared import blocks_of
 from channeld.media.clip import PreparedClip
 from channeld.playout.lookahead import ClipSource
 from channeld.playout.pace import Hush
+from channeld.playout.plan import STALE_S
 from channeld.sources.live_clip import LiveClip
 from channeld.ts.index import ClipHeader, IndexParser
 
@@ -19,17 +20,27 @@ SLICE_FRAMES = 5
 
 
 @pytest.fixture
-def silent(long_clip: PreparedClip, tmp_path: Path) -> Iterator[ClipSource]:
-    """A live clip of nine seconds of which no more comes; it begins at least 2 s from its end."""
+def growing(long_clip: PreparedClip, tmp_path: Path) -> Iterator[LiveClip]:
+    """A live clip with nothing in it yet."""
     parser = IndexParser()
     parser.feed(long_clip.idx_path.read_bytes())
     assert parser.header is not None
     (tmp_path / "cam").mkdir()
     clip = LiveClip(tmp_path / "cam", "cam-1", ClipHeader("", parser.header.fps, parser.header.gop_frames, parser.header.composition_delay))
-    for block in blocks_of(long_clip):
-        clip.append(block)
-    yield ClipSource("live", "@live/cam", str(clip.ts_path).removesuffix(".part"), str(clip.idx_path).removesuffix(".part"), behind_s=2.0)
+    yield clip
     clip.remove()
+
+
+@pytest.fixture
+def silent(long_clip: PreparedClip, growing: LiveClip) -> ClipSource:
+    """A live clip of nine seconds of which no more comes; it begins at least 2 s from its end."""
+    for block in blocks_of(long_clip):
+        growing.append(block)
+    return live_source(growing)
+
+
+def live_source(clip: LiveClip) -> ClipSource:
+    return ClipSource("live", "@live/cam", str(clip.ts_path).removesuffix(".part"), str(clip.idx_path).removesuffix(".part"), behind_s=2.0)
 
 
 def lengths(channel: Channel) -> list[int]:
@@ -63,6 +74,28 @@ def test_a_slate_behind_a_source_that_ran_dry_can_be_left_as_soon(channel: Chann
     assert behind and max(behind) < SLICE_FRAMES
     assert [values["reason"] for values in channel.told("ended") if values["airing"] == "live"] == ["underrun"]
     assert read_ts(channel.sent, allowances=replace(SPLICED, open_end=True)).faults() == []
+
+
+def test_a_source_that_waited_behind_another_clip_airs_what_is_new(
+    channel: Channel, growing: LiveClip, long_clip: PreparedClip, second_clip: PreparedClip
+) -> None:
+    blocks = list(blocks_of(long_clip))
+    growing.append(blocks[0])
+    channel.plan(source_of(second_clip, "first"))
+    channel.run(0.2)
+    channel.plan(source_of(long_clip, "before"), live_source(growing))
+    for second in range(3):
+        channel.run(3.5)
+        if second < 2:
+            for _ in range(2):  # twice as long as the clip before it takes
+                growing.append(blocks[second + 1])
+    channel.run(1.0)
+    (began,) = [values for values in channel.told("started") if values["airing"] == "live"]
+    assert channel.told("failed") == []
+    played = sum(piece.frames for _, piece in channel.released if piece.dts >= began["dts"])
+    there = channel.air.now.feed.frames_ready + played
+    assert there <= (2 + STALE_S) * 25, "it begins near the newest picture; from where it stood when it was planned there were 300"
+    assert channel.crashes == []
 
 
 def test_slices_are_short_while_nothing_comes_and_for_a_while_after() -> None:

@@ -1,5 +1,6 @@
 """A live clip: read from its edge, read on where another left it, and never larger than its newest part."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from channeld.base.units import FrameRate
 from channeld.playout.beginning import Beginning
 from channeld.playout.lookahead import ClipSource, Lookahead
+from channeld.sources import live_clip
 from channeld.sources.live_clip import LiveClip
 from channeld.ts.index import Block, ClipHeader
 
@@ -85,6 +87,16 @@ def test_another_host_reads_on_at_the_picture_though_the_beginning_is_gone(kept_
     assert len(got.video) == len(blocks[-1].video) - 3 and len(got.audio) == len(blocks[-1].audio) - 5
     lookahead.drain()
     assert (lookahead.feed.frames_sent, lookahead.feed.audio_sent) == (sent_frames, sent_audio)
+
+
+def test_a_disk_that_is_full_leaves_no_file_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(live_clip, "_write_all", refuse)
+    with pytest.raises(OSError, match="No space"):
+        LiveClip(tmp_path, "cam-1", HEADER)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_clip_is_never_begun_over_another(tmp_path: Path) -> None:

@@ -48,6 +48,12 @@ def test_pictures_and_sound_with_manifests_of_their_own_begin_with_as_many_each(
     assert fed(fed(None, *names), *names).are_old
 
 
+def test_another_token_or_session_does_not_make_a_segment_new() -> None:
+    first = fed(None, *(f"media_w123_{number}.ts?token=a" for number in range(5)))
+    again = fed(first, *(f"media_w456_{number}.ts?token=b" for number in range(2, 5)))
+    assert again.are_old and not fed(again, "media_w789_5.ts?token=c").are_old
+
+
 def test_a_source_without_segments_is_never_old() -> None:
     segments = Segments(Segments().seen)
     segments.feed("[info] Input #0, mpegts, from 'udp://127.0.0.1:5000':")
