@@ -80,34 +80,34 @@ def cat(
     tls_name: Annotated[str | None, typer.Option("--tls-name", help="The name in the proxy's certificate. Default: the host.")] = None,
 ) -> int:
     """Write a channel's stream to stdout, read from the daemon's memory. It ends with its reader, the channel, or Ctrl-C."""
-    from channeld.client import Start, connect
+    from channeld.client import Start, Stream
 
     start, timeout_s = Start.LIVE if live else Start.RANDOM_ACCESS, None if reconnect else timeout
     if via is None:
         if key_file or compress or tls or tls_ca or tls_cert or tls_key or tls_name:
             raise ConfigError("--key-file, --compress and --tls… go with --from", key="--from")
         here = runtime_dir or runtime_dir_of(config)
-        write_stream(channel, lambda: connect(channel, here, start=start, reconnect=reconnect, timeout=timeout_s), timeout_s)
+        write_stream(channel, lambda: Stream(channel, here, start, reconnect=reconnect, timeout=timeout_s), timeout_s)
         return OK
-    from channeld.client.far import FarStream, Way, connect_far
+    from channeld.client.far import FarStream, Way, far_stream
 
     context = _context(tls_ca, tls_cert, tls_key) if tls or tls_ca or tls_cert or tls_key or tls_name else None
 
-    def attach() -> FarStream:
+    def opened() -> FarStream:
         way = Way(key_file, compress, context, tls_name)
-        return connect_far(channel, via, way, start=start, reconnect=reconnect, timeout=timeout_s)
+        return far_stream(channel, via, way, start=start, reconnect=reconnect, timeout=timeout_s)
 
-    write_stream(channel, attach, timeout_s)
+    write_stream(channel, opened, timeout_s)
     return OK
 
 
-def write_stream(channel: str, attach: "Callable[[], Reading]", timeout_s: float | None) -> None:
+def write_stream(channel: str, opened: "Callable[[], Reading]", timeout_s: float | None) -> None:
     """Until the channel goes off the air, or nobody reads stdout any more; who reconnects waits for ever. Raises ChannelError."""
     from channeld.client import AttachError, Closed, Overrun
 
-    out = sys.stdout.fileno()
+    out, has_begun = sys.stdout.fileno(), False
     try:
-        with attach() as stream:
+        with opened() as stream:
             while True:
                 try:
                     chunk = _next(stream, out, timeout_s)
@@ -115,8 +115,11 @@ def write_stream(channel: str, attach: "Callable[[], Reading]", timeout_s: float
                     show_note(f"{channel}: {overrun}")
                     continue
                 except Closed as closed:
+                    if not has_begun:
+                        raise
                     show_note(str(closed))
                     return
+                has_begun = True
                 _write_all(out, chunk)
     except BrokenPipeError:
         return

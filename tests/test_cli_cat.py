@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -70,6 +71,16 @@ def test_what_it_writes_decodes_over_joins_and_it_ends_with_its_reader_and_with_
         assert reader.wait(60) == 0
         assert b"off the air" in reader.stderr.read()
         assert daemon.wait(30) == 0  # to be asked twice is another thing
+
+
+def test_it_ends_with_its_reader_also_while_nothing_comes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "channeld", "cat", "one", "--reconnect", "--runtime-dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as waiting:
+        assert waiting.stdout is not None
+        time.sleep(1.0)
+        assert waiting.poll() is None
+        waiting.stdout.close()
+        assert waiting.wait(30) == 0
 
 
 def test_a_channel_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:

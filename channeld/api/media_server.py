@@ -10,14 +10,16 @@ import os
 import socket
 import ssl
 import struct
+from collections import Counter
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, ClassVar
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from channeld.api.certificate import Certificate
 from channeld.api.quiet_server import QuietServer
+from channeld.base.client_address import address_key, is_loopback
 from channeld.outputs.ts_client import Pipe
 from channeld.outputs.ts_pipe import SocketPipe, TransportPipe
 
@@ -26,6 +28,8 @@ HEAD_TIMEOUT_S = 10.0
 STALL_TIMEOUT_S = 30.0
 KEEP_ALIVE_S = 15
 MAX_CONNECTIONS = 4096
+MAX_CONNECTIONS_EACH = 1024
+"""From one address (a network of IPv6), so that nobody takes the room of all. Loopback has no limit: a proxy may stand there."""
 SHUTDOWN_S = 2
 DRAIN_TICK_S = 0.02
 TLS_POLL_TICKS = 50  # of uvicorn's 0.1 s
@@ -37,6 +41,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     uvicorn itself bounds neither a head under httptools nor the time for it, and `close` waits for a peer that reads nothing.
     """
 
+    _sides: ClassVar[Counter[str]] = Counter()
+    """Connections from each address."""
+    _side: str | None = None
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
@@ -44,6 +51,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._await_head()
+        self._count_in()
 
     def data_received(self, data: bytes) -> None:
         if not self._is_answering:
@@ -73,6 +81,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timers("_head_timer", "_stall_timer")
+        self._count_out()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -98,11 +107,27 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stop_timers("_head_timer", "_stall_timer")
         self._unset_keepalive_if_required()
         self.connections.discard(self)
+        self._count_out()
         if same is None:
             return TransportPipe(self.transport)
         # Closes its own descriptor only: the connection lives on in the other.
         self.transport.abort()
         return SocketPipe(same)
+
+    def _count_in(self) -> None:
+        address = self.client[0] if self.client is not None else ""
+        if address and not is_loopback(address):
+            self._side = address_key(address)
+            self._sides[self._side] += 1
+            if self._sides[self._side] > MAX_CONNECTIONS_EACH:
+                self._reset()
+
+    def _count_out(self) -> None:
+        side, self._side = self._side, None
+        if side is not None:
+            self._sides[side] -= 1
+            if not self._sides[side]:
+                del self._sides[side]
 
     @property
     def _is_answering(self) -> bool:

@@ -55,7 +55,17 @@ def connect_far(
 
     Raises UnknownChannel, Closed, Refused, Untrusted, TimedOut, and AttachError for what was given.
     """
-    way = way or Way()
+    stream = far_stream(channel, via, way or Way(), start=start, reconnect=reconnect, timeout=timeout)
+    try:
+        stream.attach()
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def far_stream(channel: str, via: str, way: Way, *, start: Start | str, reconnect: bool, timeout: float | None) -> "FarStream":
+    """The same, not attached yet: that is done by whoever asks for the first chunk. Raises AttachError for what was given."""
     try:
         address = parse_address(via)
         key = read_key(Path(way.key_file)) if way.key_file is not None else None
@@ -64,13 +74,7 @@ def connect_far(
     name = way.tls_name or (address.host if isinstance(address, TcpAddress) else None)
     if way.tls is not None and name is None:
         raise AttachError("TLS over a Unix socket needs the name in the proxy's certificate (tls_name)")
-    stream = FarStream(channel, Peer(address, way.tls, name, key, way.compress), Start(start), reconnect=reconnect, timeout=timeout)
-    try:
-        stream.attach()
-    except BaseException:
-        stream.close()
-        raise
-    return stream
+    return FarStream(channel, Peer(address, way.tls, name, key, way.compress), Start(start), reconnect=reconnect, timeout=timeout)
 
 
 class FarStream(Reading):

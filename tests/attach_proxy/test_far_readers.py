@@ -284,6 +284,23 @@ def test_a_ring_that_went_while_the_line_was_down_is_told_as_a_cut(air: SmallAir
         assert next(stream) == chunk_of(2)
 
 
+def test_a_reader_that_waits_is_not_ended_by_its_own_dead_connection(air: SmallAir) -> None:
+    """It still counts at a proxy that has room for one: no end of the connection came there."""
+    air.begin(generation=1)
+    with proxy_at(ProxyRules(air.folder, max_readers=1)) as where, attach(where, reconnect=True) as stream:
+        air.publish(chunk_of(0))
+        assert next(stream) == chunk_of(0)
+        assert stream._line is not None
+        dead, stream._line = stream._line, None  # nobody closes it
+        air.publish(chunk_of(1))
+        stream.timeout = 1.0
+        with pytest.raises(TimedOut, match="reader"):
+            next(stream)
+        dead.close()
+        stream.timeout = 20.0
+        assert next(stream) == chunk_of(1)
+
+
 def test_whatever_is_changed_on_a_sealed_line_delivers_nothing_after_it(air: SmallAir, key_file: Path) -> None:
     air.begin()
     rng = random.Random(4)

@@ -11,7 +11,7 @@ from channeld.media.list_fetch import ListReader
 from channeld.media.pinned import FetchRules
 from channeld.relay import proxy_m3u
 from channeld.store.relay_errors import UnknownRecord
-from channeld.store.relay_records import ChannelChanges, ProxyDraft
+from channeld.store.relay_records import ChannelChanges, ProxyChannel, ProxyDraft
 from channeld.store.relays import Relays
 from channeld.store.store import Store
 
@@ -105,6 +105,16 @@ def test_a_list_is_due_at_once_then_after_its_refresh_and_never_later_whatever_t
     assert [due_in_s(proxy, now_s) for now_s in (1_000.0, 1_400.0, 9_999.0, 0.0)] == [600.0, 200.0, 0.0, 600.0]
     house.relays.change_proxy("tv", ProxyDraft("TV", "tv.m3u", None))
     assert due_in_s(house.relays.proxy("tv"), 9_999.0) is None
+
+
+def test_what_leads_to_the_provider_is_not_told_to_viewers() -> None:
+    secret = "http://p.test/x?username=bob&password=geheim"
+    attributes = {"tvg-id": "a", "tvg-logo": secret, "catchup-source": "http://p.test/timeshift/bob/geheim/1", "catchup": "default"}
+    plain = {"tvg-logo": "http://l.test/a.png?v=1"}
+    channels = [ProxyChannel("tv", name, 0, name, secret, each, None, ()) for name, each in (("a", attributes), ("b", plain))]
+    text = relayed_list(channels, lambda channel_id: f"http://relay.test/{channel_id}")
+    assert "geheim" not in text and "p.test" not in text
+    assert 'tvg-id="a" catchup="default"' in text and "http://l.test/a.png?v=1" in text
 
 
 def test_an_imported_list_is_written_with_the_addresses_of_its_relays(house: House) -> None:

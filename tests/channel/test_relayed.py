@@ -133,8 +133,11 @@ def test_a_guide_lists_a_relay_as_its_list_did() -> None:
     attributes = {"tvg-chno": "12", "tvg-logo": "https://l.example.org/n.png"}
     made = relayed(CONFIG, profile(), replace(UPSTREAM, attributes=attributes, group="News, World"), RULES)
     assert made.listing == Listing(12, "https://l.example.org/n.png", "News, World")
-    odd = replace(UPSTREAM, attributes={"tvg-chno": "0x1", "tvg-logo": "javascript:alert(1)"})
-    assert relayed(CONFIG, profile(), odd, RULES).listing == Listing()
+    for logo in ("javascript:alert(1)", "http://bob:geheim@l.example.org/n.png", "https://l.example.org/n.png?Password=geheim"):
+        odd = replace(UPSTREAM, attributes={"tvg-chno": "0x1", "tvg-logo": logo})
+        assert relayed(CONFIG, profile(), odd, RULES).listing.logo is None
+    cached = replace(UPSTREAM, attributes={"tvg-logo": "https://l.example.org/n.png?v=3"})
+    assert relayed(CONFIG, profile(), cached, RULES).listing.logo == "https://l.example.org/n.png?v=3"
 
 
 def test_it_airs_only_while_it_is_enabled_and_relays_are() -> None:

@@ -96,3 +96,16 @@ def test_every_byte_is_delivered_exactly_or_counted_as_lost(ops: list[tuple[str,
     assert position == len(everything)
     cursor.close()
     ring.close()
+
+
+def test_a_reader_that_is_a_whole_ring_behind_says_so() -> None:
+    ring = RingWriter.create(capacity_bytes=CAPACITY, slice_capacity=SLICES, generation=1, description={})
+    ring.publish(b"x" * 500, dts=0, duration=18_000, is_random_access=True, state=b"")
+    cursor = Cursor(ring.fd, 1, 1)
+    for number in range(1, 40):
+        ring.publish(b"x" * 500, dts=number * 18_000, duration=18_000, is_random_access=True, state=b"")
+    lag_bytes, lag_s, used = cursor.backlog()
+    assert lag_bytes == 40 * 500
+    assert 0 < used <= CAPACITY and lag_s == (ring.head_seq - ring.tail_seq + 1) * 0.2
+    cursor.close()
+    ring.close()

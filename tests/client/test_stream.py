@@ -1,6 +1,7 @@
 """The client library against a real ring, a real feeder's thread and real sockets."""
 
 import asyncio
+import contextlib
 import os
 import select
 import signal
@@ -11,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from small_air import SmallAir, chunk_of, open_descriptors, until
+from small_air import PACKET, SmallAir, chunk_of, open_descriptors, until
 
 from channeld.bus.ring import RingWriter
 from channeld.client import Closed, Cut, Overrun, Refused, Start, Stream, TimedOut, UnknownChannel, connect
+from channeld.client.stream import BARRED_S
 
 
 def attach(air: SmallAir, **options: object) -> Stream:
@@ -55,6 +57,19 @@ def test_it_reads_as_a_file_does(air: SmallAir) -> None:
         assert stream.read(10_000) == chunk_of(2)
         air.end()
         assert stream.read(1) == b""
+
+
+def test_what_a_read_left_comes_first_whoever_asks(air: SmallAir) -> None:
+    air.begin()
+    with attach(air) as stream:
+        for number in range(3):
+            air.publish(chunk_of(number))
+        until(lambda: air.rings["one"].head_seq == 3, "three slices")
+        assert stream.read(PACKET) == chunk_of(0)[:PACKET]
+        assert stream.step() == chunk_of(0)[PACKET:]
+        assert stream.read(PACKET) == chunk_of(1)[:PACKET]
+        assert asyncio.run(anext(stream)) == chunk_of(1)[PACKET:]
+        assert next(stream) == chunk_of(2)
 
 
 def test_a_callback_gets_every_chunk_until_it_has_enough(air: SmallAir) -> None:
@@ -231,6 +246,30 @@ def test_a_reader_that_waits_for_its_channel_gets_the_next_one_too(air: SmallAir
             assert next(stream) == chunk_of(1)
         finally:
             other.close()
+
+
+def test_a_reader_that_waits_outlasts_the_moment_in_which_a_daemon_that_ends_has_no_socket(tmp_path: Path) -> None:
+    (tmp_path / "bus").mkdir()
+    stream = Stream("one", tmp_path, Start.RANDOM_ACCESS, reconnect=True, timeout=0.1)
+    (tmp_path / "bus").rename(tmp_path / "away")
+    until_s = time.monotonic() + 2 * BARRED_S
+    while time.monotonic() < until_s:  # no daemon, for longer than a name may be unknown
+        with pytest.raises(TimedOut):
+            next(stream)
+    (tmp_path / "away").rename(tmp_path / "bus")
+    with pytest.raises(TimedOut):
+        next(stream)
+    with pytest.raises(UnknownChannel):
+        for _ in range(100):
+            with contextlib.suppress(TimedOut):
+                next(stream)
+    stream.close()
+
+
+def test_a_name_that_can_be_none_is_unknown(tmp_path: Path) -> None:
+    for name in ("a" * 65, "ä" * 40, "", "../one", "a\0b"):
+        with pytest.raises(UnknownChannel):
+            connect(name, tmp_path)
 
 
 def test_one_that_is_too_slow_is_told_exactly_how_much_it_lost(air: SmallAir) -> None:

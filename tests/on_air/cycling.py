@@ -24,6 +24,7 @@ IDLE_S = 5
 _LONGEST_S = 300.0
 _AIR_S = 20.0
 _QUIET_S = 3.0
+POOL_S = 12.0
 _MOST_SEGMENTS = 20
 """Of a window of 6: those that are listed, and those that somebody may yet ask for."""
 _ROLES = ("channeld.process.hold", "channeld.playout.host", "channeld.api.media_worker", "channeld.sources.ingest", "ffmpeg")
@@ -96,15 +97,19 @@ def prepared(daemon: RunningDaemon) -> None:
     _until(is_quiet, "every slate")
 
 
-def at_rest(daemon: RunningDaemon, wanted: Holdings | None, *, within_s: float = 30.0) -> Holdings:
-    """What is held once it is as wanted, or for two seconds no more changes; the last look when it never is."""
+def at_rest(daemon: RunningDaemon, wanted: Holdings | None, *, within_s: float = 60.0) -> Holdings:
+    """What is held once it is as wanted, or for so long no more changes that no idle thread of a pool is left; else the last look.
+
+    It is asked for something now and then, as those that answer requests go when another finds them idle for ten seconds.
+    """
     deadline, still_since, before = time.monotonic() + within_s, time.monotonic(), holdings(daemon)
     while time.monotonic() < deadline:
         time.sleep(0.25)
+        daemon.get("/api/v1/channels")
         now = holdings(daemon)
         if now != before:
             still_since, before = time.monotonic(), now
-        if now == wanted or (wanted is None and time.monotonic() - still_since > 4):
+        if now == wanted or (wanted is None and time.monotonic() - still_since > POOL_S):
             return now
     return before
 

@@ -3,7 +3,7 @@
 import pytest
 
 from channeld.base.clock import FakeClock
-from channeld.outputs.visitors import AGENTS, GONE_S, MAX_PLACES, HlsVisits, agent_class, counted_places
+from channeld.outputs.visitors import AGENTS, GONE_S, MAX_PLACES, MAX_VISITS_EACH, HlsVisits, agent_class, counted_places
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,19 @@ def test_a_viewer_of_hls_is_there_until_a_while_after_its_last_request() -> None
     assert visits.present() == {}
     stays = visits.stays["one"]
     assert stays.by_seconds[2] == 2 and stays.seconds == 40 + 50
+
+
+def test_one_address_does_not_take_the_room_of_all() -> None:
+    clock = FakeClock()
+    visits = HlsVisits(clock, {}.get)
+    for number in range(MAX_VISITS_EACH + 50):
+        visits.asked("one", "2001:db8::" + f"{number:x}", f"Player/{number}")
+    visits.asked("one", "192.0.2.7", "VLC/3")
+    assert len(visits.present()["one"]) == MAX_VISITS_EACH + 1
+    clock.advance(GONE_S + 1)
+    visits.sweep()
+    visits.asked("one", "2001:db8::1", "Player/1")
+    assert len(visits.present()["one"]) == 1
 
 
 def test_few_places_are_told_and_all_viewers_with_one_are_counted() -> None:

@@ -371,6 +371,19 @@ def test_a_reader_that_takes_nothing_is_hung_up_on_and_one_that_takes_little_is_
     assert os.read(fifo.read_fd, 1) == b"", "end of file: nobody writes here any more"
 
 
+def test_a_full_fifo_that_another_feed_goes_on_with_is_not_taken_for_a_stalled_reader(station: Station, fifo: Fifo, until: Until) -> None:
+    """As after an upgrade of control, or a change of settings, while the player is paused."""
+    station.publish(1)
+    join(station, fifo, serial=9, stall_s=60.0)
+    station.publish(30)
+    until(lambda: fifo.waiting == PIPE_BYTES)
+    again = os.dup(fifo.write_fd)
+    station.do(lambda: station.feeder.add("one", "pipe:1", station.ring, again, continues=True, terms=Terms(serial=10, stall_s=60.0)))
+    station.publish(1)
+    station.do(station.feeder._look_at_stalled)
+    assert station.reports == [] and [feed["output"] for feed in station.feeder.figures()] == ["pipe:1"]
+
+
 def test_listeners_hear_how_far_the_bus_is_and_a_deaf_one_blocks_nobody(station: Station, until: Until) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     deaf, deaf_peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

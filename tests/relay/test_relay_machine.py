@@ -1,6 +1,7 @@
 """Which hardware encodes is found out beside everything else, and remembered."""
 
 import threading
+import time
 from pathlib import Path
 
 from channeld.relay.hardware import FIRST_DEVICE, Availability
@@ -27,6 +28,26 @@ def test_each_kind_is_tried_once_and_whoever_asks_is_not_held_up() -> None:
         assert machine.known(Hardware.QSV, "/dev/dri/renderD199") == Availability(Hardware.QSV, False, "none")
         assert sorted(tried) == sorted(KINDS) and told.wait(30)
         assert machine.judged(Hardware.VAAPI, "/dev/dri/renderD199", wait_s=30.0) == Availability(Hardware.VAAPI, False, "none")
+    finally:
+        machine.close()
+
+
+def test_whoever_is_too_busy_to_be_told_is_told_again() -> None:
+    told = list[bool]()
+
+    def tell() -> None:
+        told.append(True)
+        if len(told) == 1:
+            raise TimeoutError("busy")
+
+    machine = Machine("ffmpeg", look=lambda hardware, device: Availability(hardware, False, "none"), told=tell)
+    machine.start()
+    try:
+        assert all(machine.judged(kind, wait_s=30.0) is not None for kind in KINDS)
+        deadline = time.monotonic() + 30
+        while len(told) <= len(KINDS) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert machine.alive and len(told) > len(KINDS)
     finally:
         machine.close()
 

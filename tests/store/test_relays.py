@@ -286,6 +286,10 @@ def test_channels_are_found_by_group_and_title_a_page_at_a_time(relays: Relays) 
     assert [each.position for each in relays.channels("my-list", ChannelFilter(after=3), 2)] == [4, 5]
     assert [each.position for each in relays.channels("my-list", ChannelFilter(group="Näws"))] == [0, 2, 4, 6, 8]
     assert [each.position for each in relays.channels("my-list", ChannelFilter(search="NNEL 7"))] == [7]
+    relays.replace_channels("my-list", [replace(many[3], title="Первый канал ÖRF")], 2_000.0)
+    for words in ("ПЕРВЫЙ", "первый", "Канал ö", "örf"):
+        assert [each.position for each in relays.channels("my-list", ChannelFilter(search=words))] == [3]
+    relays.replace_channels("my-list", many, 3_000.0)
     for nothing in (ChannelFilter(search="%"), ChannelFilter(search="\0\udcff"), ChannelFilter(after=2**70), ChannelFilter(group="a\0")):
         assert relays.channels("my-list", nothing) == []
     assert relays.groups("my-list") == [("Näws", 5), (None, 5)]
