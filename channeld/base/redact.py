@@ -7,28 +7,8 @@ MASK = "***"
 # A run of letters that may be a scheme is looked at once, whatever stands in it: one start for each would be quadratic in a long line.
 _URL = re.compile(r"(?<![a-z0-9+.-])([0-9+.-]*+)([a-z][a-z0-9+.-]*+://[^\s'\"<>|]+)", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_SECRET_NAMES = frozenset(
-    [
-        "username",
-        "user",
-        "login",
-        "password",
-        "passwd",
-        "pass",
-        "pwd",
-        "pw",
-        "token",
-        "auth",
-        "key",
-        "apikey",
-        "api_key",
-        "secret",
-        "access_token",
-        "sig",
-        "signature",
-        "session",
-        "sid",
-    ]
+_SECRET_NAME = re.compile(
+    r"user(name)?|login|pass(word|wd)?|pwd?|(access_?)?token|auth|(api_?)?key|secret|sig(nature)?|session|sid", re.IGNORECASE
 )
 _PUBLISH_SCHEMES = ("rtmp", "rtmps", "rtmpt", "rtmpts", "srt")
 
@@ -59,10 +39,10 @@ def has_credentials(url: str) -> bool:
     """User information stands in it, or a query whose name says that it is secret. What cannot be read counts as if."""
     try:
         parts = urlsplit(url)
-        names = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+        names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
     except ValueError:
         return True
-    return "@" in parts.netloc or not names.isdisjoint(_SECRET_NAMES)
+    return "@" in parts.netloc or any(_SECRET_NAME.fullmatch(name) for name in names)
 
 
 def redact_source(text: str) -> str:

@@ -278,6 +278,7 @@ class Air:
     def _drop_failed(self) -> None:
         for item in [item for item in self._plan.queue if item.failure]:
             self._plan.queue.remove(item)
+            self._readers.retire_successor(item)
             self._report("failed", channel=self.channel, **named(item.source), error=item.failure)
 
     def _end_of(self, ended: OnAir) -> tuple[str, dict[str, Any]]:

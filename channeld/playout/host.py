@@ -38,6 +38,7 @@ from channeld.playout.readers import Places
 from channeld.playout.reporter import Reporter
 from channeld.playout.schedule import Schedule
 from channeld.playout.terms import terms_of
+from channeld.process.priority import raise_to
 from channeld.telemetry.log import configure, set_level
 from channeld.ts.splicer import Slice
 
@@ -339,15 +340,6 @@ class Host:
         self._reporter.put("progress", values, newest_only=True)
 
 
-def raise_priority() -> None:
-    """Put this thread, and those it starts from now on, over the FFmpegs (setpriority(2)); stays as it is where that is not allowed."""
-    try:
-        # An ordinary user needs RLIMIT_NICE for it, as LimitNICE= in the unit gives.
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)
-    except PermissionError:
-        log.info("priority_not_raised", nice=os.getpriority(os.PRIO_PROCESS, 0), wanted=NICE)
-
-
 def _set_log_level(values: dict[str, Any], _: tuple[int, ...]) -> None:
     set_level(values["level"])
 
@@ -380,7 +372,7 @@ def main() -> int:
     parser.add_argument("--test-hooks", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     configure(arguments.log_level, arguments.log_format)
-    raise_priority()
+    raise_to(NICE)
     # The heap thread must not wait long for threads that compute: default is 5 ms.
     sys.setswitchinterval(0.001)
     host = Host(Wire(socket.socket(fileno=arguments.wire_fd)), has_test_hooks=arguments.test_hooks)

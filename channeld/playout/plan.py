@@ -46,7 +46,9 @@ class Plan:
             if fresh.failure or fresh.complete:  # it ended: what there is of it airs, or control says what does
                 item.ready_since = now_ticks
                 readers.retire_successor(item)
-            elif fresh.is_ready and not fresh.requested:
+            elif not fresh.is_ready:
+                readers.request(fresh)
+            elif not fresh.requested:
                 fresh.source, fresh.ready_since, item.successor = item.source, now_ticks, None
                 self.queue[place] = fresh
                 readers.retire(item)

@@ -47,6 +47,11 @@ class Outbox(Worker):
         self._letters.put(Letter(kind, tuple(map(os.dup, fds)), values or {}))
         return True
 
+    @property
+    def is_behind(self) -> bool:
+        """Something waits: the peer does not read, and what is only the newest of its kind need not wait, too."""
+        return not self._letters.empty()
+
     def wake(self) -> None:
         self._letters.put(None)
 

@@ -20,6 +20,7 @@ from channeld.media.profile import COMPOSITION_DELAY
 from channeld.media.reference import Reference
 from channeld.media.tools import Tools
 from channeld.process.confine import Limits
+from channeld.process.priority import added_to_ours
 from channeld.sources.live_clip import LiveClip
 from channeld.sources.measures import Arrival, Losses
 from channeld.sources.picture_watch import PictureWatch
@@ -40,7 +41,8 @@ TRIAL_S = 10.0
 """A copied source that breaks a rule so soon is transcoded from then on, until it is lost again."""
 FIRST_BLOCK_S = 20.0
 """So much longer than for any other block may be waited for the first: the source is probed, and begins with a key frame."""
-STANDING = child.Standing(Limits(address_space_bytes=4 << 30, file_size_bytes=child.WRITTEN_FILE_BYTES, processes=8192, open_files=256), 3)
+LIMITS = Limits(address_space_bytes=4 << 30, file_size_bytes=child.WRITTEN_FILE_BYTES, processes=8192, open_files=256)
+FFMPEG_NICE = 3
 """No limit on CPU time: it may run for years. Before preparing, behind hosts and pushes."""
 
 
@@ -192,7 +194,7 @@ class Attempt:
             on_line=self._hear,
             stall_s=spec.timeout_s + FIRST_BLOCK_S,
             should_stop=means.should_stop,
-            standing=STANDING,
+            standing=child.Standing(LIMITS, added_to_ours(FFMPEG_NICE)),
             tick_s=TICK_S,
         )
         with contextlib.closing(chunks):

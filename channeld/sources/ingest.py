@@ -35,12 +35,15 @@ from channeld.media.reference import Reference
 from channeld.media.tools import find_tools
 from channeld.process.backoff import Backoff
 from channeld.process.outbox import Outbox
+from channeld.process.priority import raise_to
 from channeld.sources.attempt import Attempt, BetterWay, Choice, Figures, Means
 from channeld.sources.live_clip import LiveClip
 from channeld.sources.measures import Rate
 from channeld.sources.spec import Reason, SourceSpec, SourceState
 from channeld.telemetry.log import configure
 
+NICE = -5
+"""Over encoders, the machine's own among them: what comes late into the clip is missing on air, and a loss is told late."""
 PROGRESS_S = 1.0
 KEPT_CLIPS = 2
 """The clip of the last attempt may still be on air while the next one begins."""
@@ -183,7 +186,8 @@ class Ingest:
             if wait_s <= 0:
                 next_s += PROGRESS_S
                 if self._intake is not None:
-                    self._send("progress", **self._intake.progress())
+                    if not self._outbox.is_behind:  # while nobody is there to read, room is for what changes
+                        self._send("progress", **self._intake.progress())
                     if not self._intake.alive:
                         raise RuntimeError("the thread that takes the source in is gone: its traceback stands above")
                 continue
@@ -244,6 +248,7 @@ def main() -> int:
     ingest = Ingest(Wire(socket.socket(fileno=arguments.wire_fd)))
     signal.signal(signal.SIGTERM, lambda *_: ingest.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is control's to handle; it then says quit
+    raise_to(NICE)
     ingest.run()
     return 0
 
