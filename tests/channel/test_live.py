@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from peers.fixtures import Maker
 from station import Station, relay, settings, until
@@ -176,6 +177,17 @@ def test_a_source_that_is_always_wanted_takes_the_place_of_one_that_is_there_for
     assert list(station.order(station.sources.pids)) == [("one", "bars")]
     source = station.shown("two")["sources"][0]
     assert source["state"] == "lost" and "relay.max_concurrent_processes" in source["detail"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="RLIMIT_NICE may forbid it")
+def test_what_takes_a_source_in_goes_before_encoders_and_its_own_does_not(station_of: OpenStation, tmp_path: Path) -> None:
+    station = station_of(relay(tmp_path, LiveSettings((pattern("bars"),), **QUICK)))
+    until_on_air(station, "bars")
+    (pid,) = station.order(station.sources.pids).values()
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    assert {int(stat.rpartition(")")[2].split()[16]) for stat in stats} == {-5}
+    (encoder,) = psutil.Process(pid).children()
+    assert encoder.nice() == 3
 
 
 def test_a_source_process_that_stands_still_is_replaced(station_of: OpenStation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
