@@ -5,6 +5,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -13,7 +14,7 @@ import httpx
 import pytest
 
 from channeld.api import media_server
-from channeld.api.media_app import Access, MediaRoutes
+from channeld.api.media_app import Access, MediaRoutes, Nobody
 from channeld.api.media_files import Folder
 from channeld.api.media_server import MediaServer, listen, server_config
 from channeld.outputs.http_ts import Limits
@@ -21,6 +22,16 @@ from channeld.outputs.http_ts import Limits
 DEADLINE_S = 30
 SEGMENT = "/hls/one/segment-0000000001.ts"
 BODY = os.urandom(188 * 4000)
+
+
+class Listening(Nobody):
+    """Keeps what is watched."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def watched(self, channel: str) -> None:
+        self.heard.append(channel)
 
 
 class Site:
@@ -32,7 +43,8 @@ class Site:
         self.port = int(self._listener.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
         ready: Future[None] = Future()
-        application = MediaRoutes(self._folder, {}, Access(), Limits()).application()
+        self.witness = Listening()
+        application = MediaRoutes(self._folder, {}, Access(), Limits(), self.witness).application()
         self._server = MediaServer(server_config(application, None), lambda: ready.set_result(None))
         self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve([self._listener])))
         self._thread.start()
@@ -212,6 +224,34 @@ def test_a_head_that_does_not_end_costs_the_connection(site: Site, monkeypatch: 
         with pytest.raises(ConnectionResetError):
             while end.recv(4096):  # the rest of the first answer, then the reset
                 pass
+
+
+def test_whoever_only_looks_whether_it_is_there_watches_nothing(site: Site) -> None:
+    assert httpx.head(site.url + SEGMENT).status_code == 200
+    assert httpx.get(f"{site.url}/hls/one/segment-0000000002.ts").status_code == 404
+    assert httpx.get(f"{site.url}/ts/one").status_code == 404
+    assert site.witness.heard == []
+    assert httpx.get(site.url + SEGMENT).status_code == 200
+    assert site.witness.heard == ["one"]
+
+
+def test_one_address_does_not_take_all_connections(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media_server, "MAX_CONNECTIONS_EACH", 2)
+    with socket.create_connection(("127.0.0.1", site.port)), socket.create_connection(("127.0.0.1", site.port)):
+        assert site.status(b"/healthz") == b"200", "loopback has no limit"
+    monkeypatch.setattr(media_server, "is_loopback", lambda address: False)
+    ends = [socket.create_connection(("127.0.0.1", site.port), timeout=DEADLINE_S) for _ in range(2)]
+    try:
+        for end in ends:
+            end.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert end.recv(4096).startswith(b"HTTP/1.1 200 OK")
+        assert site.status(b"/healthz") == b""
+    finally:
+        for end in ends:
+            end.close()
+    deadline_s = time.monotonic() + DEADLINE_S
+    while (answer := site.status(b"/healthz")) != b"200":
+        assert time.monotonic() < deadline_s, answer
 
 
 def test_a_viewer_that_takes_nothing_is_cut_off(site: Site, hls_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The FIFO at a path that people chose: never in another file's place, and a pipe of its own for each reader."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -187,3 +188,16 @@ def test_leftovers_go_and_what_is_configured_or_no_pipe_stays(tmp_path: Path) ->
     (tmp_path / "note.txt").write_text("mine")
     remove_leftovers(tmp_path, {tmp_path / "live1.ts"})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["live1.ts", "note.txt"]
+
+
+def test_a_folder_that_became_read_only_is_no_reason_to_fail(pipe: PipeFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EROFS: root, as whom tests may run, is not kept out by a mode."""
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        pipe.remove()
+    assert pipe.path.is_fifo()
+    pipe.path.unlink()
