@@ -1,10 +1,12 @@
 """Readers behind a proxy, against a real ring, real sockets and real TLS."""
 
 import asyncio
+import contextlib
 import random
 import socket
 import ssl
 import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from small_air import SmallAir, chunk_of, open_descriptors, until
 
 from channeld.attach_proxy.rules import ProxyRules, TlsFiles, server_context
 from channeld.attach_proxy.server import _host_of, _is_elsewhere
-from channeld.client import AttachError, Closed, Overrun, Refused, Start, TimedOut, UnknownChannel, Untrusted
+from channeld.client import AttachError, Closed, Overrun, Refused, Start, TimedOut, UnknownChannel, Untrusted, far_line
 from channeld.client.errors import Cut
 from channeld.client.far import FarStream, Way, connect_far
 from channeld.far.address import UnixAddress
@@ -282,6 +284,25 @@ def test_a_ring_that_went_while_the_line_was_down_is_told_as_a_cut(air: SmallAir
         with pytest.raises(Cut, match="not known"):
             next(stream)
         assert next(stream) == chunk_of(2)
+
+
+def test_addresses_that_refuse_or_say_nothing_are_left_for_the_next(air: SmallAir, monkeypatch: pytest.MonkeyPatch) -> None:
+    air.begin()
+    air.publish(chunk_of(0))
+    monkeypatch.setattr(far_line, "ADDRESS_S", 0.3)
+    with proxy_at(ProxyRules(air.folder)) as where, socket.socket() as full, socket.socket() as closed, contextlib.ExitStack() as callers:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):  # nobody takes them: the next who comes hears nothing
+            caller = callers.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(full.getsockname())
+        closed.bind(("127.0.0.1", 0))
+        port = int(where.rpartition(":")[2])
+        targets = [closed.getsockname(), full.getsockname(), ("127.0.0.1", port)]
+        monkeypatch.setattr(far_line, "_targets_of", lambda address: deque((socket.AF_INET, target) for target in targets))
+        with attach(where) as stream:
+            assert next(stream) == chunk_of(0)
 
 
 def test_a_reader_that_waits_is_not_ended_by_its_own_dead_connection(air: SmallAir) -> None:
