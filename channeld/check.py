@@ -333,7 +333,7 @@ def _check_pipes(report: CheckReport, config: Config) -> None:
         for number, output in enumerate(channel.outputs):
             if isinstance(output, PipeSpec) and output.enabled and channel.enabled:
                 key = f"channels.{channel.id}.outputs[{number}].named_pipe"
-                found = troubles_of(output, config.folders.runtime)
+                found = troubles_of(output, config.folders.runtime, channel.ring_s)
                 report.warnings += [Finding(message, config.path, key=f"{key}.{name}") for name, message in found]
 
 

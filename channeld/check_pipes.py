@@ -12,11 +12,15 @@ from channeld.config_outputs import PipeSpec
 from channeld.process.confine import clean_environment
 
 
-def troubles_of(output: PipeSpec, runtime_dir: Path) -> list[tuple[str, str]]:
-    """What is in the way of an output: the key that says so, and the trouble with what to do."""
+def troubles_of(output: PipeSpec, runtime_dir: Path, ring_s: int) -> list[tuple[str, str]]:
+    """What is in the way of an output: the key that says so, and the trouble with what to do. `ring_s`: what its channel's ring holds."""
     found = [("path", problem) for path in output.paths if (problem := _trouble_at(path, runtime_dir)) is not None]
     if output.player is not None and shutil.which(output.player.argv[0], path=clean_environment()["PATH"]) is None:
         found.append(("player", f"{output.player.argv[0]} is not installed or not executable. Install it, or write its whole path"))
+    if output.lag_s > ring_s:
+        way_out = f"Write ring_seconds: {output.lag_s:.0f}, or fewer segments"
+        words = f"a reader loses its place after {ring_s} s, as the ring holds no more. {way_out}"
+        found.append(("max_buffer_segments", words))
     return found
 
 

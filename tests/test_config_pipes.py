@@ -84,6 +84,7 @@ def test_check_tells_what_is_in_the_way_of_a_pipe_and_its_player(tmp_path: Path)
         f"named_pipe: {{path: {tmp_path}/ours.ts, player: [/nonexistent/mpv, --fs]}}",
         f"named_pipe: {{path: {tmp_path}/off.ts, player: nowhere, enabled: false}}",
         "named_pipe: {player: [cat]}",
+        f"named_pipe: {{path: {tmp_path}/far.ts, max_buffer_segments: 60}}",
     ]
     lines = "".join(f"      - {output}\n" for output in outputs)
     path = tmp_path / "channeld.yaml"
@@ -93,6 +94,7 @@ def test_check_tells_what_is_in_the_way_of_a_pipe_and_its_player(tmp_path: Path)
         (8, "is there already and is not a named pipe. Remove it, or name another path"),
         (9, f"the folder {tmp_path}/none is not there. Make it, or name another path"),
         (10, "/nonexistent/mpv is not installed or not executable. Install it, or write its whole path"),
+        (13, "a reader loses its place after 12 s, as the ring holds no more. Write ring_seconds: 60, or fewer segments"),
     ]
     assert not (tmp_path / "run").exists()
 
