@@ -28,6 +28,7 @@ import structlog
 from channeld.base.clock import NS_PER_SECOND, SystemClock
 from channeld.base.edition import edition
 from channeld.base.errors import ChannelError
+from channeld.base.priority import raise_to
 from channeld.base.wire import Message, Wire
 from channeld.bus.ring import RingWriter
 from channeld.playout.air import Air
@@ -38,7 +39,6 @@ from channeld.playout.readers import Places
 from channeld.playout.reporter import Reporter
 from channeld.playout.schedule import Schedule
 from channeld.playout.terms import terms_of
-from channeld.process.priority import raise_to
 from channeld.telemetry.log import configure, set_level
 from channeld.ts.splicer import Slice
 

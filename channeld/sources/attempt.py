@@ -13,6 +13,7 @@ from pathlib import Path
 
 from channeld.base.clock import NS_PER_SECOND
 from channeld.base.errors import ChildExited, ChildStalled, StreamError
+from channeld.base.priority import added_to_ours
 from channeld.media import child
 from channeld.media.ffmpeg_args import live_args, live_copy_args
 from channeld.media.live_input import PATTERN, LiveInput
@@ -20,7 +21,6 @@ from channeld.media.profile import COMPOSITION_DELAY
 from channeld.media.reference import Reference
 from channeld.media.tools import Tools
 from channeld.process.confine import Limits
-from channeld.process.priority import added_to_ours
 from channeld.sources.live_clip import LiveClip
 from channeld.sources.measures import Arrival, Losses
 from channeld.sources.picture_watch import PictureWatch

@@ -26,6 +26,7 @@ import structlog
 
 from channeld.base.clock import NS_PER_SECOND
 from channeld.base.errors import ProcessError
+from channeld.base.priority import raise_to
 from channeld.base.redact import redact_text
 from channeld.base.wire import Message, Wire
 from channeld.base.worker import Worker
@@ -35,7 +36,6 @@ from channeld.media.reference import Reference
 from channeld.media.tools import find_tools
 from channeld.process.backoff import Backoff
 from channeld.process.outbox import Outbox
-from channeld.process.priority import raise_to
 from channeld.sources.attempt import Attempt, BetterWay, Choice, Figures, Means
 from channeld.sources.live_clip import LiveClip
 from channeld.sources.measures import Rate

@@ -11,7 +11,7 @@ from steps import bounded
 
 from channeld.base import units
 from channeld.base.errors import ConfigError, PlaylistError
-from channeld.base.redact import MASK, redact_source, redact_text, redact_url
+from channeld.base.redact import MASK, has_credentials, redact_source, redact_text, redact_url
 from channeld.mock import wanted
 from channeld.mock.faults import MAX_SECONDS, parse_fault
 from channeld.playlist import parse as parsing
@@ -274,6 +274,7 @@ def test_any_text_is_redacted_in_little_more_than_its_length(text: str) -> None:
     once = bounded(lambda: redact_text(text), most=500)
     assert len(once) <= 5 * len(text)
     assert isinstance(redact_source(text), str) and isinstance(redact_url(text), str)
+    assert isinstance(bounded(lambda: has_credentials(text), most=500), bool)
 
 
 @pytest.mark.parametrize(
@@ -295,6 +296,11 @@ def test_what_is_no_url_at_all_is_masked_whole() -> None:
     assert redact_url("http://[::1") == MASK
     assert redact_source("http://h/a|b?k=secret") == "http://h/a|b?k=***"
     assert redact_source("film.mp4") == "film.mp4"
+
+
+@pytest.mark.parametrize("url", ["http://bob@h/a.png", "http://h/a.png?v=1&Password=x", "https://h/?api_key=1", "http://[h/a.png"])
+def test_a_sign_of_a_secret_in_an_address_is_seen(url: str) -> None:
+    assert has_credentials(url) and not has_credentials("https://h/a.png?v=3&size=big#user")
 
 
 def test_a_long_line_of_what_might_be_schemes_is_redacted_in_its_own_length() -> None:
