@@ -38,8 +38,6 @@ from channeld.bus.layout import (
 __all__ = ["Lapped", "RingReader", "Slice"]
 
 _STATE_ATTEMPTS = 1000
-PROMPT_BYTES = 64 << 20
-"""Of a larger ring pages are looked up as they are read: all at once would take as long as a slice lasts."""
 _place_of, _RECORD_BYTES = PLACE.unpack_from, RECORD.size
 
 
@@ -55,18 +53,14 @@ class Slice(NamedTuple):
 
 
 class RingReader:
-    """One mapping of one generation of a bus. Keeps a duplicate of `fd`; the caller closes its own.
+    """One mapping of one generation of a bus. Keeps a duplicate of `fd`; the caller closes its own."""
 
-    `is_prompt`: every page is looked up now, in the time of a copy, so that no slice of the first round has to wait for its own.
-    """
-
-    def __init__(self, fd: int, *, is_prompt: bool = False) -> None:
+    def __init__(self, fd: int) -> None:
         size = os.fstat(fd).st_size
         # An unsealed file could be shrunk under the mapping, and the next read would be a SIGBUS.
         if not fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK or size < PAGE * 2:
             raise ValueError("not a bus: too small, or not sealed against shrinking")
-        flags = mmap.MAP_SHARED | (mmap.MAP_POPULATE if is_prompt and size <= PROMPT_BYTES else 0)
-        self._map = mmap.mmap(fd, size, flags=flags, prot=mmap.PROT_READ)
+        self._map = mmap.mmap(fd, size, prot=mmap.PROT_READ)
         self._bytes = memoryview(self._map)
         self._words = self._bytes[:PAGE].cast("Q")
         try:

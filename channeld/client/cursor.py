@@ -24,7 +24,7 @@ class Cursor:
     """Owns the mapping. `fd` stays the caller's; raises ValueError when it is no ring."""
 
     def __init__(self, fd: int, generation: int, head: int) -> None:
-        self.ring = RingReader(fd, is_prompt=True)
+        self.ring = RingReader(fd)
         self.inode = os.fstat(fd).st_ino
         self.generation = generation
         self.head = head

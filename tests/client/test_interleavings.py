@@ -65,8 +65,8 @@ class InterruptedReader(RingReader):
         if cls.moments_left == 0:
             cls.turn()
 
-    def __init__(self, fd: int, *, is_prompt: bool = False) -> None:
-        super().__init__(fd, is_prompt=is_prompt)
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
         self._map = InterruptedMap(self._map, self._moment)  # type: ignore[assignment]
 
     @property
