@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -177,6 +178,21 @@ def test_a_source_that_is_always_wanted_takes_the_place_of_one_that_is_there_for
     assert list(station.order(station.sources.pids)) == [("one", "bars")]
     source = station.shown("two")["sources"][0]
     assert source["state"] == "lost" and "relay.max_concurrent_processes" in source["detail"]
+
+
+def test_a_list_behind_sources_airs_the_moment_that_nothing_is_left_of_them(station_of: OpenStation, shelf: Path) -> None:
+    """Before anybody could say so: no filler between."""
+    playlist = shelf / "list.txt"
+    playlist.write_text("a.mp4\nb.mp4\n")
+    station = station_of(relay(shelf, LiveSettings((pattern("bars"),), **{**QUICK, "loss_grace_s": 5.0}), playlist=playlist))
+    until_on_air(station, "bars")
+    time.sleep(1.0)  # until the list is planned behind it
+    for pid in station.order(station.sources.pids).values():
+        os.kill(pid, signal.SIGSTOP)
+    until(lambda: (station.shown()["now"] or {}).get("title") in ("a", "b"), "the list")
+    aired = [each["entry"] for each in reversed(station.events.as_run("one", 100))]
+    behind = aired[aired.index("@live/bars") + 1 :]
+    assert behind and None not in behind and behind[0] is not None and not behind[0].startswith("@")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="RLIMIT_NICE may forbid it")
