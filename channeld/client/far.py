@@ -17,7 +17,7 @@ from channeld.client.errors import AttachError, Closed, Cut, OffAir, Overrun, Re
 from channeld.client.far_line import FarLine, Peer
 from channeld.client.line import LineLost
 from channeld.client.reading import Reading
-from channeld.client.stream import BARRED_S, RESUME_S, Start, Status
+from channeld.client.stream import RESUME_S, Start, Status
 from channeld.far import wire
 from channeld.far.address import TcpAddress, parse_address
 from channeld.far.seal import SealBroken, Unusable, read_key
@@ -55,13 +55,7 @@ def connect_far(
 
     Raises UnknownChannel, Closed, Refused, Untrusted, TimedOut, and AttachError for what was given.
     """
-    stream = far_stream(channel, via, way or Way(), start=start, reconnect=reconnect, timeout=timeout)
-    try:
-        stream.attach()
-    except BaseException:
-        stream.close()
-        raise
-    return stream
+    return far_stream(channel, via, way or Way(), start=start, reconnect=reconnect, timeout=timeout).attached()
 
 
 def far_stream(channel: str, via: str, way: Way, *, start: Start | str, reconnect: bool, timeout: float | None) -> "FarStream":
@@ -90,7 +84,6 @@ class FarStream(Reading):
         self._state: wire.State | None = None
         self._gives_up_at = self._asks_again_at = 0.0
         self._pause_s = AGAIN_S
-        self._unknown_since: float | None = None
         self._end: AttachError | None = None
 
     def attach(self) -> None:
@@ -229,11 +222,7 @@ class FarStream(Reading):
         """Nobody to hear: end, unless it is worth asking again."""
         self._trouble = error
         now = time.monotonic()
-        if not isinstance(error, UnknownChannel):
-            self._unknown_since = None
-        elif self._unknown_since is None:
-            self._unknown_since = now
-        elif self._place is None and now - self._unknown_since >= BARRED_S:
+        if self._is_barred(now if isinstance(error, UnknownChannel) else None) and self._place is None:
             self._finish(error)  # a name that is wrong is not waited for
         if not self._reconnects and now >= self._gives_up_at:
             self._finish(error)

@@ -9,6 +9,9 @@ from typing import Self
 
 from channeld.client.errors import AttachError, Closed, TimedOut
 
+BARRED_S = 1.0
+"""How long a daemon that starts or ends may not know a channel, or have its socket not open yet; for those who wait for it."""
+
 
 class Reading:
     """`timeout`: seconds without a byte; None: for ever."""
@@ -20,6 +23,7 @@ class Reading:
         self._trouble: AttachError | None = None
         """Why nobody is heard right now."""
         self._rest = b""
+        self._barred_since: float | None = None
 
     def step(self) -> bytes | None:
         """The next chunk, what `read` left of one first, or None where none is there yet; never waits. Raises Overrun, Closed, Refused."""
@@ -32,6 +36,24 @@ class Reading:
     def close(self) -> None:
         """Let everything go; idempotent."""
         raise NotImplementedError
+
+    def attach(self) -> None:
+        """Wait until the channel is there. Raises as `connect`."""
+        raise NotImplementedError
+
+    def attached(self) -> Self:
+        """Itself, once it is attached; where it cannot be, closed."""
+        try:
+            self.attach()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _is_barred(self, now_s: float | None) -> bool:
+        """Nothing was heard for BARRED_S but that it is unknown, or not permitted; None: something else was."""
+        self._barred_since = None if now_s is None else self._barred_since or now_s
+        return now_s is not None and self._barred_since is not None and now_s - self._barred_since >= BARRED_S
 
     def _wait(self, left_s: float | None) -> None:
         """Until there may be something, so long at most."""

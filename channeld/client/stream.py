@@ -22,8 +22,6 @@ from channeld.client.reading import Reading
 
 RESUME_S = 15.0
 """How long a reader whose connection broke looks for the channel before it is Closed: its host is being replaced, or the daemon."""
-BARRED_S = 1.0
-"""How long a daemon that starts or ends may not know a channel, or have its socket not open yet; for those who wait for it."""
 AGAIN_S = 0.05
 _HEAD = Kind.HEAD
 ALIVE_S = 2.0
@@ -66,13 +64,7 @@ def connect(
 
     Raises UnknownChannel, Closed (off the air), Refused, TimedOut.
     """
-    stream = Stream(channel, Path(runtime_dir), Start(start), reconnect=reconnect, timeout=timeout)
-    try:
-        stream.attach()
-    except BaseException:
-        stream.close()
-        raise
-    return stream
+    return Stream(channel, Path(runtime_dir), Start(start), reconnect=reconnect, timeout=timeout).attached()
 
 
 class Stream(Reading):
@@ -87,8 +79,6 @@ class Stream(Reading):
         self._cursors: deque[Cursor] = deque()
         """The ring that is read, and those that followed it."""
         self._gives_up_at = self._asks_again_at = 0.0
-        self._barred_since: float | None = None
-        """From when on nothing was heard but that it is unknown, or not permitted."""
         self._end: AttachError | None = None
 
     # -- how it is used ------------------------------------------------------------------------------------------------
@@ -215,7 +205,7 @@ class Stream(Reading):
         except (Closed, UnknownChannel, NotPermitted) as error:
             self._fail(error)
         else:
-            self._barred_since = None
+            self._is_barred(None)
 
     def _hear(self, heard: Heard) -> None:
         told, kind = heard.told, heard.told.kind
@@ -271,11 +261,7 @@ class Stream(Reading):
     def _fail(self, error: AttachError) -> None:
         """Nobody to hear: end, unless it is worth asking again."""
         self._trouble, now = error, time.monotonic()
-        if not isinstance(error, UnknownChannel | NotPermitted):
-            self._barred_since = None
-        elif self._barred_since is None:
-            self._barred_since = now
-        elif now - self._barred_since >= BARRED_S and not self._cursors:
+        if self._is_barred(now if isinstance(error, UnknownChannel | NotPermitted) else None) and not self._cursors:
             raise error  # a name that is wrong is not waited for
         if not self._reconnects and now >= self._gives_up_at:
             self._finish(error)

@@ -15,8 +15,8 @@ import pytest
 from peers.fixtures import Maker
 from station import Station, relay, settings, until
 
-from channeld.channel import source_hub
-from channeld.channel.settings import LiveSettings, SourceSettings
+from channeld.channel import source_desk, source_hub
+from channeld.channel.settings import LiveSettings, ServedTarget, SourceSettings
 from channeld.channel.timetable import Slot, Timetable
 from channeld.media.live_input import PATTERN
 from channeld.playlist.locate import PathRules
@@ -178,6 +178,13 @@ def test_a_source_that_is_always_wanted_takes_the_place_of_one_that_is_there_for
     assert list(station.order(station.sources.pids)) == [("one", "bars")]
     source = station.shown("two")["sources"][0]
     assert source["state"] == "lost" and "relay.max_concurrent_processes" in source["detail"]
+
+
+@pytest.mark.parametrize(("segment_s", "idle_s"), [(1.0, 5.0), (10.0, 30.0)])
+def test_players_that_ask_once_in_a_segment_watch_all_the_time(tmp_path: Path, segment_s: float, idle_s: float) -> None:
+    targets = (ServedTarget("hls", "hls", "", segment_s=segment_s), ServedTarget("ts", "ts", "", segment_s=60.0))
+    assert source_desk._idle_s(relay(tmp_path, LiveSettings((pattern("bars"),), idle_s=5.0), targets=targets)) == idle_s
+    assert source_desk._idle_s(relay(tmp_path, LiveSettings((pattern("bars"),)), targets=targets)) is None
 
 
 def test_a_list_behind_sources_airs_the_moment_that_nothing_is_left_of_them(station_of: OpenStation, shelf: Path) -> None:

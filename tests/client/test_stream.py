@@ -16,7 +16,7 @@ from small_air import PACKET, SmallAir, chunk_of, open_descriptors, until
 
 from channeld.bus.ring import RingWriter
 from channeld.client import Closed, Cut, Overrun, Refused, Start, Stream, TimedOut, UnknownChannel, connect
-from channeld.client.stream import BARRED_S
+from channeld.client.reading import BARRED_S
 
 
 def attach(air: SmallAir, **options: object) -> Stream:
