@@ -92,6 +92,8 @@ class Course:
         position = None if successor is None else self._roster.position[successor]
         index = len(self._order) if position is None else self._find(position, self._next)
         if index is None:
+            if not self._is_shuffled:  # the newest list has it before the place that counted until now
+                self._next = self._find(position, 0) or 0
             return []
         passed = list(self._order[self._next : index])
         self._next = index

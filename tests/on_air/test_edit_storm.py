@@ -211,7 +211,7 @@ def _step(states: set[QueueModel], storm: Storm, sure: Sequence[Taken], late: Se
 def test_what_airs_is_what_the_rules_make_of_the_newest_list_half_a_second_before(storm: Storm) -> None:
     faults, strict = boundary_faults(storm)
     assert faults == []
-    assert strict >= 10, "too few boundaries left no choice: the test says little"
+    assert strict >= 5, "too few boundaries left no choice: the test says little"
 
 
 def test_the_last_list_of_every_burst_is_taken(storm: Storm) -> None:
