@@ -44,7 +44,7 @@ from channeld.channel.clips import Clips
 from channeld.channel.events import EventLog
 from channeld.channel.host_hub import HostHub
 from channeld.channel.hub import MediaHub
-from channeld.channel.loop import ControlLoop
+from channeld.channel.loop import ControlLoop, LoopBusy
 from channeld.channel.means import Means, Publish
 from channeld.channel.media_alarms import tell_certificate
 from channeld.channel.override import OverrideBook
@@ -366,10 +366,13 @@ def _leave_channels(loop: ControlLoop, registry: Registry) -> None:
 def _end_channels(loop: ControlLoop, registry: Registry) -> None:
     """Take all channels off the air, and wait for it a while: children end with the holder in any case."""
     registry.close()
-    loop.call(registry.stop)
-    deadline = time.monotonic() + OFF_AIR_S
-    while time.monotonic() < deadline and not loop.call(lambda: registry.is_stopped):
-        time.sleep(0.05)
+    try:
+        loop.call(registry.stop)
+        deadline = time.monotonic() + OFF_AIR_S
+        while time.monotonic() < deadline and not loop.call(lambda: registry.is_stopped):
+            time.sleep(0.05)
+    except LoopBusy as error:
+        log.warning("channels_not_ended", reason=str(error), consequence="the holder ends what is left of them")
 
 
 def _make_folders(config: Config) -> None:

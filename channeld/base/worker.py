@@ -3,8 +3,13 @@
 Rule: whoever makes a Worker closes it; close() returns when the thread is gone.
 """
 
+import sys
 import threading
+import traceback
 from abc import ABC, abstractmethod
+from pathlib import Path
+
+_FRAMES = 6
 
 
 class Worker(ABC):
@@ -38,4 +43,10 @@ class Worker(ABC):
             return
         self._thread.join(timeout_s)
         if self._thread.is_alive():
-            raise RuntimeError(f"thread {self._thread.name} did not end within {timeout_s} s")
+            raise RuntimeError(f"thread {self._thread.name} did not end within {timeout_s} s: it stands at {self._stands_at()}")
+
+    def _stands_at(self) -> str:
+        """Where the thread's code is, innermost first."""
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        frames = traceback.extract_stack(frame)[-_FRAMES:] if frame is not None else []
+        return ", in ".join(f"{Path(each.filename).name}:{each.lineno} {each.name}" for each in reversed(frames))

@@ -89,11 +89,10 @@ class Course:
     def advance_departed(self, entry_id: str, successor: str | None) -> list[int]:
         """The same for an entry that an edit removed just before its turn; what follows is its first surviving successor."""
         self.cursor = entry_id
-        position = None if successor is None else self._roster.position[successor]
-        index = len(self._order) if position is None else self._find(position, self._next)
+        index = len(self._order) if successor is None else self._find(self._roster.position[successor], self._next)
         if index is None:
-            if not self._is_shuffled:  # the newest list has it before the place that counted until now
-                self._next = self._find(position, 0) or 0
+            if successor is not None and not self._is_shuffled:  # the newest list has it before the place that counted until now
+                self._next = self._roster.position[successor]
             return []
         passed = list(self._order[self._next : index])
         self._next = index

@@ -142,7 +142,9 @@ class RunningDaemon:
             process.kill()
             status = process.wait(10)
             found.append(f"the daemon did not end within {within_s} s of SIGTERM")
-        return [*found, *([f"the daemon exits with {status}"] if status else []), *self._leftovers(family)]
+        if status:
+            found.append(f"the daemon exits with {status}: {self.log_path.read_text(errors='replace')[-3000:]}")
+        return [*found, *self._leftovers(family)]
 
     def end_holder(self) -> None:
         """End what a killed daemon left with its holder, as a minute without a daemon does."""
