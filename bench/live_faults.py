@@ -33,7 +33,7 @@ from peers.upstreams import FAULTS, KINDS, make_upstream
 from running import RunningDaemon, free_ports
 
 STILL_S = 15.0
-COLUMNS = ("slate_s", "reason_s", "back_s", "mended_s")
+COLUMNS = ("slate_s", "reason_s", "silent_s", "silent_reason_s", "back_s", "mended_s")
 
 
 def channel_of(name: str, url: str) -> dict[str, Any]:
@@ -115,7 +115,10 @@ def judge(ordeals: Sequence[Ordeal], clients: Sequence[Client]) -> dict[str, Any
 
 def table(figures: Sequence[dict[str, Any]], by: str) -> list[str]:
     """Rows of p50/p99/max for each protocol or fault."""
-    rows = [f"| {by} | blows | first slate | slate with the reason | live to on air | mended to on air |", "|---|---|---|---|---|---|"]
+    rows = [
+        f"| {by} | blows | first slate | slate with the reason | after the last that came | with the reason | live to air | mended to air |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for name in dict.fromkeys(each[by] for each in figures):
         of = [each for each in figures if each[by] == name]
         cells = []

@@ -106,7 +106,7 @@ def live_args(
     watched: PictureRules = NOT_LOOKED_AT,
     treatment: Treatment = NO_TREATMENT,
 ) -> list[str]:
-    """Conform a live source to the house format on stdout, for as long as it lasts. `has_sound` False: silence in its place.
+    """Conform a live source to the house format on stdout, for as long as it lasts. `has_sound` False: its pictures alone.
 
     `watched`: FFmpeg says on stderr when the picture stands still or is black, or there is no sound. `treatment`: of a relay's profile.
     """
@@ -117,16 +117,17 @@ def live_args(
         streams, picture = [pattern["v:0"], tone["a:0"]], filters.pattern_chain(profile)
     else:
         media = ffmpeg.input(live.url, **_opened(live, treatment.reading + treatment.decoding))
-        silence = ffmpeg.input(SILENCE, **_LAVFI)["0"]
-        streams = [media[treatment.picture_stream], media[treatment.sound_stream] if has_sound else silence]
+        streams = [media[treatment.picture_stream], *([media[treatment.sound_stream]] if has_sound else [])]
         picture = filters.live_picture_chain(profile, treatment.picture)
-    sound = filters.live_sound_chain(is_endless=not has_sound, before=treatment.sound)
+    sound = filters.live_sound_chain(treatment.sound)
     upload = [treatment.upload] if treatment.upload else []
     chains = {
         "filter:v": ",".join([picture, *watched.picture_filters(), *upload]),
         "filter:a": ",".join([sound, *watched.sound_filters()]),
     }
     options = _live_options(profile, treatment) | chains
+    if len(streams) == 1:
+        options = {name: value for name, value in options.items() if name not in {*_audio_options(profile), "filter:a"}}
     devices = [word for pair in treatment.devices for word in (f"-{pair[0]}", pair[1]) if word is not None]
     return [tools.ffmpeg, *_QUIET, *_TOLD, *_JUMPS, *devices, *ffmpeg.output(*streams, "pipe:1", **options).get_args()]
 

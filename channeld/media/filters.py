@@ -87,12 +87,11 @@ def live_picture_chain(profile: Profile, before: str = "") -> str:
     return ",".join([*([before] if before else []), *house])
 
 
-def live_sound_chain(*, is_endless: bool, before: str = "") -> str:
-    """From a live source's sound (or from endless silence) to stereo 48 kHz without a hole, from the first picture's time on."""
-    fills = "" if is_endless else ":async=1000:first_pts=0"
+def live_sound_chain(before: str = "") -> str:
+    """From a live source's sound to stereo 48 kHz without a hole, from the first picture's time on."""
     # Counted at the end: what aresample fills or drops leaves timestamps that are a few samples off.
-    own = f"{before}," if before else ""
-    return f"{own}aresample={AUDIO_RATE}{fills},aformat=sample_fmts=fltp:channel_layouts=stereo,asettb=expr=1/{AUDIO_RATE},asetpts=N"
+    house = [f"aresample={AUDIO_RATE}:async=1000:first_pts=0", "aformat=sample_fmts=fltp:channel_layouts=stereo"]
+    return ",".join([*([before] if before else []), *house, f"asettb=expr=1/{AUDIO_RATE}", "asetpts=N"])
 
 
 PATTERN_TONE = f"sine=frequency=440:beep_factor=2:r={AUDIO_RATE}"

@@ -10,12 +10,13 @@ from heapq import merge
 from random import Random
 
 from channeld.base.errors import ConfigError
-from channeld.mock.wanted import VIDEO_CODECS, Stream, parse_size, refuse_codecs
+from channeld.mock.wanted import PROTOCOLS, VIDEO_CODECS, WITH_PASSWORD, Stream, parse_size, refuse_codecs
 
-KINDS = ("stop", "freeze", "garbage", "slow", "codec", "size", "close", "black", "silence")
+KINDS = ("stop", "freeze", "garbage", "slow", "codec", "size", "close", "password", "black", "silence")
 _REFUSED = {
     ("rtmp", "codec"): "rtmp carries h264 only",
     ("rtsp", "slow"): "its server sends in real time; slow down the line to it instead",
+    **{(protocol, "password"): f"{protocol} has no password here" for protocol in PROTOCOLS if protocol not in WITH_PASSWORD},
 }
 _FIELDS = ("at", "kind", "for", "every", "rate", "to")
 MAX_SECONDS = 10_000_000.0
@@ -49,6 +50,7 @@ class Picture:
     is_stopped: bool = False
     is_garbage: bool = False
     is_closed: bool = False
+    is_locked: bool = False
     rate: float | None = None
 
 
@@ -148,6 +150,7 @@ def picture_of(stream: Stream, faults: Iterable[Fault]) -> Picture:
         is_stopped="stop" in on,
         is_garbage="garbage" in on,
         is_closed="close" in on,
+        is_locked="password" in on,
         rate=slow.rate if slow else None,
     )
 

@@ -30,6 +30,7 @@ class HttpSink(Sink):
         self._host, self._port = wanted.host, wanted.port
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.StreamWriter] = set()
+        self._is_locked = False
         pair = f"{wanted.access.user}:{wanted.access.password}" if wanted.access else None
         self._secret = None if pair is None else b"basic " + base64.b64encode(pair.encode())
 
@@ -46,6 +47,15 @@ class HttpSink(Sink):
         if server is None:
             return
         server.close()
+        self._cut_off()
+
+    def lock(self, wanted: bool) -> None:
+        """Refuse whoever comes, for a password that was right."""
+        self._is_locked = wanted
+        if wanted:
+            self._cut_off()
+
+    def _cut_off(self) -> None:
         for client in tuple(self._clients):
             client.transport.abort()
 
@@ -76,8 +86,8 @@ class HttpSink(Sink):
             await asyncio.wait_for(writer.drain(), REQUEST_S)
 
     def _may(self, headers: list[bytes]) -> bool:
-        if self._secret is None:
-            return True
+        if self._secret is None or self._is_locked:
+            return not self._is_locked
         given = next((line.partition(b":")[2].strip() for line in headers if line.lower().startswith(b"authorization:")), b"")
         kind, _, proof = given.partition(b" ")
         return hmac.compare_digest(kind.lower() + b" " + proof.strip(), self._secret)

@@ -6,6 +6,7 @@ processes. Run by `stage.py` only, which has checked every value.
 """
 
 import json
+import secrets
 import sys
 import threading
 from typing import Any
@@ -71,9 +72,14 @@ class Server:
         self._server = GstRtspServer.RTSPServer()
         self._server.set_address(order["host"])
         self._server.set_service(str(order["port"]))
-        if self._access is not None:
-            self._server.set_auth(auth_of(self._access))
+        self._guard()
         self._offer()
+
+    def _guard(self) -> None:
+        """Whom to let in."""
+        nobody = {"user": secrets.token_hex(8), "password": secrets.token_hex(8), "digest": False}
+        access = {**(self._access or nobody), "password": nobody["password"]} if self.state["locked"] else self._access
+        self._server.set_auth(None if access is None else auth_of(access))
 
     def _offer(self) -> None:
         """A factory for the present codecs, in place of the one before."""
@@ -115,9 +121,14 @@ class Server:
                 found.set_property(key, value)
 
     def take(self, state: dict[str, Any]) -> bool:
-        """Become another state. Another codec is another description: everybody is sent away, and comes back for it."""
+        """Become another state. Another codec is another description: everybody is sent away, and comes back for it.
+
+        Locked, it wants another password, which nobody has.
+        """
         before, self.state = self.state, state
-        if (before["vcodec"], before["acodec"]) != (state["vcodec"], state["acodec"]):
+        if before["locked"] != state["locked"]:
+            self._guard()
+        if (state["locked"] and not before["locked"]) or any(before[name] != state[name] for name in ("vcodec", "acodec")):
             self._offer()
             for client in self._server.client_filter(None):
                 client.close()

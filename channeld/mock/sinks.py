@@ -46,6 +46,9 @@ class Sink(ABC):
         """As many bytes that mean nothing."""
         return self._random.randbytes(len(packets))
 
+    def lock(self, wanted: bool) -> None:
+        """Want another password from now on, which nobody has: whoever is there is sent away. Or no longer."""
+
     async def renew(self) -> None:
         """Another encoder follows: its stream may be another one."""
 

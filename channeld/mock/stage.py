@@ -106,6 +106,8 @@ class TsStage(Stage):
         """Become this picture: the bytes first, then what is in them."""
         before, self._picture = self._picture, picture
         self._sink.spoil(picture.is_garbage)
+        if before.is_locked != picture.is_locked:
+            self._sink.lock(picture.is_locked)
         if before.is_stopped and not picture.is_stopped:
             self._sink.skipped()
         if before.is_closed != picture.is_closed:
@@ -203,4 +205,5 @@ def _state(picture: Picture) -> dict[str, object]:
         "silent": picture.is_silent,
         "garbage": picture.is_garbage,
         "stop": picture.is_stopped,
+        "locked": picture.is_locked,
     }

@@ -122,7 +122,8 @@ class Attempt:
             silent_frame=sets.silent_frame,
             codec=profile.codec,
         )
-        self._conformer = LiveConformer(rules, has_free_gops=choice.copies or is_foreign)
+        self._has_sound = choice.copies or spec.url == PATTERN or (choice.has_sound and spec.treatment.has_sound)
+        self._conformer = LiveConformer(rules, has_free_gops=choice.copies or is_foreign, has_sound=self._has_sound)
         self._is_quiet = False
         self.has_refused = False
         """It was on air as a copy, and is not to be copied next."""
@@ -182,7 +183,7 @@ class Attempt:
             profile = means.spec.profile
             shifted_at = profile.fps if choice.is_shifted else None
             return live_copy_args(means.live, means.tools, means.spec.treatment, codec=profile.codec, shifted_at=shifted_at)
-        spec, has_sound = means.spec, choice.has_sound
+        spec, has_sound = means.spec, self._has_sound
         return live_args(means.live, spec.profile, means.tools, has_sound=has_sound, watched=spec.picture, treatment=spec.treatment)
 
     def _take_in(self, argv: list[str]) -> None:
@@ -256,6 +257,8 @@ class Attempt:
             profile = self._means.spec.profile
             header = ClipHeader("", profile.fps, profile.gop_frames, COMPOSITION_DELAY)
             clip = self._clip = LiveClip(Path(self._means.spec.folder), self._key, header)
+            if not self._has_sound:
+                self._picture.begin_mute(time.monotonic())
         clip.append(block)
         figures.frames += len(block.video)
         figures.last_block_s = time.monotonic()

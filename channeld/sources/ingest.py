@@ -47,7 +47,10 @@ NICE = -5
 PROGRESS_S = 1.0
 KEPT_CLIPS = 2
 """The clip of the last attempt may still be on air while the next one begins."""
-HEALTHY_S = 10.0
+HEALTHY_S = 1.5
+"""Of pictures: whoever gave so much is tried again soon, however often it was lost before."""
+PATIENT_S = 10.0
+"""An attempt that took so long has waited by itself."""
 RETRY_GROWTH = 1.25
 """Of the waits between attempts: they reach their longest after three quarters of a minute, for most sources that go come back soon."""
 LOCKOUT_S = 10.0
@@ -68,7 +71,7 @@ class Intake(Worker):
         live = live_input(spec.url, transport=spec.transport, timeout_s=spec.timeout_s)
         self._means = Means(spec, live, reference, find_tools(), self.tell, self.stopping.is_set)
         self._clips: list[LiveClip] = []
-        self._count = 0
+        self._count, self._gave_s = 0, 0.0
         self._reconnects, self._rate = 0, Rate()
         self._began_s, self._has_leftovers = time.monotonic(), True
         self.tell(SourceState.CONNECTING, None, "", None)
@@ -96,7 +99,9 @@ class Intake(Worker):
         }
         with self._lock:
             self._told = values
-        log.info("source_changed", source=self._spec.name, state=state.value, reason=values["reason"], detail=values["detail"])
+        silent_s = None if figures.last_block_s is None else round(time.monotonic() - figures.last_block_s, 3)
+        facts = {"source": self._spec.name, "state": state.value, "reason": values["reason"], "detail": values["detail"]}
+        log.info("source_changed", **facts, silent_s=silent_s)
         self._send("source", **values)
 
     def repeat(self) -> None:
@@ -119,7 +124,8 @@ class Intake(Worker):
             except (ProcessError, OSError) as error:
                 reason, detail = Reason.OTHER, str(error)
             self.tell(SourceState.LOST, reason, detail, None)
-            wait_s = backoff.next_s(healthy_for_s=time.monotonic() - began_s)
+            took_s = time.monotonic() - began_s
+            wait_s = backoff.next_s(healthy_for_s=HEALTHY_S if took_s > PATIENT_S else self._gave_s)
             # Many a camera locks out whoever tries a wrong password a few times.
             self.stopping.wait(LOCKOUT_S if reason is Reason.AUTHENTICATION_FAILED else wait_s)
             self._reconnects += 1
@@ -128,12 +134,14 @@ class Intake(Worker):
 
     def _attempt(self, choice: Choice) -> tuple[Reason, str]:
         self._count += 1
+        self._gave_s = 0.0
         attempt = Attempt(self._means, choice, self.figures, f"{self._spec.name}-{os.getpid()}-{self._count}")
         self.figures.streams = []
         try:
             return attempt.run()
         finally:
             if attempt.clip is not None:
+                self._gave_s = float(self._spec.profile.fps.seconds(attempt.clip.frames))
                 choice.has_sound = True
                 if not attempt.has_refused:
                     choice.refused = ""  # what comes next may be another thing

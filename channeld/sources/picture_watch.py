@@ -21,6 +21,11 @@ class PictureWatch:
     def __init__(self, rules: PictureRules) -> None:
         self._limits_s = {"black": rules.black_s, "frozen": rules.frozen_s, "silent": rules.silent_s}
         self._since_s: dict[str, float] = {}
+        self._mute_since_s: float | None = None
+
+    def begin_mute(self, now_s: float) -> None:
+        """It begins, and has no sound at all: no detector listens."""
+        self._mute_since_s = now_s
 
     def feed(self, line: str, now_s: float) -> None:
         """Take one line of FFmpeg's stderr."""
@@ -41,4 +46,7 @@ class PictureWatch:
                 continue
             if name != "black" or now_s - since_s >= limit_s:
                 return _REASONS[name], _DETAILS[name].format(limit_s)
+        limit_s = self._limits_s["silent"]
+        if self._mute_since_s is not None and limit_s is not None and now_s - self._mute_since_s >= limit_s:
+            return Reason.SILENT, _DETAILS["silent"].format(limit_s)
         return None

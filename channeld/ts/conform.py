@@ -99,12 +99,16 @@ class Conformer:
         self._partial = payload[whole:]
         packets = tsp.as_packets(payload[:whole])
         pids = tsp.pids(packets)
-        packets = packets[(pids == VIDEO_PID) | (pids == AUDIO_PID)]
+        packets = self._received(packets[(pids == VIDEO_PID) | (pids == AUDIO_PID)])
         if len(packets):
             self._pending.append(packets)
             self._pending_frames += int(np.count_nonzero(tsp.starts_unit(packets) & (tsp.pids(packets) == VIDEO_PID)))
         if sum(map(len, self._pending)) > self.max_pending_packets:
             raise StreamError("pictures and sound do not come together, or there is no key frame")
+
+    def _received(self, packets: Packets) -> Packets:
+        """What counts of the packets that came."""
+        return packets
 
     def finish(self) -> list[Block]:
         """The last, shorter block. Audio that ends early is continued with silence."""

@@ -16,6 +16,7 @@ from channeld.ts import packet as tsp
 from channeld.ts.conform import Conformer, StreamRules, find_units
 from channeld.ts.index import Block
 from channeld.ts.packet import AUDIO_PID, VIDEO_PID, Ints, Packets
+from channeld.ts.silence import SilentTrack
 from channeld.ts.timeline import WRAP_TICKS, read_timestamps
 
 MIN_BLOCK_S = 0.2
@@ -40,11 +41,13 @@ class _Waiting:
 class LiveConformer(Conformer):
     """Takes FFmpeg's mpegts bytes as they come, gives Blocks. Raises StreamError when a rule is broken.
 
-    `has_free_gops`: key frames may come anywhere, at most two GOPs of the profile apart, as those of a copied source do.
+    `has_free_gops`: key frames may come anywhere, at most two GOPs of the profile apart, as those of a copied source do. `has_sound`
+    False: the stream has pictures alone, and gets silence of the rules' silent frame.
     """
 
-    def __init__(self, rules: StreamRules, *, has_free_gops: bool = False) -> None:
+    def __init__(self, rules: StreamRules, *, has_free_gops: bool = False, has_sound: bool = True) -> None:
         super().__init__(rules)
+        self._silence = None if has_sound else SilentTrack(rules.silent_frame or b"")
         self._has_free_gops = has_free_gops
         self.max_pending_packets = MAX_PENDING_PACKETS
         self._is_aligned = False
@@ -75,6 +78,9 @@ class LiveConformer(Conformer):
         before = len(self._pending)
         super()._take(payload)
         self._arrived = _decoding_times(self._pending[-1]) if len(self._pending) > before else self._arrived[:0]
+
+    def _received(self, packets: Packets) -> Packets:
+        return packets if self._silence is None or not len(packets) else self._silence.beside(packets)
 
     def finish(self) -> list[Block]:
         """What may still air of what came: whole pictures up to the last legal cut, with silence where their sound is not there."""

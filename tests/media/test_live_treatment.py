@@ -17,6 +17,7 @@ from channeld.relay.arguments import parse
 from channeld.relay.effect_table import X264_PARAMS
 from channeld.relay.effects import effect_of
 from channeld.relay.profile import Hardware, RelayProfile
+from channeld.ts import packet as tsp
 from channeld.ts.conform import StreamRules
 from channeld.ts.live_conform import LiveConformer
 from channeld.ts.nal import ParameterSets
@@ -64,9 +65,9 @@ def treated(args: str) -> Treatment:
     return Treatment(**{name: getattr(effect, name) for name in Treatment.__dataclass_fields__})
 
 
-def made(upstream: Path, treatment: Treatment, profile: Profile = HOUSE) -> bytes:
-    argv = live_args(LiveInput(str(upstream)), profile, Tools("ffmpeg", "ffprobe"), has_sound=True, treatment=treatment)
-    argv[-1:-1] = ["-t", "1.5"]  # silence has no end
+def made(upstream: Path, treatment: Treatment, profile: Profile = HOUSE, *, has_sound: bool = True) -> bytes:
+    argv = live_args(LiveInput(str(upstream)), profile, Tools("ffmpeg", "ffprobe"), has_sound=has_sound, treatment=treatment)
+    argv[-1:-1] = ["-t", "1.5"]
     return subprocess.run(argv, capture_output=True, check=True, timeout=60).stdout
 
 
@@ -118,8 +119,12 @@ def test_a_tune_is_of_the_house_format_as_it_shapes_the_parameter_sets(upstream:
     assert sets_of(made(upstream, NO_TREATMENT, replace(HOUSE, tune=tune)), replace(HOUSE, tune=tune))
 
 
-def test_silence_stands_in_place_of_sound_that_is_left_out(upstream: Path) -> None:
-    assert peak_db(made(upstream, treated("-c:v libx264 -an"))) < -80
+def test_sound_that_is_left_out_or_is_not_there_is_not_encoded(upstream: Path) -> None:
+    for stream in (
+        made(upstream, treated("-c:v libx264 -an")),
+        made(upstream, treated("-c:v libx264 -c:a aac -aac_coder fast -cutoff 12000 -af volume=-20dB"), has_sound=False),
+    ):
+        assert set(tsp.pids(tsp.as_packets(stream)).tolist()) & {tsp.VIDEO_PID, tsp.AUDIO_PID} == {tsp.VIDEO_PID}
 
 
 def test_a_copied_source_is_read_as_the_profile_says_and_neither_filtered_nor_decoded() -> None:

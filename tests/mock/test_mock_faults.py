@@ -42,6 +42,7 @@ def test_a_fault_is_read_as_it_is_written():
         ("kind=size,to=movie=/etc/passwd", "ts", "even numbers"),
         ("kind=codec", "rtmp", "h264 only"),
         ("kind=slow", "rtsp", "real time"),
+        ("kind=password", "srt", "has no password"),
         ("kind=stop," + "x" * 300, "ts", "longer than"),
     ],
 )
@@ -72,7 +73,10 @@ def test_a_repeated_fault_begins_once_in_each_of_its_turns():
 
 def test_what_is_on_air_is_what_all_faults_together_make():
     stream = Stream(640, 360)
-    picture = picture_of(stream, [Fault("black"), Fault("silence"), Fault("size"), Fault("codec"), Fault("slow", rate=0.3)])
+    picture = picture_of(
+        stream, [Fault("black"), Fault("silence"), Fault("size"), Fault("codec"), Fault("slow", rate=0.3), Fault("password")]
+    )
+    assert picture.is_locked and not picture.is_closed
     assert (picture.is_black, picture.is_silent, picture.is_still, picture.is_stopped, picture.rate) == (True, True, False, False, 0.3)
     assert (picture.stream.width, picture.stream.height, picture.stream.vcodec) == (320, 180, "hevc")
     assert picture_of(stream, []).stream == stream

@@ -55,12 +55,17 @@ class Blow:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one blow, in seconds: to the first slate and to the first with the right reason; from live, and from mended, to on air."""
+    """Of one blow, in seconds: to the first slate and to the first with the right reason; from live, and from mended, to on air.
+
+    `silent_s`, `silent_reason_s`: to the same two slates from the last that came of the source; None where something came all the time.
+    """
 
     upstream: str
     fault: str
     slate_s: float | None
     reason_s: float | None
+    silent_s: float | None
+    silent_reason_s: float | None
     back_s: float | None
     mended_s: float | None
 
@@ -218,14 +223,16 @@ class Ordeal:
         """Of each blow."""
         seen = self._seen[0]
         aired = [(seen[at], str(each["entry"])) for each in airings if (at := int(each["ticks"])) in seen]
-        lives = [
-            int(datetime.fromisoformat(line["timestamp"].replace("Z", "+00:00")).timestamp() * 1e9) - self._wall_ns
-            for line in self.daemon.log("source_changed")
-            if line["source"] == self.name and line["state"] == "live"
-        ]
-        return [self._figures(blow, aired, lives) for blow in self.blows if blow.back_ns]
+        changes = [line for line in self.daemon.log("source_changed") if line["source"] == self.name]
+        lives = [self._told_ns(line) for line in changes if line["state"] == "live"]
+        lost = [(self._told_ns(line), line["silent_s"]) for line in changes if line["state"] == "lost" and line["silent_s"] is not None]
+        return [self._figures(blow, aired, lives, lost) for blow in self.blows if blow.back_ns]
 
-    def _figures(self, blow: Blow, aired: Sequence[tuple[int, str]], lives: Sequence[int]) -> Figures:
+    def _told_ns(self, line: dict[str, Any]) -> int:
+        """When a line was logged, by the monotonic clock."""
+        return int(datetime.fromisoformat(line["timestamp"].replace("Z", "+00:00")).timestamp() * 1e9) - self._wall_ns
+
+    def _figures(self, blow: Blow, aired: Sequence[tuple[int, str]], lives: Sequence[int], lost: Sequence[tuple[int, float]]) -> Figures:
         def after(begin_ns: int, end_ns: int, holds: Callable[[str], object]) -> int | None:
             return next((at for at, entry in aired if begin_ns <= at <= end_ns and holds(entry)), None)
 
@@ -237,12 +244,15 @@ class Ordeal:
         back = (
             after(max(blow.mended_ns, reason or 0), blow.back_ns + 2 * 10**9, lambda entry: entry.startswith("@live/")) if reason else None
         )
+        silence = next((at - round(silent_s * 1e9) for at, silent_s in lost if blow.blown_ns <= at <= (slate or 0)), None)
         live = max((at for at in lives if back is not None and at < back), default=None)
         return Figures(
             self.name,
             blow.fault,
             seconds(slate, blow.blown_ns),
             seconds(reason, blow.blown_ns),
+            seconds(slate, silence),
+            seconds(reason, silence),
             seconds(back, live),
             seconds(back, blow.mended_ns),
         )

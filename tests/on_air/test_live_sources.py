@@ -12,6 +12,7 @@ from judge.decode import decode_faults
 from judge.hls_recorder import HlsRecorder
 from judge.ts import SPLICED, read_ts
 from nginx_origin import wait_until
+from peers.mock_peer import MockPeer
 from recordings import TsRecorder, whole_gops
 from running import FPS, RunningDaemon
 
@@ -88,3 +89,23 @@ def test_a_restarted_daemon_finds_its_live_source_on_air(daemon_of: StartDaemon)
     daemon.wait_until_ready()
     until_on_air(daemon, "Test pattern")
     assert process.is_running() and shown(daemon)["timeline"]["ticks"] > serial
+
+
+def test_a_source_without_sound_ends_when_its_pictures_do(
+    daemon_of: StartDaemon, tmp_path: Path, http_ts_server: Callable[..., MockPeer]
+) -> None:
+    peer = http_ts_server(acodec="none")
+    source = {"name": "camera", "url": peer.url, "timeout_seconds": 60}
+    daemon = daemon_of({"cam": {"sources": [source], "failover": GRACES, "outputs": [{"ts": {}}]}})
+    daemon.start()
+    stream = tmp_path / "seen.ts"
+    with TsRecorder(f"http://127.0.0.1:{daemon.media_port}/ts/cam", stream):
+        until_on_air(daemon, "camera")
+        peer.suffer("close")
+        until_slate(daemon, "cannot_connect")
+        peer.heal()
+        until_on_air(daemon, "camera")
+    reasons = [line["reason"] for line in daemon.log("source_changed") if line["state"] == "lost"]
+    assert reasons == ["ended", "cannot_connect"], "it does not wait for the end of its silence"
+    assert read_ts(whole_gops(stream.read_bytes()), fps=Fraction(FPS), allowances=SPLICED).faults() == []
+    assert decode_faults(stream) == []

@@ -91,8 +91,6 @@ class Upstream:
             self.peer.freeze()
         elif fault == "unplug":
             self.unplug()
-        elif fault == "password":
-            self._change_password("other")
         elif fault == "slow":
             self.slow_down()
         else:
@@ -106,8 +104,6 @@ class Upstream:
             self.peer.thaw()
         elif fault == "unplug":
             self.plug()
-        elif fault == "password":
-            self._change_password(_LOGIN["password"])
         elif fault == "slow":
             self.hurry()
         else:
@@ -117,11 +113,6 @@ class Upstream:
     def other_codec(self) -> str:
         """What it becomes."""
         return "h264" if self.peer.options.get("vcodec") == "hevc" else "hevc" if self.kind.protocol == "rtsp" else "mpeg2video"
-
-    def _change_password(self, password: str) -> None:
-        self.peer.crash()
-        self.peer.options["password"] = password
-        self.peer.start()
 
     def unplug(self) -> None:
         """The line is dead."""

@@ -90,3 +90,13 @@ def test_a_frozen_source_leaves_the_air_at_once_as_it_had_its_time() -> None:
     failover = Failover(["cam"], FailoverRules(loss_grace_s=2.0))
     failover.told("cam", Standing(SourceState.LOST, Reason.FROZEN, since_s=100.0))
     assert failover.must_leave_in_s("cam", 100.0) == 0.0
+
+
+def test_a_source_that_has_no_sound_at_all_is_silent_when_the_limit_is_over():
+    watch = PictureWatch(PictureRules(silent_s=3.0))
+    watch.begin_mute(10.0)
+    assert watch.trouble(12.9) is None
+    assert watch.trouble(13.0) == (Reason.SILENT, "no sound for 3 s")
+    unwatched = PictureWatch(PictureRules(frozen_s=3.0))
+    unwatched.begin_mute(10.0)
+    assert unwatched.trouble(100.0) is None

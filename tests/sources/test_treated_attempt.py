@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from live_sets import reference_of, sets_of
 from prepared import TINY, PreparedShelf, air, blocks_of, feed_of, stream_format
 
 from channeld.media.live_input import LiveInput
@@ -17,8 +18,6 @@ from channeld.media.tools import Tools
 from channeld.media.treatment import Treatment
 from channeld.sources.attempt import Attempt, Choice, Figures, Means
 from channeld.sources.spec import SourceSpec, SourceState
-from channeld.ts.index import Block
-from channeld.ts.nal import ParameterSets
 from channeld.ts.splicer import Splicer
 
 CARD = '''#!/usr/bin/env python3
@@ -83,16 +82,3 @@ def test_another_encoders_pictures_are_taken_in_and_splice_with_slates(prepared:
     decoded = ["ffmpeg", "-v", "warning", "-xerror", "-i", str(stream), "-f", "null", "-"]
     found = subprocess.run(decoded, capture_output=True, timeout=60, check=False)
     assert (found.returncode, found.stderr.decode()) == (0, "")
-
-
-def sets_of(blocks: list[Block]) -> set[bytes]:
-    """Every different SPS and PPS of a clip, as FFmpeg's demuxer hands the pictures on."""
-    argv = ["ffmpeg", "-v", "error", "-f", "mpegts", "-i", "-", "-map", "0:v", "-c", "copy", "-f", "h264", "-"]
-    ts = b"".join(block.packets.tobytes() for block in blocks)
-    pictures = subprocess.run(argv, input=ts, capture_output=True, timeout=60, check=True).stdout
-    return {unit.rstrip(b"\0") for unit in pictures.split(b"\0\0\1") if unit and unit[0] & 31 in (7, 8)}
-
-
-def reference_of(sets: set[bytes]) -> ParameterSets:
-    sps, pps = sorted(sets)  # 0x67, 0x68
-    return ParameterSets(sps, pps)

@@ -2,6 +2,8 @@
 
 import itertools
 import random
+import subprocess
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,16 +12,19 @@ import pytest
 from clips import numbered_clip, read_numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judge.decode import decode_faults
 from judge.ts import SPLICED, read_ts
-from prepared import TINY, stream_format
+from prepared import TINY, PreparedShelf, blocks_of, stream_format
 from test_conform import FRAMES, GOP, encode
 
 from channeld.base.errors import StreamError
 from channeld.media.profile import COMPOSITION_DELAY
+from channeld.ts import packet as tsp
 from channeld.ts.conform import Conformer, StreamRules, audio_unit_packets
 from channeld.ts.index import IS_RANDOM_ACCESS, Block
 from channeld.ts.live_conform import LiveConformer
 from channeld.ts.splicer import ClipFeed, Splicer
+from channeld.ts.timeline import read_timestamps, write_timestamps
 
 FPS = Fraction(TINY.fps.num, TINY.fps.den)
 RULES = StreamRules(TINY.fps, GOP, COMPOSITION_DELAY)
@@ -38,9 +43,9 @@ def rules(raw: bytes) -> StreamRules:
     return StreamRules(TINY.fps, GOP, COMPOSITION_DELAY, conformer.parameter_sets, audio_unit_packets(blocks[0], 10))
 
 
-def fed(stream: bytes, rules: StreamRules, *, seed: int = 1, has_free_gops: bool = False) -> list[Block]:
+def fed(stream: bytes, rules: StreamRules, *, seed: int = 1, has_free_gops: bool = False, has_sound: bool = True) -> list[Block]:
     """The blocks of a stream that comes in pieces of any length."""
-    conformer, dice, blocks, at = LiveConformer(rules, has_free_gops=has_free_gops), random.Random(seed), list[Block](), 0
+    conformer, dice, blocks, at = LiveConformer(rules, has_free_gops=has_free_gops, has_sound=has_sound), random.Random(seed), [], 0
     while at < len(stream):
         step = dice.randint(1, 9000)
         blocks += conformer.feed(stream[at : at + step])
@@ -83,14 +88,66 @@ def test_a_stream_that_breaks_off_anywhere_leaves_whole_pictures(raw: bytes, rul
         assert faults == []
 
 
+def without_sound(stream: bytes, later_ticks: int = 0) -> bytes:
+    """The pictures alone, shown so much later."""
+    packets = tsp.as_packets(stream[: len(stream) // 188 * 188])
+    packets = packets[tsp.pids(packets) != tsp.AUDIO_PID].copy()
+    rows = np.flatnonzero(tsp.starts_unit(packets) & (tsp.pids(packets) == tsp.VIDEO_PID))
+    at = tsp.payload_offsets(packets[rows]) + 9
+    prefix = packets[rows, at].astype(np.int64) >> 4
+    write_timestamps(packets, rows, at, read_timestamps(packets, rows, at) + later_ticks, prefix=prefix)
+    both = prefix == 3
+    write_timestamps(packets, rows[both], at[both] + 5, read_timestamps(packets, rows[both], at[both] + 5) + later_ticks, prefix=1)
+    return packets.tobytes()
+
+
+@pytest.mark.parametrize("later_ticks", [0, (1 << 33) - 150_000])
+def test_pictures_without_sound_get_silence_that_lasts_as_long(
+    raw: bytes, rules: StreamRules, prepared: PreparedShelf, tmp_path: Path, later_ticks: int
+) -> None:
+    rules = replace(rules, silent_frame=audio_unit_packets(blocks_of(prepared.filler(TINY))[0], 3))
+    blocks = fed(without_sound(raw, later_ticks), rules, has_sound=False)
+    assert sum(len(block.video) for block in blocks) >= FRAMES - 4
+    with_sound = fed(raw, rules)
+    assert len(blocks) >= len(with_sound), "nothing waits for the silence"
+    assert abs(sum(len(block.audio) for block in blocks) - sum(len(block.audio) for block in with_sound)) <= 4
+    sent = aired(blocks)
+    assert read_ts(sent, fps=FPS, allowances=SPLICED).faults() == []
+    went = tmp_path / "went.ts"
+    went.write_bytes(sent)
+    assert decode_faults(went) == []
+    heard = subprocess.run(
+        ["ffmpeg", "-v", "info", "-i", str(went), "-af", "volumedetect", "-vn", "-f", "null", "-"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "max_volume: -91.0 dB" in heard.stderr
+
+
+@settings(max_examples=15, deadline=None)
+@given(share=st.floats(0.0, 1.0), seed=st.integers(0, 1000))
+def test_pictures_without_sound_may_break_off_anywhere(raw: bytes, rules: StreamRules, share: float, seed: int) -> None:
+    blocks = fed(without_sound(raw[: int(len(raw) * share)]), rules, seed=seed, has_sound=False)
+    if blocks:
+        assert read_ts(aired(blocks), fps=FPS, allowances=SPLICED).faults() == []
+
+
+def test_pictures_that_jump_are_refused_and_no_silence_is_made_for_the_hole(raw: bytes, rules: StreamRules) -> None:
+    alone, half = without_sound(raw), without_sound(raw, 90_000 * 3600)
+    with pytest.raises(StreamError, match="behind those before it"):
+        fed(alone + half, rules, has_sound=False)
+
+
 @settings(max_examples=30, deadline=None)
-@given(data=st.data())
-def test_garbage_is_refused_by_its_error_and_nothing_else(raw: bytes, rules: StreamRules, data: st.DataObject) -> None:
-    damaged = bytearray(raw)
+@given(data=st.data(), has_sound=st.booleans())
+def test_garbage_is_refused_by_its_error_and_nothing_else(raw: bytes, rules: StreamRules, data: st.DataObject, has_sound: bool) -> None:
+    damaged = bytearray(raw if has_sound else without_sound(raw))
     for _ in range(data.draw(st.integers(1, 20))):
-        damaged[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     try:
-        fed(bytes(damaged), rules)
+        fed(bytes(damaged), rules, has_sound=has_sound)
     except StreamError:
         return
 
