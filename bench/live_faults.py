@@ -109,14 +109,15 @@ def judge(ordeals: Sequence[Ordeal], clients: Sequence[Client]) -> dict[str, Any
         ordeal.finish()
         faults += ordeal.faults() + ordeal.pictures(airings)
         figures += ordeal.figures(airings)
+    still = {ordeal.name: ordeal.longest_still_s for ordeal in ordeals}
     watched = {ordeal.name: round(len(ordeal.report.video.units.dts) / 25 if ordeal.report.video else 0.0) for ordeal in ordeals}
-    return {"figures": [asdict(each) for each in figures], "faults": faults, "watched_s": watched}
+    return {"figures": [asdict(each) for each in figures], "faults": faults, "watched_s": watched, "longest_still_s": still}
 
 
 def table(figures: Sequence[dict[str, Any]], by: str) -> list[str]:
     """Rows of p50/p99/max for each protocol or fault."""
     rows = [
-        f"| {by} | blows | first slate | slate with the reason | after the last that came | with the reason | live to air | mended to air |",
+        f"| {by} | blows | first slate | slate with the reason | after the last that came | with the reason | live to air | mended |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(each[by] for each in figures):
@@ -163,7 +164,7 @@ def main() -> int:
             "",
             *table(found["figures"], "fault"),
             "",
-            f"load {found['load']}, watched {found['watched_s']}",
+            f"load {found['load']}, watched {found['watched_s']}, longest still {found['longest_still_s']}",
         ]
         sys.stdout.write("\n".join([*lines, *(found["faults"] or ["no viewer had to complain"])]) + "\n")
     return 1 if found["faults"] else 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from functools import cached_property
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ WORDS = {
     "source-lost": "other",
 }
 """Of slates, and the reason that they tell."""
+SWITCH_S = 0.1
+STILL_LUMA = 0.05
 LUMA_OF_A_SLATE = 60
 """A slate is a dark card, all that sources send is brighter."""
 
@@ -205,9 +207,24 @@ class Ordeal:
         path.write_bytes(whole_gops(self.stream.read_bytes()))
         return path
 
+    @cached_property
+    def _frames(self) -> Any:
+        """Every picture, small and gray."""
+        return np.array(list(gray_frames(self._whole(), size=(32, 18))), dtype=np.int16)
+
+    @property
+    def longest_still_s(self) -> float:
+        """How long a picture of the source stood at most: from a viewer's side, how long nothing told of a loss."""
+        stands = np.abs(np.diff(self._frames, axis=0)).mean(axis=(1, 2)) < STILL_LUMA
+        runs = [len(list(run)) for does, run in groupby(stands & (self._frames[1:].mean(axis=(1, 2)) >= LUMA_OF_A_SLATE)) if does]
+        return max(runs, default=0) / FPS
+
     def pictures(self, airings: Sequence[dict[str, Any]]) -> list[str]:
-        """Whether pictures are what the as-run log says: slates dark, sources bright; the first two of an airing are not looked at."""
-        luma = np.array([float(frame.mean()) for frame in gray_frames(self._whole(), size=(32, 18))])
+        """Whether pictures are what the as-run log says: slates dark, sources bright; the first two of an airing are not looked at.
+
+        None of a source's stands for longer than the loss grace and what a switch takes.
+        """
+        luma = self._frames.mean(axis=(1, 2))
         first, wrong = self._seen[1], []
         for each, after in pairwise(airings):
             begin, end = ((int(one["ticks"]) + FRAME_TICKS - first) // FRAME_TICKS for one in (each, after))
@@ -217,6 +234,8 @@ class Ordeal:
                 wrong.append(
                     f"{self.name}: {each['entry']} at {(begin * FRAME_TICKS) / 90_000:.2f} s looks otherwise (luma {np.median(part):.0f})"
                 )
+        if self.longest_still_s > (limit_s := self.upstream.kind.graces["loss_grace_seconds"] + SWITCH_S):
+            wrong.append(f"{self.name}: a picture stands for {self.longest_still_s:.2f} s, more than {limit_s:g} s")
         return wrong
 
     def figures(self, airings: Sequence[dict[str, Any]]) -> list[Figures]:
