@@ -171,17 +171,17 @@ class Link(Worker):
             except TimeoutError:
                 self.child.terminate(0.5)
             self._holder.release(wire_name(self.child))
-        self._part(timeout_s)
+        self._part()
 
-    def leave(self, timeout_s: float = 5.0) -> None:
+    def leave(self) -> None:
         """End the threads and let the child live on, with its wire kept by the holder; what was left to send is sent first."""
         self._closing.set()
         self._leaving.set()
-        self._part(timeout_s)
+        self._part()
 
-    def _part(self, timeout_s: float) -> None:
-        self._outbox.close(timeout_s)
-        super().close(timeout_s)
+    def _part(self) -> None:
+        self._outbox.close()
+        super().close()
         self._wire.close()
         wake_fd, self._wake_fd = self._wake_fd, -1
         if wake_fd >= 0:

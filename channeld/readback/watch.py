@@ -28,8 +28,6 @@ from channeld.readback.subject import OnReading, Reading, Subject, WatchSettings
 from channeld.readback.turns import Budget, Turns
 from channeld.readback.viewer import Viewer
 
-CLOSE_S = 15.0
-
 log = structlog.get_logger()
 
 
