@@ -110,8 +110,15 @@ def judge(ordeals: Sequence[Ordeal], clients: Sequence[Client]) -> dict[str, Any
         faults += ordeal.faults() + ordeal.pictures(airings)
         figures += ordeal.figures(airings)
     still = {ordeal.name: ordeal.longest_still_s for ordeal in ordeals}
+    waits = {ordeal.name: round(ordeal.longest_wait_s, 2) for ordeal in ordeals}
     watched = {ordeal.name: round(len(ordeal.report.video.units.dts) / 25 if ordeal.report.video else 0.0) for ordeal in ordeals}
-    return {"figures": [asdict(each) for each in figures], "faults": faults, "watched_s": watched, "longest_still_s": still}
+    return {
+        "figures": [asdict(each) for each in figures],
+        "faults": faults,
+        "watched_s": watched,
+        "longest_still_s": still,
+        "longest_wait_s": waits,
+    }
 
 
 def table(figures: Sequence[dict[str, Any]], by: str) -> list[str]:
@@ -164,7 +171,8 @@ def main() -> int:
             "",
             *table(found["figures"], "fault"),
             "",
-            f"load {found['load']}, watched {found['watched_s']}, longest still {found['longest_still_s']}",
+            f"load {found['load']}, watched {found['watched_s']}, longest still {found['longest_still_s']}, "
+            f"longest wait {found['longest_wait_s']}",
         ]
         sys.stdout.write("\n".join([*lines, *(found["faults"] or ["no viewer had to complain"])]) + "\n")
     return 1 if found["faults"] else 0

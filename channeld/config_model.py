@@ -157,7 +157,7 @@ class SrtModel(OutputModel):
 
 class HlsModel(OutputModel):
     segment_seconds: Annotated[float, Field(ge=0.5, le=60)] = 4
-    window: Annotated[int, Field(ge=3, le=10_000)] = 6
+    window: Annotated[int, Field(ge=3, le=4096)] = 6
 
 
 class DashModel(HlsModel):

@@ -360,7 +360,10 @@ def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[
 
 def _leave_channels(loop: ControlLoop, registry: Registry) -> None:
     registry.close()
-    loop.call(registry.leave, LEAVE_S)
+    try:
+        loop.call(registry.leave, LEAVE_S)
+    except LoopBusy as error:
+        log.warning("channels_not_left", reason=str(error), consequence="they stay on air, and whoever comes next takes them up")
 
 
 def _end_channels(loop: ControlLoop, registry: Registry) -> None:

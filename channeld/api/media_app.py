@@ -156,8 +156,8 @@ class Witness(Protocol):
         """Somebody asks for something of a channel."""
         ...
 
-    def asked(self, channel: str, address: str, user_agent: str) -> None:
-        """The same of HLS, with who it is."""
+    def asked(self, channel: str, address: str, user_agent: str, protocol: str) -> None:
+        """The same of HLS or DASH, with who it is."""
         ...
 
     def place_of(self, address: str) -> str | None:
@@ -171,7 +171,7 @@ class Nobody:
     def watched(self, channel: str) -> None:
         """Nothing follows."""
 
-    def asked(self, channel: str, address: str, user_agent: str) -> None:
+    def asked(self, channel: str, address: str, user_agent: str, protocol: str) -> None:
         """Nothing follows."""
 
     def place_of(self, address: str) -> str | None:
@@ -247,7 +247,7 @@ class MediaRoutes:
         agent = request.headers.get("user-agent", "")
         if agent != READ_BACK and request.method != "HEAD":  # who looks whether it is there watches nothing
             self._witness.watched(channel)
-            self._witness.asked(channel, request.client.host if request.client is not None else "unknown", printable(agent))
+            self._witness.asked(channel, request.client.host if request.client is not None else "unknown", printable(agent), how.names.type)
         if name == how.names.manifest:
             return self._manifest(how, request, file, folder)
         return _segment(request, file, how.type_of(name))

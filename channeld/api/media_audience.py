@@ -15,7 +15,7 @@ from channeld.api.media_reports import Reporter
 from channeld.base.clock import SystemClock
 from channeld.outputs.http_ts import MAX_GONE, Feed
 from channeld.outputs.places import Places
-from channeld.outputs.visitors import HlsVisits, Stays, agent_class, counted_places
+from channeld.outputs.visitors import SegmentVisits, Stays, agent_class, counted_places
 
 _NOBODY = {"protocols": {}, "agents": {}, "places": {}, "stays": Stays().by_seconds, "stayed_s": 0}
 GONE_PER_REPORT = 20
@@ -33,7 +33,7 @@ class AudienceReports:
         self._watched: set[str] = set()
         self._began = f"{time.time():.6f}"
         self.places = Places(lambda problem: reports.put("geoip", error=problem))
-        self._hls = HlsVisits(SystemClock(), self.places.of)
+        self._visits = SegmentVisits(SystemClock(), self.places.of)
         self._attended: dict[str, dict[str, Any]] = {}
         self._past: dict[str, tuple[int, Stays]] = {}
 
@@ -41,9 +41,9 @@ class AudienceReports:
         """Where an address is, if anybody knows."""
         return self.places.of(address)
 
-    def asked(self, channel: str, address: str, user_agent: str) -> None:
-        """A viewer of HLS asks for something."""
-        self._hls.asked(channel, address, user_agent)
+    def asked(self, channel: str, address: str, user_agent: str, protocol: str) -> None:
+        """A viewer of HLS or DASH asks for something."""
+        self._visits.asked(channel, address, user_agent, protocol)
 
     def watched(self, channel: str) -> None:
         """A viewer asks for something of a channel; told at once, and then with the next second."""
@@ -69,35 +69,35 @@ class AudienceReports:
 
     def _tell_attendance(self) -> None:
         """Who is there and who was, in numbers: of every channel of which they have changed."""
-        self._hls.sweep()
-        present = self._hls.present()
-        for channel in {*present, *self._hls.stays, *self._feeds, *self._attended}:
+        self._visits.sweep()
+        present = self._visits.present()
+        for channel in {*present, *self._visits.stays, *self._feeds, *self._attended}:
             facts = self._attendance(channel, present.get(channel, []))
             if facts != self._attended.get(channel, _NOBODY):
                 self._attended[channel] = facts
                 self._reports.put("attendance", channel=channel, began=self._began, **facts)
 
-    def _attendance(self, channel: str, on_hls: list[tuple[str, str | None]]) -> dict[str, Any]:
+    def _attendance(self, channel: str, on_segments: list[tuple[str, str, str | None]]) -> dict[str, Any]:
         feed = self._feeds.get(channel)
         clients = list(feed.clients.values()) if feed is not None else []
-        on_ts = [(agent_class(each.guest.user_agent), each.guest.place) for each in clients]
+        there = [*on_segments, *(("ts", agent_class(each.guest.user_agent), each.guest.place) for each in clients)]
         streamed = self._streamed(channel, feed)
-        stays = self._hls.stays.get(channel, Stays()), streamed
+        stays = self._visits.stays.get(channel, Stays()), streamed
         return {
-            "protocols": {name: len(there) for name, there in (("hls", on_hls), ("ts", on_ts)) if there},
-            "agents": dict(Counter(agent for agent, _ in (*on_hls, *on_ts))),
-            "places": counted_places(place for _, place in (*on_hls, *on_ts)),
+            "protocols": dict(Counter(protocol for protocol, _, _ in there)),
+            "agents": dict(Counter(agent for _, agent, _ in there)),
+            "places": counted_places(place for _, _, place in there),
             "stays": [sum(counts) for counts in zip(*(each.by_seconds for each in stays), strict=True)],
             "stayed_s": round(sum(each.seconds for each in stays), 3),
         }
 
     def _streamed(self, channel: str, feed: Feed | None) -> Stays:
-        """Clients of a channel's feed that are gone; those of a feed before it are counted with HLS from then on."""
+        """Clients of a channel's feed that are gone; those of a feed before it are counted with those of segments from then on."""
         number, stays = self._past.get(channel, (0, Stays()))
         if feed is None or feed.number == number:
             found = stays if feed is None else Stays(list(feed.past.by_seconds), feed.past.seconds)
         else:
-            self._hls.stays.setdefault(channel, Stays()).add_all(stays)
+            self._visits.stays.setdefault(channel, Stays()).add_all(stays)
             found = Stays(list(feed.past.by_seconds), feed.past.seconds)
         self._past[channel] = (number if feed is None else feed.number, found)
         return found

@@ -293,9 +293,9 @@ class MediaWorker:
             self._origin.packaging.order(Remove(order.channel, gone))
         if previous is not None and previous.ring_id == order.ring_id and previous.ts is not None and order.ts is not None:
             reader.close()  # other outputs changed, or another control asks; viewers of this one read on
-            self._audience.tell_again(order.channel)
         else:
             self._attach_feed(order, reader)
+        self._audience.tell_again(order.channel)
 
     def _attach_feed(self, order: ChannelOrder, reader: RingReader) -> None:
         if order.ts is None:

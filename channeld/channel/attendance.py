@@ -61,6 +61,8 @@ class _Sums:
 
 @dataclass(slots=True)
 class _Channel:
+    life: int
+    """Since when it is counted, as rows of one span are told apart by it."""
     workers: dict[int, _Told] = field(default_factory=dict)
     counted_ns: int = 0
     sums: dict[int, _Sums] = field(default_factory=dict)
@@ -75,7 +77,6 @@ class Attendance:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._life = round(clock.wall_s() * 1000)
         self._lock = threading.Lock()  # guards _channels
         self._channels: dict[str, _Channel] = {}
         self._keep: Callable[[AudienceSpan], None] = lambda span: None
@@ -97,7 +98,7 @@ class Attendance:
                 self._count(name, channel)
                 for span_s, sums in channel.sums.items():
                     if _is_visited(sums):
-                        self._keep(sums.span(name, span_s, self._life))
+                        self._keep(sums.span(name, span_s, channel.life))
 
     def told(self, worker: int, values: dict[str, Any]) -> None:
         """A worker's `attendance`."""
@@ -105,7 +106,7 @@ class Attendance:
         with self._lock:
             if name not in self._channels and len(self._channels) >= MAX_CHANNELS:
                 return
-            channel = self._channels.setdefault(name, _Channel(counted_ns=self._clock.monotonic_ns()))
+            channel = self._channels.setdefault(name, _Channel(self._new_life(), counted_ns=self._clock.monotonic_ns()))
             self._count(name, channel)
             stays, stayed_s = [int(each) for each in values["stays"]], float(values["stayed_s"])
             before = channel.workers.get(worker)
@@ -126,11 +127,13 @@ class Attendance:
                     del channel.workers[worker]
 
     def tick(self) -> None:
-        """Count on, and have written what has ended."""
+        """Count on, and have written what has ended; a channel that nobody watched for an hour is no longer remembered."""
         with self._lock:
-            for name, channel in self._channels.items():
+            for name, channel in list(self._channels.items()):
                 self._count(name, channel)
                 self._peak(channel)
+                if not any(_is_visited(sums) for sums in channel.sums.values()):
+                    del self._channels[name]
 
     def current(self, channel: str, span_s: int) -> AudienceSpan | None:
         """The span that still grows. Any thread."""
@@ -140,7 +143,10 @@ class Attendance:
                 return None
             self._count(channel, known)
             sums = known.sums[span_s]
-            return sums.span(channel, span_s, self._life) if _is_visited(sums) else None
+            return sums.span(channel, span_s, known.life) if _is_visited(sums) else None
+
+    def _new_life(self) -> int:
+        return round(self._clock.wall_s() * 1000)
 
     def _count(self, name: str, channel: _Channel) -> None:
         """Up to now, whoever was there stayed."""
@@ -148,6 +154,7 @@ class Attendance:
         seconds, channel.counted_ns = (now_ns - channel.counted_ns) / NS_PER_SECOND, now_ns
         present = channel.present()
         ends_minute = False
+        is_set_back = any(int(wall_s // span_s * span_s) < sums.at_s for span_s, sums in channel.sums.items())
         for span_s in SPANS_S:
             at_s = int(wall_s // span_s * span_s)
             sums = channel.sums.setdefault(span_s, _Sums(at_s))
@@ -157,11 +164,13 @@ class Attendance:
             if is_over:
                 ends_minute = ends_minute or span_s == SPANS_S[0]
                 if _is_visited(sums):
-                    self._keep(sums.span(name, span_s, self._life))
+                    self._keep(sums.span(name, span_s, channel.life))
                 sums = channel.sums[span_s] = _Sums(at_s, peak=present["protocols"].total())
                 sums.add(present, since_s)
+        if is_set_back:
+            channel.life = self._new_life()  # what was kept of these hours stays beside what comes
         if ends_minute and _is_visited(channel.sums[SPANS_S[1]]):
-            self._keep(channel.sums[SPANS_S[1]].span(name, SPANS_S[1], self._life))
+            self._keep(channel.sums[SPANS_S[1]].span(name, SPANS_S[1], channel.life))
 
     def _peak(self, channel: _Channel) -> None:
         here = channel.present()["protocols"].total()

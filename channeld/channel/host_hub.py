@@ -18,7 +18,7 @@ import structlog
 from channeld.base.clock import NS_PER_SECOND
 from channeld.base.errors import SpawnError
 from channeld.base.wire import Message
-from channeld.channel.link import Link
+from channeld.channel.link import Link, close_all, leave_all
 from channeld.channel.loop import ControlLoop
 from channeld.channel.patience import Patience
 from channeld.process.holding import Holding
@@ -283,14 +283,12 @@ class HostHub:
     def leave(self) -> None:
         """Let every host live on without us."""
         self._is_closing = True
-        for link in self._links():
-            link.leave()
+        leave_all(self._links())
 
     def close(self) -> None:
         """End every host."""
         self._is_closing = True
-        for link in self._links():
-            link.close(CLOSE_S)
+        close_all(self._links(), CLOSE_S)
 
 
 def _name(number: int) -> str:

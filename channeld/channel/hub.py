@@ -23,7 +23,7 @@ from channeld.channel.alarms import Alarms
 from channeld.channel.audience import Audience, Inquiry
 from channeld.channel.elders import Elders
 from channeld.channel.host_hub import HostHub
-from channeld.channel.link import Link
+from channeld.channel.link import Link, close_all, leave_all
 from channeld.channel.loop import ControlLoop
 from channeld.channel.media_alarms import clear_output, tell_cap, tell_certificate, tell_geoip, tell_output
 from channeld.channel.origin import Origin, origin_of
@@ -141,7 +141,8 @@ class MediaHub:
         for channel in self._served:
             self._order(channel, number)
         for (channel, packaging), keep_s in self._leaving.items():
-            link.send("clean", channel=channel, type=packaging, keep_s=keep_s)
+            if number == self._packager_of(channel):
+                link.send("clean", channel=channel, type=packaging, keep_s=keep_s)
 
     def _enter_successors(self) -> None:
         while self._elders.successors:
@@ -327,7 +328,7 @@ class MediaHub:
 
     def clean(self, channel: str, packaging: PackagingType, *, keep_s: float) -> None:
         self._leaving[channel, packaging] = keep_s
-        for link in list(self._links.values()):
+        if (link := self._links.get(self._packager_of(channel))) is not None:  # who would make them again is who knows when it does
             link.send("clean", channel=channel, type=packaging, keep_s=keep_s)
 
     def state(self, channel: str, output: str) -> dict[str, Any]:
@@ -367,7 +368,7 @@ class MediaHub:
         return [number for number, link in self._links.items() if link.heard_ns < then_ns]
 
     def _packager_of(self, channel: str) -> int:
-        return zlib.crc32(channel.encode()) % self._listener.workers
+        return zlib.crc32(channel.encode()) % max(1, self._listener.workers)
 
     def pids(self) -> dict[str, int]:
         """Name and pid of each living worker."""
@@ -376,8 +377,7 @@ class MediaHub:
     def leave(self) -> None:
         """Let every worker live on without us."""
         self._is_closing = True
-        for link in [*self._links.values(), *self._elders.successors.values()]:
-            link.leave()
+        leave_all([*self._links.values(), *self._elders.successors.values()])
         self._elders.successors.clear()
         for channel in list(self._rings):
             self.forget_ring(channel)
@@ -386,8 +386,7 @@ class MediaHub:
         """End every worker."""
         self._is_closing = True
         self._elders.signal(signal.SIGINT)
-        for link in [*self._links.values(), *self._elders.successors.values()]:
-            link.close(CLOSE_S)
+        close_all([*self._links.values(), *self._elders.successors.values()], CLOSE_S)
         self._links.clear()
         self._elders.successors.clear()
         for channel in list(self._rings):

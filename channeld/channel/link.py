@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
@@ -180,9 +180,29 @@ class Link(Worker):
         self._part()
 
     def _part(self) -> None:
-        self._outbox.close()
-        super().close()
-        self._wire.close()
-        wake_fd, self._wake_fd = self._wake_fd, -1
-        if wake_fd >= 0:
-            os.close(wake_fd)
+        try:
+            self._outbox.close()
+        finally:
+            super().close()
+            self._wire.close()
+            wake_fd, self._wake_fd = self._wake_fd, -1
+            if wake_fd >= 0:
+                os.close(wake_fd)
+
+
+def close_all(links: Iterable[Link], grace_s: float) -> None:
+    """Each, whatever becomes of the others: see Link.close."""
+    for link in tuple(links):
+        try:
+            link.close(grace_s)
+        except (RuntimeError, OSError) as error:
+            log.error("link_not_closed", link=link.name, error=str(error))
+
+
+def leave_all(links: Iterable[Link]) -> None:
+    """Each, whatever becomes of the others: see Link.leave."""
+    for link in tuple(links):
+        try:
+            link.leave()
+        except (RuntimeError, OSError) as error:
+            log.error("link_not_left", link=link.name, error=str(error))

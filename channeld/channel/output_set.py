@@ -86,15 +86,15 @@ class OutputSet:
     def change(self, targets: tuple[Target, ...]) -> None:
         """Have other targets: outputs that stay as they are notice nothing."""
         before, self._targets = self._targets, targets
-        for gone in packaged_of(before).keys() - packaged_of(targets).keys():
-            self._means.media.clean(self._channel, gone, keep_s=window_s(before, gone))
-        if not self._is_open:
-            return
-        if (served := _served(targets)) != _served(before):
+        if self._is_open and (served := _served(targets)) != _served(before):
             if served:
                 self._means.media.serve(self._channel, served)
             else:
                 self._means.media.withdraw(self._channel)
+        for gone in packaged_of(before).keys() - packaged_of(targets).keys():  # when nobody makes them any more
+            self._means.media.clean(self._channel, gone, keep_s=window_s(before, gone))
+        if not self._is_open:
+            return
         wanted = _pushed(targets)
         self._close([name for name in self._pushes if wanted.get(name) != _pushed(before).get(name)], _pushed(before))
         self._open_pushes()

@@ -4,6 +4,7 @@ Rule: one attempt; what is wrong with the list is noted at the proxy, whose chan
 Blocking; run by a thread of whoever refreshes proxies.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -31,14 +32,20 @@ class Refresh:
     faults: tuple[Fault, ...] = ()
 
 
+_PICTURES = ("tvg-logo", "tvg-logo-small", "logo", "logo-small")
+_PLAIN = ("group-title", "channel-id", "channel-number", "radio", "catchup", "catchup-days", "parent-code", "audio-track", "aspect-ratio", "type")
+_LEADS_AWAY = re.compile(r"://|[?&;][\w.-]+=|\S:\S+@\S")
+
+
 def due_in_s(proxy: RelayProxy, now_s: float) -> float | None:
     """Until the list is to be fetched again; 0 when it never was; None when only somebody's asking does it."""
     if proxy.fetched_at_s is None:
         return 0.0
     if proxy.refresh_s is None:
         return None
-    # A clock that was set back must not make a list wait for longer than its refresh.
-    return min(max(0.0, proxy.fetched_at_s + proxy.refresh_s - now_s), proxy.refresh_s)
+    if now_s < proxy.fetched_at_s:
+        return 0.0  # the clock was set back, by nobody knows how much: fetched again, it is dated by the one that counts
+    return max(0.0, proxy.fetched_at_s + proxy.refresh_s - now_s)
 
 
 def refresh_once(
@@ -67,11 +74,14 @@ def relayed_list(channels: Iterable[ProxyChannel], address: Callable[[str], str]
 
 
 def _public(attributes: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in attributes.items()
-        if "://" not in value or (name.endswith("logo") and not has_credentials(value.strip()))
-    }
+    return {name: value for name, value in attributes.items() if _is_public(name, value)}
+
+
+def _is_public(name: str, value: str) -> bool:
+    if name in _PICTURES:
+        return not has_credentials(value.strip())
+    # What a player fetches by the rest, such as catchup-source, is the provider's, and a token may stand in it.
+    return (name.startswith("tvg-") or name in _PLAIN) and not _LEADS_AWAY.search(value)
 
 
 def _identity(channel: ProxyChannel) -> Identity:

@@ -21,7 +21,7 @@ from channeld.base.clock import NS_PER_SECOND
 from channeld.base.errors import SpawnError
 from channeld.base.wire import Message
 from channeld.channel.fork_server import ForkServer
-from channeld.channel.link import Link, wire_name
+from channeld.channel.link import Link, close_all, leave_all, wire_name
 from channeld.channel.loop import ControlLoop
 from channeld.channel.patience import Patience
 from channeld.channel.source_folders import sweep
@@ -272,16 +272,13 @@ class SourceHub:
         """Let all live on without us."""
         self._is_closing = True
         self._forks.close()
-        for place in self._places.values():
-            if place.link is not None:
-                place.link.leave()
+        leave_all(place.link for place in list(self._places.values()) if place.link is not None)
 
     def close(self) -> None:
         """End all."""
         self._is_closing = True
         self._forks.close()
-        links = [place.link for place in self._places.values() if place.link is not None]
+        links = [place.link for place in list(self._places.values()) if place.link is not None]
         for link in links:
             link.send("quit")
-        for link in links:
-            link.close(CLOSE_S)
+        close_all(links, CLOSE_S)

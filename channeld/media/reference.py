@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from channeld.ts.nal import ParameterSets
+from channeld.ts.packet import PACKET_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Reference:
             sps, pps, vps = (bytes.fromhex(values.get(name, "")) for name in ("sps", "pps", "vps"))
             if not (sps and pps):
                 return None
-            sets = ParameterSets(sps, pps, vps)
-            return cls(sets, base64.b64decode(values["silent_frame"], validate=True))
+            silent = base64.b64decode(values["silent_frame"], validate=True)
+            return cls(ParameterSets(sps, pps, vps), silent) if silent and len(silent) % PACKET_BYTES == 0 else None
         except (ValueError, KeyError, TypeError, binascii.Error):
             return None

@@ -16,7 +16,7 @@ from channeld.mock.encoder import Encoder
 from channeld.mock.faults import Picture, picture_of
 from channeld.mock.hls import HlsSink
 from channeld.mock.http import TsSink
-from channeld.mock.sinks import FfmpegSink, Sink, UdpSink
+from channeld.mock.sinks import PACKET_BYTES, FfmpegSink, Sink, UdpSink
 from channeld.mock.wanted import Wanted
 
 DEBIAN_PYTHON = "/usr/bin/python3"
@@ -26,6 +26,7 @@ RTSP_PACKAGES = (
     "gstreamer1.0-plugins-ugly gstreamer1.0-x"
 )
 RTSP_START_S = 30.0
+SLOW_STEP_S = 0.1
 _SINKS: dict[str, type[TsSink | HlsSink | UdpSink | FfmpegSink]] = {
     "ts": TsSink,
     "hls": HlsSink,
@@ -71,7 +72,7 @@ class TsStage(Stage):
         self._encoder = Encoder(self._picture)
         self._pumping: asyncio.Task[None] | None = None
         self._begun = 0.0
-        self._bytes = 0
+        self._bytes, self._mean = 0, 0.0
 
     async def open(self) -> None:
         """Start both, and let the stream flow."""
@@ -92,15 +93,21 @@ class TsStage(Stage):
     async def _pump(self) -> None:
         while True:
             packets = await self._encoder.read()
-            rate = self._picture.rate
-            if rate is not None:
-                # As many bytes a second as the share asks of what flowed so far; the encoder waits, and is behind.
-                mean = self._bytes / max(1.0, time.monotonic() - self._begun)
-                await asyncio.sleep(min(1.0, len(packets) / max(1.0, mean * rate)))
-            else:
-                self._bytes += len(packets)
-            if not self._picture.is_stopped:
-                self._sink.feed(packets)
+            while packets and (rate := self._picture.rate) is not None:
+                # As many bytes a second as the share asks of what flowed before; the encoder waits, and is behind.
+                bytes_per_s = max(1.0, self._mean * rate)
+                size = max(1, int(bytes_per_s * SLOW_STEP_S) // PACKET_BYTES) * PACKET_BYTES
+                await asyncio.sleep(len(packets[:size]) / bytes_per_s)
+                self._feed(packets[:size])
+                packets = packets[size:]
+            self._bytes += len(packets)
+            if packets:
+                self._mean = self._bytes / max(1.0, time.monotonic() - self._begun)
+            self._feed(packets)
+
+    def _feed(self, packets: bytes) -> None:
+        if packets and not self._picture.is_stopped:
+            self._sink.feed(packets)
 
     async def show(self, picture: Picture) -> None:
         """Become this picture: the bytes first, then what is in them."""

@@ -20,6 +20,8 @@ from channeld.outputs.hls_store import HLS_FILES, SegmentStore
 from channeld.outputs.packing import Cut, Packed, Packing
 from channeld.telemetry import log
 
+MAX_WAITING_BYTES = 64 << 20
+"""Of one output, while its files cannot be written: minutes at most bitrates."""
 _LONGEST_SEGMENTS = 10
 """A stream without random access points is given up after so many segment durations, so that memory stays bounded; a
 timeline that steps back further than this does not repeat itself, it is wrong, and airs after a DISCONTINUITY."""
@@ -228,6 +230,8 @@ class Packager:
     def _enqueue(self, cuts: Iterable[Cut]) -> None:
         assert self._timeline is not None, "attach first"
         self._waiting.extend((cut, self._timeline) for cut in cuts)
+        while len(self._waiting) > 1 and sum(cut.size_bytes for cut, _ in self._waiting) > MAX_WAITING_BYTES:
+            self._waiting.popleft()
 
     def _list(self, segment: Segment, cut: Cut, timeline: Timeline) -> None:
         before = self._manifest

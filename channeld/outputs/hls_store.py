@@ -155,6 +155,8 @@ class SegmentStore:
     def _clean(self, folder: Path, names: FileNames) -> OSError | None:
         try:
             self._remove_files(folder, names)
+        except FileNotFoundError:
+            pass  # somebody was sooner
         except OSError as error:
             self._leaving[folder, names] = self._clock.monotonic_ns() + _DELETE_AGAIN_NS
             return error

@@ -20,6 +20,11 @@ class Cut:
     pieces: tuple[bytes, ...]
     released_ns: int = 0
 
+    @property
+    def size_bytes(self) -> int:
+        """All its pieces'."""
+        return sum(map(len, self.pieces))
+
 
 @dataclass(frozen=True, slots=True)
 class Packed:

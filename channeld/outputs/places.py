@@ -46,6 +46,8 @@ class Places:
             # In memory: a file that is written over in place would be a SIGBUS where it is mapped.
             self._reader = maxminddb.open_database(path, maxminddb.MODE_MEMORY)
         except (OSError, *_BROKEN) as error:
+            if isinstance(error, OSError):
+                self._seen = None  # it may be the same file that can be read next time
             reason = error.strerror if isinstance(error, OSError) else str(error)
             self._tell(f"{path}: {reason or error}. Viewers have no place until there is a GeoIP file (.mmdb) that can be read")
             return

@@ -32,8 +32,9 @@ _RECYCLE_AGAIN_S = 60.0
 _OFFER_S = 5.0
 """How often a write end is offered again while nothing comes through it."""
 
-# Copying needs little: no file is ever written, and the rest are fences against a runaway. 20 days cost some hours of CPU.
-_LIMITS = Limits(address_space_bytes=2 << 30, file_size_bytes=0, processes=8192, open_files=64, cpu_s=5 * 86_400)
+# Copying needs little: no file is ever written, and the rest are fences against a runaway. Of CPU time there is no limit: an SRT push is
+# never begun anew, and may live for years.
+_LIMITS = Limits(address_space_bytes=2 << 30, file_size_bytes=0, processes=8192, open_files=64)
 _NICE = 5  # below the playout host, above prepare
 
 
@@ -44,7 +45,7 @@ class PushAttempt:
         self.delivery = Delivery(now_ns=ports.clock.monotonic_ns())
         self.pid: int | None = None
         self.slot = slot
-        self._timing, self._ports = plan.timing, ports
+        self._timing, self._ports, self._is_called = plan.timing, ports, plan.is_called
         self._recycle_at_s = plan.timing.draw_recycle_s()
         self._stack = contextlib.ExitStack()
         self._child: HeldProcess | None = None
@@ -112,7 +113,7 @@ class PushAttempt:
         self._stack.callback(self._ports.holder.release, self.slot.label)
         self._stack.callback(self._ports.on_writer, None, False)
         self.pid, self._is_fed, self._was_opened = child.pid, True, True
-        self.delivery.remember([parse_line(line) for line in child.stderr_tail.splitlines()])
+        self.delivery.remember([parse_line(line) for line in child.stderr_tail.splitlines()], is_called=self._is_called)
 
     def feed(self) -> None:
         """Hand the write end over; nothing happens if there is none (FFmpeg ended, or the push was told to)."""

@@ -74,11 +74,14 @@ class Delivery:
         self._unfed_since_ns: int | None = None
         self.is_stalled = False
 
-    def remember(self, lines: Iterable[FFmpegLine]) -> None:
-        """What the tail of an adopted FFmpeg tells: up unless it lost its connection, once progress has gone on twice."""
+    def remember(self, lines: Iterable[FFmpegLine], *, is_called: bool = False) -> None:
+        """What the tail of an adopted FFmpeg tells: up unless it lost its connection, once progress has gone on twice.
+
+        `is_called`: it waits for the far end, and says nothing meanwhile; up only where the tail tells of a connection.
+        """
         for line in lines:
             self.take_line(line)
-        if self.condition is PushCondition.STARTING:
+        if self.condition is PushCondition.STARTING and not is_called:
             self._advances_wanted = _ADVANCES_AFTER[LineKind.CONNECTED]
 
     def take_line(self, line: FFmpegLine) -> None:

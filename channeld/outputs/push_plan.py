@@ -65,6 +65,8 @@ class PushPlan:
 
     slots: tuple[Slot, Slot]
     timing: PushTiming = field(default_factory=PushTiming)
+    is_called: bool = False
+    """The far end calls us, perhaps never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ def make_plan(channel: str, name: str, target: PushTarget, *, runtime_dir: Path,
         arguments = push_arguments(fifo, options, ffmpeg=ffmpeg)
         digest = hashlib.sha256("\0".join(arguments).encode() + b"\0" + (options.preset or b"")).hexdigest()
         slots.append(Slot(number, f"{PREFIX}{channel}/{name}{suffix}", fifo, arguments, options.preset, digest))
-    return PushPlan((slots[0], slots[1]), timing)
+    is_called = target.scheme == "srt" and target.srt.mode == "listener"
+    return PushPlan((slots[0], slots[1]), timing, is_called)
 
 
 def labels_of(channel: str, name: str) -> tuple[str, str]:

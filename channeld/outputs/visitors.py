@@ -65,6 +65,10 @@ class Stays:
         self.seconds += other.seconds
 
 
+_Key = tuple[str, str, str, str]
+"""Channel, address, user agent, protocol."""
+
+
 @dataclass(slots=True)
 class _Visit:
     agent: str
@@ -73,18 +77,18 @@ class _Visit:
     seen_ns: int
 
 
-class HlsVisits:
-    """Viewers of HLS. `place_of(address)`: where an address is, None where nobody knows."""
+class SegmentVisits:
+    """Viewers of HLS and of DASH. `place_of(address)`: where an address is, None where nobody knows."""
 
     def __init__(self, clock: Clock, place_of: Callable[[str], str | None]) -> None:
         self._clock, self._place_of = clock, place_of
-        self._visits: OrderedDict[tuple[str, str, str], _Visit] = OrderedDict()
+        self._visits: OrderedDict[_Key, _Visit] = OrderedDict()
         self._each: Counter[tuple[str, str]] = Counter()
         self.stays: dict[str, Stays] = {}
 
-    def asked(self, channel: str, address: str, user_agent: str) -> None:
-        """A viewer asked for a manifest or a segment of a channel."""
-        key, now_ns = (channel, address, user_agent), self._clock.monotonic_ns()
+    def asked(self, channel: str, address: str, user_agent: str, protocol: str) -> None:
+        """A viewer asked for a manifest or a segment of a channel. `protocol`: hls or dash."""
+        key, now_ns = (channel, address, user_agent, protocol), self._clock.monotonic_ns()
         visit = self._visits.get(key)
         if visit is not None:
             visit.seen_ns = now_ns
@@ -106,15 +110,15 @@ class HlsVisits:
                 del self._each[_side(key)]
             self.stays.setdefault(key[0], Stays()).add((visit.seen_ns - visit.came_ns) / NS_PER_SECOND)
 
-    def present(self) -> dict[str, list[tuple[str, str | None]]]:
-        """Of each channel, what plays there now: kind of player, place."""
-        found: dict[str, list[tuple[str, str | None]]] = {}
-        for (channel, _, _), visit in self._visits.items():
-            found.setdefault(channel, []).append((visit.agent, visit.place))
+    def present(self) -> dict[str, list[tuple[str, str, str | None]]]:
+        """Of each channel, what plays there now: protocol, kind of player, place."""
+        found: dict[str, list[tuple[str, str, str | None]]] = {}
+        for (channel, _, _, protocol), visit in self._visits.items():
+            found.setdefault(channel, []).append((protocol, visit.agent, visit.place))
         return found
 
 
-def _side(key: tuple[str, str, str]) -> tuple[str, str]:
+def _side(key: _Key) -> tuple[str, str]:
     """Channel and address."""
     return key[0], address_key(key[1])
 

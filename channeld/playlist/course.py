@@ -86,14 +86,16 @@ class Course:
         self._next = index + 1
         return passed
 
-    def advance_departed(self, entry_id: str, successor: str | None) -> list[int]:
+    def advance_departed(self, entry_id: str, successor: str | None, *, is_of_next_round: bool) -> list[int]:
         """The same for an entry that an edit removed just before its turn; what follows is its first surviving successor."""
         self.cursor = entry_id
         index = len(self._order) if successor is None else self._find(self._roster.position[successor], self._next)
         if index is None:
-            if successor is not None and not self._is_shuffled:  # the newest list has it before the place that counted until now
-                self._next = self._roster.position[successor]
-            return []
+            if successor is None or self._is_shuffled:
+                return []
+            # The newest list has it before the place that counted until now.
+            left_over, self._next = self._order[self._next :], self._roster.position[successor]
+            return [*left_over, *self._order[: self._next]] if is_of_next_round else []
         passed = list(self._order[self._next : index])
         self._next = index
         return passed
@@ -115,16 +117,18 @@ class Course:
         self.turn_round()
         self.cursor = None
 
-    def successors(self, old_ids: Sequence[str]) -> dict[str, tuple[str | None, int]]:
-        """For each id of the order so far that is listed no more: the first after it that still is, and how soon its turn was."""
+    def successors(self, old_ids: Sequence[str]) -> dict[str, tuple[str | None, int, bool]]:
+        """For each id of the order so far that is listed no more: the first after it that still is, how soon its turn was, and whether
+        that was one of the next round.
+        """
         after: str | None = None
-        found: dict[str, tuple[str | None, int]] = {}
+        found: dict[str, tuple[str | None, int, bool]] = {}
         for index in range(len(self._order) - 1, -1, -1):
             entry_id = old_ids[self._order[index]]
             if entry_id in self._roster:
                 after = entry_id
             else:
-                found[entry_id] = after, (index - self._next) % len(self._order)
+                found[entry_id] = after, (index - self._next) % len(self._order), index < self._next
         return found
 
     def renew(self, old_ids: Sequence[str], diff: Diff) -> None:

@@ -58,13 +58,14 @@ class CourseMemory:
 class Departed:
     """An entry that an edit removed since the last start: it may be on its way to the air all the same.
 
-    `distance` is how many turns before its own there were then.
+    `distance` is how many turns before its own there were then; `is_of_next_round`: those of the round that was running among them.
     """
 
     entry: Entry
     successor: str | None
     was_owed: bool
     distance: int
+    is_of_next_round: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,9 @@ def write_memory(memory: QueueMemory) -> dict[str, Any]:
         "insertion_count": memory.insertion_count,
         "owed": _pack_ids(memory.owed),
         "waiting": _pack_ids(memory.waiting),
-        "departed": [[_write_entry(each.entry), each.successor, each.was_owed, each.distance] for each in memory.departed],
+        "departed": [
+            [_write_entry(each.entry), each.successor, each.was_owed, each.distance, each.is_of_next_round] for each in memory.departed
+        ],
         "course": _write_course(memory.course),
     }
 

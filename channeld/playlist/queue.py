@@ -188,7 +188,7 @@ class Queue:
         successor = departed.successor
         while successor is not None and successor not in self._roster:
             successor = self._departed[successor].successor if successor in self._departed else None
-        return self._course.advance_departed(departed.entry.id, successor)
+        return self._course.advance_departed(departed.entry.id, successor, is_of_next_round=departed.is_of_next_round)
 
     def _pass_over(self, positions: list[int]) -> list[Entry]:
         passed = []
@@ -201,11 +201,11 @@ class Queue:
                 passed.append(self._roster.entry(position))
         return passed
 
-    def _remember_departed(self, diff: Diff, successors: dict[str, tuple[str | None, int]]) -> None:
+    def _remember_departed(self, diff: Diff, successors: dict[str, tuple[str | None, int, bool]]) -> None:
         self._departed = {entry_id: each for entry_id, each in self._departed.items() if entry_id not in self._roster}
         for entry in diff.removed:
-            successor, distance = successors[entry.id]
-            self._departed[entry.id] = Departed(entry, successor, entry.id in self._owed, distance)
+            successor, distance, is_of_next_round = successors[entry.id]
+            self._departed[entry.id] = Departed(entry, successor, entry.id in self._owed, distance, is_of_next_round)
 
     def _refresh(self) -> None:
         roster = self._roster

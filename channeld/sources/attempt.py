@@ -7,7 +7,7 @@ Blocking; one thread.
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +42,8 @@ TRIAL_S = 10.0
 FIRST_BLOCK_S = 20.0
 """So much longer than for any other block may be waited for the first: the source is probed, and begins with a key frame."""
 LIMITS = Limits(address_space_bytes=4 << 30, file_size_bytes=child.WRITTEN_FILE_BYTES, processes=8192, open_files=256)
+MUTE_S = 5.0
+"""Sound that is announced may come so long after the first picture; FFmpeg gives out nothing before it has both."""
 FFMPEG_NICE = 3
 """No limit on CPU time: it may run for years. Before preparing, behind hosts and pushes."""
 
@@ -86,6 +88,8 @@ class Choice:
     """What is copied has no B-frames: its pictures are said to be decoded a frame before they are shown."""
     is_last: bool = False
     """Copying is tried this time, and not again."""
+    is_mute: bool = False
+    """Its sound was announced, and did not come: this connection is to do without."""
     segments: tuple[str, ...] = ()
     """Of a manifest, those that the newest attempt opened."""
 
@@ -101,6 +105,11 @@ def has_own_parameter_sets(spec: SourceSpec, *, copies: bool) -> bool:
     from any. H.264 is copied with the profile's own only.
     """
     return spec.profile.codec is VideoCodec.H265 if copies else spec.treatment.has_own_parameter_sets
+
+
+def _has_sound(streams: Iterable[str]) -> bool:
+    """What FFmpeg tells of the streams names one of sound."""
+    return any(": Audio:" in stream for stream in streams)
 
 
 class Attempt:
@@ -125,6 +134,9 @@ class Attempt:
         self._has_sound = choice.copies or spec.url == PATTERN or (choice.has_sound and spec.treatment.has_sound)
         self._conformer = LiveConformer(rules, has_free_gops=choice.copies or is_foreign, has_sound=self._has_sound)
         self._is_quiet = False
+        self._received = False
+        self._encodes_since_s: float | None = None
+        self._first_block_s = self._last_block_s = 0.0
         self.has_refused = False
         """It was on air as a copy, and is not to be copied next."""
 
@@ -132,6 +144,11 @@ class Attempt:
     def clip(self) -> LiveClip | None:
         """What it wrote, if anything came."""
         return self._clip
+
+    @property
+    def gave_s(self) -> float:
+        """For how long something that was new came of it."""
+        return 0.0 if self._segments.are_old else self._last_block_s - self._first_block_s
 
     @property
     def _length_s(self) -> float:
@@ -158,7 +175,10 @@ class Attempt:
             # Its first GOP was as it should be, and none after it: copied again it would come and go for ever.
             choice.copies, choice.refused, self.has_refused = False, str(error)[:200], True
         if choice.has_sound and self._diary.lacks_sound and self._clip is None:
-            choice.has_sound = False
+            choice.has_sound, choice.is_mute = False, _has_sound(self._diary.streams)  # of several, another than the one that is wanted
+            raise BetterWay from error
+        if isinstance(error, ChildStalled) and self._is_mute:
+            choice.has_sound, choice.is_mute = False, True
             raise BetterWay from error
         return self._diary.explain(error, was_live=self._clip is not None)
 
@@ -202,6 +222,7 @@ class Attempt:
             for chunk in chunks:
                 now_s = time.monotonic()
                 if chunk:
+                    self._received = True
                     self._figures.bytes += len(chunk)
                     self._consider_copying()
                     for block in self._conformer.feed(chunk):
@@ -211,13 +232,22 @@ class Attempt:
                         self._figures.arrival.feed(dts, round(now_s * NS_PER_SECOND))
                 # Blocks count, not bytes: pictures whose sound has stopped cannot air either.
                 limit_s = spec.timeout_s if self._clip is not None else spec.timeout_s + FIRST_BLOCK_S
-                if now_s - heard_s > limit_s:
+                if now_s - heard_s > limit_s or self._is_mute:
                     raise ChildStalled("the source", now_s - heard_s)
                 self._is_quiet = now_s - heard_s > patience_s(spec.loss_grace_s)
                 self._tell(now_s)
 
+    @property
+    def _is_mute(self) -> bool:
+        """Pictures are encoded, and nothing comes out, as there is no sound yet."""
+        if self._clip is not None or not self._has_sound or self._choice.copies or self._received:
+            return False
+        return self._encodes_since_s is not None and time.monotonic() - self._encodes_since_s > MUTE_S
+
     def _hear(self, line: str) -> None:
         self._diary.feed(line)
+        if self._diary.encodes and self._encodes_since_s is None:
+            self._encodes_since_s = time.monotonic()
         self._segments.feed(line)
         self._picture.feed(line, time.monotonic())
         self._figures.losses.feed(line)
@@ -240,6 +270,9 @@ class Attempt:
         if figures.streams or not self._diary.streams:
             return
         figures.streams = list(self._diary.streams)
+        if not (choice.has_sound or choice.is_mute) and _has_sound(figures.streams):
+            choice.has_sound = True  # unlike the last connection's
+            raise BetterWay
         if choice.copies or spec.mode != "auto" or choice.refused or spec.url == PATTERN:
             return
         if spec.picture.any:
@@ -261,7 +294,8 @@ class Attempt:
                 self._picture.begin_mute(time.monotonic())
         clip.append(block)
         figures.frames += len(block.video)
-        figures.last_block_s = time.monotonic()
+        figures.last_block_s = self._last_block_s = time.monotonic()
+        self._first_block_s = self._first_block_s or figures.last_block_s
         figures.mark = clip.key, clip.frames, round(figures.last_block_s * NS_PER_SECOND)
 
     def _finish(self) -> None:

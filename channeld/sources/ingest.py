@@ -48,7 +48,7 @@ PROGRESS_S = 1.0
 KEPT_CLIPS = 2
 """The clip of the last attempt may still be on air while the next one begins."""
 HEALTHY_S = 1.5
-"""Of pictures: whoever gave so much is tried again soon, however often it was lost before."""
+"""Whoever gave pictures for so long is tried again soon, however often it was lost before."""
 PATIENT_S = 10.0
 """An attempt that took so long has waited by itself."""
 RETRY_GROWTH = 1.25
@@ -141,8 +141,8 @@ class Intake(Worker):
             return attempt.run()
         finally:
             if attempt.clip is not None:
-                self._gave_s = float(self._spec.profile.fps.seconds(attempt.clip.frames))
-                choice.has_sound = True
+                self._gave_s = attempt.gave_s
+                choice.has_sound, choice.is_mute = choice.has_sound or choice.is_mute, False
                 if not attempt.has_refused:
                     choice.refused = ""  # what comes next may be another thing
                 self._clips.append(attempt.clip)

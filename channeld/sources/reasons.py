@@ -43,6 +43,8 @@ _HUNG_UP = re.compile(
 """The far end took the connection and gave nothing; of RTSP, FFmpeg calls an answer that never came invalid data."""
 _NO_DATAGRAM = re.compile(r"\budp://\S+: Input/output error")
 """FFmpeg's words for a time that ran out."""
+_PICTURE_ENCODER = re.compile(r"^\[lib(?:x264|x265) @|^x265 \[info\]|^\[(?:h264|hevc)_(?:nvenc|vaapi|qsv) @")
+"""Of a line, as FFmpeg writes it."""
 
 
 class Diary:
@@ -52,6 +54,8 @@ class Diary:
         self._causes: list[tuple[Reason, str]] = []
         self._hung_up = ""
         self.lacks_sound = False
+        self.encodes = False
+        """The encoder of the pictures has begun."""
         self.streams: list[str] = []
         """What the source has, once all of it is told."""
         self._are_told = False
@@ -63,6 +67,8 @@ class Diary:
             self._are_told = True
         if told.text.startswith("Stream #0:") and not self._are_told and len(self.streams) < _KEPT_LINES:
             self.streams.append(told.text[:MAX_DETAIL])
+        if _PICTURE_ENCODER.search(line):
+            self.encodes = True
         # Without sound nothing else is wrong: it is tried again with silence.
         # FFmpeg 5.1 names the stream in that line, newer ones in the next, as an option's value.
         is_no_stream = "matches no streams" in told.text or "for option 'map'" in told.text

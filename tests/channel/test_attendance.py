@@ -70,6 +70,32 @@ def test_a_worker_that_is_gone_takes_its_viewers_along_and_one_found_at_work_cou
     assert (span.peak, span.viewer_s, sum(span.stays)) == (4, 0.0, 0)
 
 
+def test_a_clock_that_is_set_back_leaves_what_was_kept_and_counts_beside_it(counting: Counting) -> None:
+    kept: dict[tuple[int, int, int], AudienceSpan] = {}
+    counting.attendance._keep = lambda span: kept.update({(span.span_s, span.at_s, span.life): span})
+    counting.attendance.told(0, told(1))
+    counting.go(3600 + 120)
+    first = kept[3600, int(AT_S), int(AT_S * 1000)]
+    assert first.viewer_s == 3600.0
+    counting.clock.jump(600 - 3720)
+    counting.go(120)
+    counting.attendance.close()
+    assert kept[3600, int(AT_S), int(AT_S * 1000)] == first
+    (beside,) = [span for (span_s, at_s, life), span in kept.items() if (span_s, at_s) == (3600, int(AT_S)) and life != first.life]
+    assert beside.viewer_s == pytest.approx(120, abs=11)
+    assert kept[3600, int(AT_S) + 3600, first.life].viewer_s == pytest.approx(120, abs=1), "the hour that was running is told as it was"
+
+
+def test_channels_that_nobody_watches_are_forgotten(counting: Counting) -> None:
+    counting.attendance.told(0, told(1))
+    counting.attendance.told(0, told(0, 5.0))
+    counting.go(7300)
+    assert counting.attendance._channels == {}
+    counting.attendance.told(0, told(1, 5.0))
+    counting.go(60)
+    assert counting.attendance.current("one", 3600) is not None
+
+
 def test_what_grows_is_told_and_is_written_at_the_end(counting: Counting) -> None:
     counting.attendance.told(0, told(1))
     counting.clock.advance(5)

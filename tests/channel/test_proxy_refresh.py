@@ -96,13 +96,13 @@ def test_an_unknown_proxy_is_no_failure_of_a_list(house: House) -> None:
         refresh_once("no", relays=house.relays, reader=house.reader, schemes=SCHEMES, clock=house.clock, should_stop=lambda: False)
 
 
-def test_a_list_is_due_at_once_then_after_its_refresh_and_never_later_whatever_the_clock(house: House) -> None:
+def test_a_list_is_due_at_once_then_after_its_refresh_and_at_once_when_the_clock_was_set_back(house: House) -> None:
     proxy = house.relays.proxy("tv")
     assert due_in_s(proxy, 1_000.0) == 0.0
     house.write(("One", "http://one.test/"))
     house.refresh()
     proxy = house.relays.proxy("tv")
-    assert [due_in_s(proxy, now_s) for now_s in (1_000.0, 1_400.0, 9_999.0, 0.0)] == [600.0, 200.0, 0.0, 600.0]
+    assert [due_in_s(proxy, now_s) for now_s in (1_000.0, 1_400.0, 9_999.0, 0.0)] == [600.0, 200.0, 0.0, 0.0]
     house.relays.change_proxy("tv", ProxyDraft("TV", "tv.m3u", None))
     assert due_in_s(house.relays.proxy("tv"), 9_999.0) is None
 
@@ -110,11 +110,13 @@ def test_a_list_is_due_at_once_then_after_its_refresh_and_never_later_whatever_t
 def test_what_leads_to_the_provider_is_not_told_to_viewers() -> None:
     secret = "http://p.test/x?username=bob&password=geheim"
     attributes = {"tvg-id": "a", "tvg-logo": secret, "catchup-source": "http://p.test/timeshift/bob/geheim/1", "catchup": "default"}
-    plain = {"tvg-logo": "http://l.test/a.png?v=1"}
+    attributes |= {"catchup-template": "?utc={utc}&token=geheim", "tvg-rec": "bob:geheim@p.test", "x-own": "geheim"}
+    plain = {"tvg-logo": "http://l.test/a.png?v=1", "group-title": "News & Sports = A&E?"}
     channels = [ProxyChannel("tv", name, 0, name, secret, each, None, ()) for name, each in (("a", attributes), ("b", plain))]
     text = relayed_list(channels, lambda channel_id: f"http://relay.test/{channel_id}")
     assert "geheim" not in text and "p.test" not in text
     assert 'tvg-id="a" catchup="default"' in text and "http://l.test/a.png?v=1" in text
+    assert 'group-title="News & Sports = A&E?"' in text
 
 
 def test_an_imported_list_is_written_with_the_addresses_of_its_relays(house: House) -> None:

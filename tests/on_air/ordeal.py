@@ -208,23 +208,41 @@ class Ordeal:
         return path
 
     @cached_property
-    def _frames(self) -> Any:
-        """Every picture, small and gray."""
-        return np.array(list(gray_frames(self._whole(), size=(32, 18))), dtype=np.int16)
+    def _looks(self) -> tuple[Any, Any]:
+        """Of every picture, small and gray: how bright it is, and how much of it differs from the one before."""
+        luma, change, before = [], [], None
+        for frame in gray_frames(self._whole(), size=(32, 18)):
+            now = np.asarray(frame, dtype=np.int16)
+            luma.append(float(now.mean()))
+            change.append(255.0 if before is None else float(np.abs(now - before).mean()))
+            before = now
+        return np.array(luma), np.array(change)
+
+    @cached_property
+    def longest_still_s(self) -> float:
+        """How long a picture of the source stood at most, in the stream.
+
+        But for garbage: of what is damaged here and there a decoder makes the picture before it, and `frozen_seconds` is who minds.
+        """
+        luma, change = self._looks
+        came_ns = np.sort(np.fromiter(self._seen[0].values(), dtype=np.int64))[: len(luma)]
+        counts = (change < STILL_LUMA) & (luma >= LUMA_OF_A_SLATE)
+        for blow in self.blows:
+            if blow.fault == "garbage":
+                counts[: len(came_ns)] &= (came_ns < blow.blown_ns) | (came_ns > (blow.back_ns or 1 << 62))
+        return max((len(list(run)) for does, run in groupby(counts) if does), default=0) / FPS
 
     @property
-    def longest_still_s(self) -> float:
-        """How long a picture of the source stood at most: from a viewer's side, how long nothing told of a loss."""
-        stands = np.abs(np.diff(self._frames, axis=0)).mean(axis=(1, 2)) < STILL_LUMA
-        runs = [len(list(run)) for does, run in groupby(stands & (self._frames[1:].mean(axis=(1, 2)) >= LUMA_OF_A_SLATE)) if does]
-        return max(runs, default=0) / FPS
+    def longest_wait_s(self) -> float:
+        """How long nothing came to the viewer at most."""
+        return float(np.diff(sorted(self._seen[0].values())).max()) / 1e9
 
     def pictures(self, airings: Sequence[dict[str, Any]]) -> list[str]:
         """Whether pictures are what the as-run log says: slates dark, sources bright; the first two of an airing are not looked at.
 
-        None of a source's stands for longer than the loss grace and what a switch takes.
+        None of a source's stands for longer than the loss grace and what a switch takes, nor does a viewer wait so long for any.
         """
-        luma = self._frames.mean(axis=(1, 2))
+        luma = self._looks[0]
         first, wrong = self._seen[1], []
         for each, after in pairwise(airings):
             begin, end = ((int(one["ticks"]) + FRAME_TICKS - first) // FRAME_TICKS for one in (each, after))
@@ -236,6 +254,8 @@ class Ordeal:
                 )
         if self.longest_still_s > (limit_s := self.upstream.kind.graces["loss_grace_seconds"] + SWITCH_S):
             wrong.append(f"{self.name}: a picture stands for {self.longest_still_s:.2f} s, more than {limit_s:g} s")
+        if self.longest_wait_s > limit_s:
+            wrong.append(f"{self.name}: nothing came for {self.longest_wait_s:.2f} s, more than {limit_s:g} s")
         return wrong
 
     def figures(self, airings: Sequence[dict[str, Any]]) -> list[Figures]:
@@ -263,7 +283,7 @@ class Ordeal:
         back = (
             after(max(blow.mended_ns, reason or 0), blow.back_ns + 2 * 10**9, lambda entry: entry.startswith("@live/")) if reason else None
         )
-        silence = next((at - round(silent_s * 1e9) for at, silent_s in lost if blow.blown_ns <= at <= (slate or 0)), None)
+        silence = next((at - round(silent_s * 1e9) for at, silent_s in lost if blow.blown_ns <= at <= (reason or slate or 0)), None)
         live = max((at for at in lives if back is not None and at < back), default=None)
         return Figures(
             self.name,

@@ -1,17 +1,18 @@
 """DASH of a daemon on air: unlike clips over the 33-bit wrap, as a viewer keeps it and as FFmpeg's own player reads it live."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from clips import numbered_clip
 from judge.dash_recorder import DashRecorder
 from nginx_origin import wait_until
 from running import RunningDaemon
-from timeline import Numbered, Timeline, content_faults, timeline_of
+from timeline import DECK, Numbered, Timeline, content_faults, timeline_of
 
 pytestmark = pytest.mark.timeout(600)  # the waits below have limits of their own
 WRAP_TICKS = 1 << 33
@@ -91,3 +92,33 @@ def test_ffmpeg_reads_the_live_manifest_without_a_fault(watched: Watched) -> Non
 def test_the_channel_object_tells_the_output(watched: Watched) -> None:
     assert (watched.output["type"], watched.output["state"], watched.output["last_error"]) == ("dash", "up", None)
     assert watched.output["media_sequence"] >= len(watched.recorder.fetched["video"]) - 1
+
+
+def test_an_output_that_is_taken_away_is_not_found_any_more_and_is_whole_when_it_is_back(
+    daemon_of: Callable[..., RunningDaemon], deck: Path, prepared: Path, tmp_path: Path
+) -> None:
+    playlist = tmp_path / "list.txt"
+    playlist.write_text("".join(f"{deck / name}\n" for name in DECK))
+
+    def outputs(*kinds: str) -> list[dict[str, Any]]:
+        return [{kind: {"segment_seconds": 1, "window": 3}} for kind in kinds]
+
+    channel = {"playlist": str(playlist), "media_roots": [str(deck)], "outputs": outputs("hls", "dash")}
+    daemon = daemon_of({"one": channel}, cache=prepared)
+    daemon.config["media"]["workers"] = 2
+    daemon.start()
+    address = f"http://127.0.0.1:{daemon.media_port}"
+    manifests = [f"{address}/hls/one/index.m3u8", f"{address}/dash/one/manifest.mpd"]
+
+    def statuses() -> list[int]:
+        return [httpx.get(each, timeout=10).status_code for each in manifests]
+
+    wait_until(lambda: statuses() == [200, 200], what="both manifests", timeout_s=60)
+    for kinds, found in (((), [404, 404]), (("hls",), [200, 404]), (("dash",), [404, 200]), (("dash", "hls"), [200, 200])):
+        daemon.config["channels"]["one"]["outputs"] = outputs(*kinds) or [{"ts": {}}]
+        daemon.write_config()
+        daemon.post("/api/v1/reload").raise_for_status()
+        wait_until(lambda found=found: statuses() == found, what=f"{found} with {kinds}", timeout_s=60)
+    names = httpx.get(manifests[0]).text.split()
+    segments = [name for name in names if not name.startswith("#")]
+    assert len(segments) >= 1 and {httpx.get(f"{address}/hls/one/{name}").status_code for name in segments} == {200}

@@ -187,6 +187,15 @@ def test_a_channel_that_comes_back_in_time_keeps_its_files(tmp_path: Path) -> No
     assert (tmp_path / "live1").exists()
 
 
+def test_a_folder_that_somebody_else_removed_is_clean(tmp_path: Path) -> None:
+    store = SegmentStore(tmp_path, None, FakeClock())
+    store.clean_channel("live1", keep_s=0)
+    assert store.purge() is None
+    store.open_channel("live1")
+    write(store, "live1", 1, [b"G" * 188])
+    assert store.purge() is None and len(list((tmp_path / "live1").iterdir())) == 1
+
+
 def test_files_of_others_in_a_channel_s_folder_stay(tmp_path: Path) -> None:
     clock = FakeClock()
     store = SegmentStore(tmp_path, None, clock)

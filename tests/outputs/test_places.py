@@ -66,6 +66,18 @@ def test_a_replaced_file_is_taken_up_and_a_missing_or_broken_one_is_told_once(
     assert places.of("192.0.2.7") is None
 
 
+def test_a_file_that_could_not_be_read_is_tried_again_as_it_is(tmp_path: Path, places: Places, told: list[str | None]) -> None:
+    path, away = tmp_path / "geo.mmdb", tmp_path / "away"
+    write_geoip(path, {"192.0.2.0/24": BERLIN})
+    places.look()
+    path.rename(away)
+    places.look()
+    assert len(told) == 1 and places.of("192.0.2.7") == "DE/Berlin"
+    away.rename(path)
+    places.look()
+    assert told[1:] == [None]
+
+
 def test_a_file_with_any_byte_wrong_ends_nothing(tmp_path: Path, places: Places) -> None:
     path, random = tmp_path / "geo.mmdb", Random(7)
     write_geoip(path, {"192.0.2.0/24": BERLIN})

@@ -115,3 +115,13 @@ def test_an_srt_connection_counts_from_the_muxer_behind_it_and_a_refusal_is_not_
     assert "Incorrect passphrase" in (trial.delivery.last_error or "")
     assert trial.lines(RECOVERING, silent, IO_ERROR).seen == (PushCondition.RETRYING, "no answer")
     assert trial.lines(RECOVERING, opened, RECOVERED).seconds(1).seen == (PushCondition.UP, None)
+
+
+def test_an_adopted_one_that_is_to_be_called_is_up_only_where_it_told_of_a_caller(trial: Trial) -> None:
+    trial.delivery.remember([], is_called=True)
+    assert trial.seconds(5).seen == (PushCondition.STARTING, None)
+    opened = parse_line("[mpegts @ 0x1] [verbose] muxrate VBR, sdt every 500 ms, pat/pmt every 100 ms")
+    called, calling = Trial(), Trial()
+    called.delivery.remember([opened], is_called=True)
+    calling.delivery.remember([])
+    assert called.seconds(3).seen == calling.seconds(3).seen == (PushCondition.UP, None)

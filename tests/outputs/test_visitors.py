@@ -3,7 +3,7 @@
 import pytest
 
 from channeld.base.clock import FakeClock
-from channeld.outputs.visitors import AGENTS, GONE_S, MAX_PLACES, MAX_VISITS_EACH, HlsVisits, agent_class, counted_places
+from channeld.outputs.visitors import AGENTS, GONE_S, MAX_PLACES, MAX_VISITS_EACH, SegmentVisits, agent_class, counted_places
 
 
 @pytest.mark.parametrize(
@@ -25,19 +25,19 @@ def test_players_are_known_by_their_user_agent(user_agent: str, kind: str) -> No
     assert agent_class(user_agent) == kind and kind in AGENTS
 
 
-def test_a_viewer_of_hls_is_there_until_a_while_after_its_last_request() -> None:
+def test_a_viewer_of_segments_is_there_until_a_while_after_its_last_request() -> None:
     clock = FakeClock()
-    visits = HlsVisits(clock, {"192.0.2.7": "DE/Berlin"}.get)
+    visits = SegmentVisits(clock, {"192.0.2.7": "DE/Berlin"}.get)
     for _ in range(5):
-        visits.asked("one", "192.0.2.7", "VLC/3")
-        visits.asked("one", "192.0.2.8", "VLC/3")
+        visits.asked("one", "192.0.2.7", "VLC/3", "hls")
+        visits.asked("one", "192.0.2.8", "VLC/3", "dash")
         clock.advance(10)
         visits.sweep()
-    assert sorted(visits.present()["one"], key=str) == [("vlc", "DE/Berlin"), ("vlc", None)]
-    visits.asked("one", "192.0.2.7", "VLC/3")
+    assert sorted(visits.present()["one"], key=str) == [("dash", "vlc", None), ("hls", "vlc", "DE/Berlin")]
+    visits.asked("one", "192.0.2.7", "VLC/3", "hls")
     clock.advance(GONE_S - 5)
     visits.sweep()
-    assert visits.present() == {"one": [("vlc", "DE/Berlin")]}
+    assert visits.present() == {"one": [("hls", "vlc", "DE/Berlin")]}
     clock.advance(10)
     visits.sweep()
     assert visits.present() == {}
@@ -47,14 +47,14 @@ def test_a_viewer_of_hls_is_there_until_a_while_after_its_last_request() -> None
 
 def test_one_address_does_not_take_the_room_of_all() -> None:
     clock = FakeClock()
-    visits = HlsVisits(clock, {}.get)
+    visits = SegmentVisits(clock, {}.get)
     for number in range(MAX_VISITS_EACH + 50):
-        visits.asked("one", "2001:db8::" + f"{number:x}", f"Player/{number}")
-    visits.asked("one", "192.0.2.7", "VLC/3")
+        visits.asked("one", "2001:db8::" + f"{number:x}", f"Player/{number}", "hls")
+    visits.asked("one", "192.0.2.7", "VLC/3", "hls")
     assert len(visits.present()["one"]) == MAX_VISITS_EACH + 1
     clock.advance(GONE_S + 1)
     visits.sweep()
-    visits.asked("one", "2001:db8::1", "Player/1")
+    visits.asked("one", "2001:db8::1", "Player/1", "hls")
     assert len(visits.present()["one"]) == 1
 
 

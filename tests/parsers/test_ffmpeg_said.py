@@ -243,3 +243,20 @@ def test_any_lines_of_a_live_source_are_counted_and_judged(lines: list[str]) -> 
     trouble = watch.trouble(10.0)
     assert trouble is None or isinstance(trouble[0], Reason)
     assert all(0 <= count <= 65_535 * len(lines) for count in losses.counts.values())
+
+
+@pytest.mark.parametrize(
+    ("line", "begins"),
+    [
+        ("[libx264 @ 0x563c6d254880] [info] using SAR=1/1", True),
+        ("x265 [info]: HEVC encoder version 3.5+1-f0c1022b6", True),
+        ("[h264_nvenc @ 0x55] [verbose] Loaded Nvenc version 12.1", True),
+        ("[info]   Stream #0:0 -> #0:0 (h264 (native) -> h264 (libx264))", False),
+        ("[h264 @ 0x55] [error] no frame!", False),
+        ("[aac @ 0x55] [info] Qavg: 120.5", False),
+    ],
+)
+def test_the_encoder_of_pictures_is_heard_to_begin(line: str, begins: bool) -> None:
+    diary = Diary()
+    diary.feed(line)
+    assert diary.encodes is begins

@@ -230,6 +230,14 @@ def test_the_successor_counts_where_the_newest_list_has_it_even_before_what_aire
     assert names(queue.plan(3, by_name())) == ["c", "d", "a"]
 
 
+def test_what_waited_in_the_round_before_keeps_its_turn_when_an_edit_overtakes_the_first_of_the_next():
+    queue = queue_of(*"abcd", playing="ab")
+    chosen = queue.plan(1, by_name(pending="cd"))[0]
+    queue.apply(playlist(*"bcd"))
+    assert chosen.locator == "a" and names(queue.started(chosen.id)) == ["c", "d"]
+    assert names(queue.plan(4, by_name())) == ["c", "d", "b", "c"]
+
+
 def test_an_id_that_was_never_planned_is_an_error():
     with pytest.raises(ValueError, match="e9"):
         queue_of("a").started("e9")
