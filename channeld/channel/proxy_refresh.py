@@ -33,7 +33,18 @@ class Refresh:
 
 
 _PICTURES = ("tvg-logo", "tvg-logo-small", "logo", "logo-small")
-_PLAIN = ("group-title", "channel-id", "channel-number", "radio", "catchup", "catchup-days", "parent-code", "audio-track", "aspect-ratio", "type")
+_PLAIN = (
+    "group-title",
+    "channel-id",
+    "channel-number",
+    "radio",
+    "catchup",
+    "catchup-days",
+    "parent-code",
+    "audio-track",
+    "aspect-ratio",
+    "type",
+)
 _LEADS_AWAY = re.compile(r"://|[?&;][\w.-]+=|\S:\S+@\S")
 
 
