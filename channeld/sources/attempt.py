@@ -42,7 +42,7 @@ TRIAL_S = 10.0
 FIRST_BLOCK_S = 20.0
 """So much longer than for any other block may be waited for the first: the source is probed, and begins with a key frame."""
 LIMITS = Limits(address_space_bytes=4 << 30, file_size_bytes=child.WRITTEN_FILE_BYTES, processes=8192, open_files=256)
-MUTE_S = 5.0
+MUTE_S = 8.0
 """Sound that is announced may come so long after the first picture; FFmpeg gives out nothing before it has both."""
 FFMPEG_NICE = 3
 """No limit on CPU time: it may run for years. Before preparing, behind hosts and pushes."""
