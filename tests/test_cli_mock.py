@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +96,30 @@ def test_faults_come_and_go_by_their_schedule(http_ts_server: Callable[..., Mock
     peer.wait_for("silence begins")
     told = [word.split(": ")[1] for word in peer.words if " s: " in word]
     assert told == ["black begins", "black ends", "close begins", "close ends", "silence begins"]
+
+
+@pytest.mark.parametrize("server", ["http_ts_server", "hls_server", "rtsp_server"])
+def test_a_password_that_was_changed_sends_everybody_away_until_it_is_over(server: str, request: pytest.FixtureRequest):
+    peer = request.getfixturevalue(server)(user="viewer", password="right")
+
+    def looked() -> str:
+        command = ["ffprobe", "-v", "error", "-show_entries", "stream=codec_type", "-of", "csv=p=0", peer.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout if done.returncode == 0 else done.stderr
+
+    wait_until(lambda: "video" in looked(), what="a viewer to be let in", timeout_s=60)
+    watched = subprocess.Popen(["ffmpeg", "-v", "quiet", "-nostdin", "-i", peer.url, "-f", "null", "-"])
+    try:
+        time.sleep(2)
+        peer.suffer("password")
+        assert "401" in looked()
+        if server != "hls_server":  # whose player comes for each segment anew
+            watched.wait(30)
+    finally:
+        watched.kill()
+        watched.wait(10)
+    peer.heal()
+    assert "video" in looked()
 
 
 def test_a_wrong_order_on_stdin_is_told_and_the_source_stays(http_ts_server: Callable[..., MockPeer]):

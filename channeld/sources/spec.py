@@ -14,7 +14,7 @@ from channeld.media.reference import Reference
 from channeld.media.treatment import NO_TREATMENT, Treatment
 from channeld.ts.nal import VideoCodec
 
-SWITCH_S = 0.1
+SWITCH_S = 0.13
 """What a switch takes at most, from the loss told to the slate seen: so much before its grace is over a silent source is told as lost."""
 UNEVEN_S = 0.4
 """What comes of a source that is well may be so far apart."""

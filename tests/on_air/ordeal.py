@@ -40,6 +40,8 @@ WORDS = {
 """Of slates, and the reason that they tell."""
 SWITCH_S = 0.1
 STILL_LUMA = 0.05
+LINGERS_NS = 4 * 10**9
+"""What came damaged is in store for a while, and decoded otherwise until the next key frame."""
 LUMA_OF_A_SLATE = 60
 """A slate is a dark card, all that sources send is brighter."""
 
@@ -229,7 +231,8 @@ class Ordeal:
         counts = (change < STILL_LUMA) & (luma >= LUMA_OF_A_SLATE)
         for blow in self.blows:
             if blow.fault == "garbage":
-                counts[: len(came_ns)] &= (came_ns < blow.blown_ns) | (came_ns > (blow.back_ns or 1 << 62))
+                ends_ns = blow.back_ns + LINGERS_NS if blow.back_ns else 1 << 62
+                counts[: len(came_ns)] &= (came_ns < blow.blown_ns) | (came_ns > ends_ns)
         return max((len(list(run)) for does, run in groupby(counts) if does), default=0) / FPS
 
     @property
@@ -283,15 +286,19 @@ class Ordeal:
         back = (
             after(max(blow.mended_ns, reason or 0), blow.back_ns + 2 * 10**9, lambda entry: entry.startswith("@live/")) if reason else None
         )
-        silence = next((at - round(silent_s * 1e9) for at, silent_s in lost if blow.blown_ns <= at <= (reason or slate or 0)), None)
+
+        def silence_before(at_ns: int | None) -> int | None:
+            told = [at - round(silent_s * 1e9) for at, silent_s in lost if at_ns is not None and blow.blown_ns <= at <= at_ns]
+            return told[-1] if told else None
+
         live = max((at for at in lives if back is not None and at < back), default=None)
         return Figures(
             self.name,
             blow.fault,
             seconds(slate, blow.blown_ns),
             seconds(reason, blow.blown_ns),
-            seconds(slate, silence),
-            seconds(reason, silence),
+            seconds(slate, silence_before(slate)),
+            seconds(reason, silence_before(reason)),
             seconds(back, live),
             seconds(back, blow.mended_ns),
         )
