@@ -170,6 +170,9 @@ class RelayWatch(Worker):
         return replace(seen, bitrate_bps=round(max(0, seen.bytes - before.bytes) * 8 / passed_s))
 
     def _save(self) -> None:
+        for known in (self._saved, self._losses, self._counts):
+            for channel in [channel for channel in list(known) if channel not in self._registry.channels]:
+                known.pop(channel, None)  # it is removed, and its number is not given again
         relays = self._stage.ids
         for each in self.seen.values():
             config_id = config_of(each.channel) if each.channel in relays else None

@@ -38,7 +38,7 @@ from channeld.store.store import Store
 
 SILENT_S = 4.0
 """Every worker says once a second that it lives."""
-CLOSE_S = 1.5
+CLOSE_S, MOST_LEAVING = 1.5, 1000
 """How long a child may take to end by itself when the daemon ends."""
 
 log = structlog.get_logger()
@@ -327,6 +327,8 @@ class MediaHub:
         self._tell_caps()
 
     def clean(self, channel: str, packaging: PackagingType, *, keep_s: float) -> None:
+        if len(self._leaving) >= MOST_LEAVING:
+            del self._leaving[next(iter(self._leaving))]  # cleaned long ago
         self._leaving[channel, packaging] = keep_s
         if (link := self._links.get(self._packager_of(channel))) is not None:  # who would make them again is who knows when it does
             link.send("clean", channel=channel, type=packaging, keep_s=keep_s)
