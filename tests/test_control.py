@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clips import numbered_clip
 from station import Station, settings, until
 
 from channeld.api.control import Invalid, Refused, Stale, UnknownChannel
@@ -118,7 +119,7 @@ def test_what_cannot_air_next_is_refused(control: DaemonControl, path: str) -> N
 
 
 def test_play_next_comes_first(station: Station, control: DaemonControl, playlist: Path) -> None:
-    (playlist.parent / "now.mp4").write_bytes(b"film")
+    numbered_clip(playlist.parent / "now.mp4", frames=250, size=(160, 90))
     control.trigger("one", "play-next", path="now.mp4")
     assert station.shown()["next"][0]["path"] == "now.mp4"
 

@@ -12,8 +12,10 @@ all of them. Run by the push's thread. Who owns what:
 """
 
 import contextlib
+import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from channeld.base.errors import ChildExited, ChildStalled
 from channeld.outputs.push_args import PROGRESS_DROPPED, PROGRESS_TOLD
@@ -32,9 +34,10 @@ _RECYCLE_AGAIN_S = 60.0
 _OFFER_S = 5.0
 """How often a write end is offered again while nothing comes through it."""
 
-# Copying needs little: no file is ever written, and the rest are fences against a runaway. Of CPU time there is no limit: an SRT push is
-# never begun anew, and may live for years.
-_LIMITS = Limits(address_space_bytes=2 << 30, file_size_bytes=0, processes=8192, open_files=64)
+# Copying needs little: no file is ever written, and the rest are fences against a runaway. 20 days cost some hours of CPU.
+_LIMITS = Limits(address_space_bytes=2 << 30, file_size_bytes=0, processes=8192, open_files=64, cpu_s=5 * 86_400)
+_ENDLESS_LIMITS = replace(_LIMITS, cpu_s=None)
+"""Of one that is never begun anew, and may live for years."""
 _NICE = 5  # below the playout host, above prepare
 
 
@@ -46,6 +49,7 @@ class PushAttempt:
         self.pid: int | None = None
         self.slot = slot
         self._timing, self._ports, self._is_called = plan.timing, ports, plan.is_called
+        self._limits = _ENDLESS_LIMITS if math.isinf(plan.timing.recycle_s) else _LIMITS
         self._recycle_at_s = plan.timing.draw_recycle_s()
         self._stack = contextlib.ExitStack()
         self._child: HeldProcess | None = None
@@ -80,7 +84,7 @@ class PushAttempt:
         spec = ChildSpec(
             self.slot.label,
             self.slot.arguments,
-            limits=_LIMITS,
+            limits=self._limits,
             nice=_NICE,
             stdin=preset,
             told_only=PROGRESS_TOLD,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from conftest import HOSTILE, OpenPage
 from nginx_origin import wait_until
+from playwright.sync_api import expect
 from running import RunningDaemon
 
 PlaylistOf = Callable[[str], Path]
@@ -117,6 +118,7 @@ def test_a_fault_in_the_file_is_shown_at_its_line_and_mended_there(
     page.get_by_role("button", name="Show the line").click()
     area = page.get_by_label("The playlist file")
     page.locator(".text-numbers b", has_text="3").wait_for()
+    expect(area).to_have_js_property("selectionStart", playlist_of("text").read_text().index("- {pth: b.mp4"))
     selected = area.evaluate("area => area.value.slice(area.selectionStart, area.selectionEnd)")
     assert selected.startswith("- {pth: b.mp4")
     area.fill(good.replace("Bravo", "Bravo again"))
