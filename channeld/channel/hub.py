@@ -38,8 +38,9 @@ from channeld.store.store import Store
 
 SILENT_S = 4.0
 """Every worker says once a second that it lives."""
-CLOSE_S, MOST_LEAVING = 1.5, 1000
+CLOSE_S = 1.5
 """How long a child may take to end by itself when the daemon ends."""
+MOST_LEAVING = 1000
 
 log = structlog.get_logger()
 

@@ -97,9 +97,10 @@ class TsStage(Stage):
                 # As many bytes a second as the share asks of what flowed before; the encoder waits, and is behind.
                 bytes_per_s = max(1.0, self._mean * rate)
                 size = max(1, int(bytes_per_s * SLOW_STEP_S) // PACKET_BYTES) * PACKET_BYTES
-                await asyncio.sleep(len(packets[:size]) / bytes_per_s)
-                self._feed(packets[:size])
-                packets = packets[size:]
+                piece, packets = packets[:size], packets[size:]
+                await asyncio.sleep(len(piece) / bytes_per_s)
+                self._bytes += len(piece)
+                self._feed(piece)
             self._bytes += len(packets)
             if packets:
                 self._mean = self._bytes / max(1.0, time.monotonic() - self._begun)

@@ -69,6 +69,8 @@ def test_an_order_ends_when_its_time_is_over(station: Station, desk: OverrideDes
     until(lambda: "A moment" in titles(station), "the text on air")
     until(lambda: station.shown()["override"] is None, "its end")
     until(lambda: (station.shown()["now"] or {}).get("title") in ("a", "b", "c"), "the list again")
+    frames = sum(each["frames"] or 0 for each in station.events.as_run("one", 1000) if each["title"] == "A moment")
+    assert 50 <= frames <= 200, "six seconds, less what it took to begin"
 
 
 def in_a_moment(after_s: float, **what: Any) -> Slot:
