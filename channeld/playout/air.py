@@ -57,8 +57,8 @@ class Air:
         self._filler = filler
         self._readers = readers
         self._report = report
-        self.announce: Callable[[int], Callable[[], None]] = lambda head: lambda: None
-        """Asked before a slice is published; what it gives is called when it is."""
+        self.announce: Callable[[int], Callable[[], None] | None] = lambda head: None
+        """Asked before a slice is published; what it gives is called when it is. None: nobody waits for it."""
         self._pace = Pace(anchor_ns, round((lead_s + SLICE_S) * TICKS_PER_SECOND))
         self._plan = Plan()
         self._hush = Hush()
@@ -159,8 +159,8 @@ class Air:
         """End the playing clip at its next legal cut, as soon as what comes next is read, or SKIP_WAIT_S are over."""
         self.now.cut_requested, self.now.waits_until = True, self._elapsed + round(SKIP_WAIT_S * TICKS_PER_SECOND) * waits
 
-    def release(self) -> Slice:
-        """Publish the slice that is due."""
+    def release(self, before: Callable[[bool], None] = lambda is_awaited: None) -> Slice:
+        """Publish the slice that is due. `before` is called once it is made, and hears whether local readers wait for it."""
         now = self.now
         if now.lookahead is not None:
             now.lookahead.drain()
@@ -175,8 +175,10 @@ class Air:
         if piece is None:
             raise RuntimeError("nothing to air, not even the filler")
         packets, state, tell = piece.packets.ravel(), self._state(), self.announce(self.ring.head_seq + 1)
+        before(tell is not None)
         self.ring.publish(packets, dts=piece.dts, duration=piece.duration, is_random_access=piece.is_random_access, state=state)
-        tell()
+        if tell is not None:
+            tell()
         for kind, values in changes:  # what control hears of is in the ring by then, whenever this host dies
             self._report(kind, **values)
         return piece

@@ -28,10 +28,6 @@ PROMPT = 32
 """Readers of a channel that hear of a slice first. Each costs the heap thread a system call of some microseconds that cannot wait."""
 
 
-def _nothing() -> None:
-    """Nobody is to be told."""
-
-
 @dataclass(frozen=True, slots=True)
 class Places:
     """How many readers a channel has room for, and how many of these any one user may have; root and our own user are not counted so."""
@@ -111,14 +107,14 @@ class Readers:
         if ring.head_seq != given:  # published before it was one of those who are told
             self._send_all(group, (reader,), pack_told(Kind.HEAD, ring.ring_id, ring.head_seq), may_drop=True)
 
-    def announce(self, channel: str, ring_id: int, head: int) -> Callable[[], None]:
-        """Before a slice is published: what tells those who hear of it first, to be called when it is. Heap thread.
+    def announce(self, channel: str, ring_id: int, head: int) -> Callable[[], None] | None:
+        """Before a slice is published: what tells those who hear of it first, to be called when it is; None without any. Heap thread.
 
         Whatever can be done before is done here: each function between the two costs a reader some ten microseconds.
         """
         group = self._groups.get(channel)
         if group is None or not group.ends:
-            return _nothing
+            return None
         return partial(self._send_first, group.ends[:PROMPT], pack_told(Kind.HEAD, ring_id, head), (ring_id, head))
 
     def _send_first(self, ends: tuple[_Reader, ...], message: bytes, told: tuple[int, int]) -> None:

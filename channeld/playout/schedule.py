@@ -22,6 +22,8 @@ LATENESS_SAMPLES = 16384
 MAX_WAIT_S = 0.5
 LOOK_AGAIN_S = 0.02
 """How soon a resumed channel whose clip is not in memory is looked at again."""
+READERS_FIRST_S = 0.0002
+"""So long this thread sleeps once it told local readers of a slice, before anybody else hears of it: the kernel wakes them on its CPU."""
 LATE_S = 1.0
 LATE_TOLD_S = 10.0
 """A release later than LATE_S is told, at most once per LATE_TOLD_S for a channel."""
@@ -81,6 +83,10 @@ class Schedule(Worker):
         self._heap: list[tuple[int, int, Air]] = []
         self._count = itertools.count()
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._rest_s = 0.0
+        """How long it sleeps behind the release before it does anything else."""
+        self._untold: tuple[Air, Slice] | None = None
+        """What was released last, while local readers have their turn."""
         self.lateness = RecentLateness()
         self.turned_ns = time.monotonic_ns()
         self.airs: dict[str, Air] = {}
@@ -131,15 +137,19 @@ class Schedule(Worker):
 
     def run(self) -> None:
         while not self.stopping.is_set():
-            wait_s = self.turn()
+            wait_s, command = self.turn(), None
             if wait_s > 0:
                 try:
-                    self._commands.get(timeout=wait_s)()
+                    command = self._commands.get(timeout=wait_s)
                 except queue.Empty:
-                    continue
+                    command = None
+            self._tell()
+            if command is not None:
+                command()
 
     def turn(self) -> float:
-        """Run commands, release at most one slice that is due; gives the seconds until the next one is."""
+        """Run commands, release at most one slice that is due; gives the seconds until there is something to do."""
+        self._tell()
         self.turned_ns = time.monotonic_ns()
         while not self._commands.empty():
             self._commands.get_nowait()()
@@ -151,8 +161,15 @@ class Schedule(Worker):
         if early_ns > 0:
             return min(MAX_WAIT_S, early_ns / NS_PER_SECOND)
         heapq.heappop(self._heap)
+        self._rest_s = 0.0
         self._release(air, now_ns)
-        return 0.0
+        return self._rest_s
+
+    def _tell(self) -> None:
+        """Have others hear of what was released last."""
+        if self._untold is not None:
+            untold, self._untold = self._untold, None
+            self._on_released(*untold)
 
     def _crash(self, air: Air) -> None:
         """Take a channel off the air and tell why; called where its exception is handled."""
@@ -165,12 +182,19 @@ class Schedule(Worker):
                 self._push(air, now_ns + self.lead_ns + int(LOOK_AGAIN_S * NS_PER_SECOND))
                 return
             late_ns = now_ns - air.due_ns
-            piece = air.release()
+            piece = air.release(lambda is_awaited: self._go_on(air, late_ns, now_ns, is_awaited=is_awaited))
         except Exception:  # noqa: BLE001  # channels fail alone: whatever is wrong with one, the others go on; it is told with its traceback
             self._crash(air)
             return
-        self._on_released(air, piece)  # first: local readers wait for it
+        self._untold = air, piece
+        if not self._rest_s:
+            self._tell()
+
+    def _go_on(self, air: Air, late_ns: int, now_ns: int, *, is_awaited: bool) -> None:
+        """All that can be done before a slice is published: what comes behind it keeps local readers waiting."""
         self._push(air, air.due_ns)
+        is_next_due = self._heap[0][0] - self.lead_ns <= now_ns + READERS_FIRST_S * NS_PER_SECOND
+        self._rest_s = READERS_FIRST_S if is_awaited and not is_next_due else 0.0
         if not air.is_catching_up:
             self.lateness.record(late_ns)
             if self._alarm.rings(air.channel, late_ns, now_ns):

@@ -145,7 +145,9 @@ class Interleavings(RuleBasedStateMachine):
         self.half = data, False
 
     def tell(self) -> None:
-        self.readers.announce("one", self.ring.ring_id, self.ring.head_seq)()
+        tell_first = self.readers.announce("one", self.ring.ring_id, self.ring.head_seq)
+        if tell_first is not None:
+            tell_first()
         self.readers.tell({"one": (self.ring.ring_id, self.ring.head_seq)})
         self.readers.look()
 

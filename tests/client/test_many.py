@@ -76,7 +76,9 @@ def test_who_comes_behind_many_that_are_gone_is_told_of_the_very_next_slice() ->
         far.close()
     living.recv(200)  # the ring
     ring.publish(b"x" * PACKET, dts=0, duration=1, is_random_access=True, state=b"")
-    readers.announce("one", ring.ring_id, ring.head_seq)()
+    tell_first = readers.announce("one", ring.ring_id, ring.head_seq)
+    assert tell_first is not None
+    tell_first()
     readers.tell({"one": (ring.ring_id, ring.head_seq)})
     told = unpack_told(living.recv(200, socket.MSG_DONTWAIT))
     assert (told.kind, told.generation, told.head) == (Kind.HEAD, 7, 1)

@@ -1,6 +1,6 @@
 """The heap: several channels on one thread, each at its own time, each failing alone."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from on_fake_air import Channel, filler_of, small_ring
@@ -8,10 +8,11 @@ from prepared import PreparedShelf, stream_format
 
 from channeld.bus.ring import RingWriter
 from channeld.playout.air import Air
-from channeld.playout.schedule import RecentLateness
+from channeld.playout.schedule import RecentLateness, Schedule
 from channeld.ts.splicer import Splicer
 
 BEGIN_NS = 5_000_000_000
+Until = Callable[[Callable[[], object]], None]
 
 
 @pytest.fixture
@@ -44,6 +45,32 @@ def test_the_wait_is_until_the_next_release_and_never_longer_than_half_a_second(
     assert channel.schedule.turn() == pytest.approx(0.2)
     channel.schedule.remove("one")
     assert channel.schedule.turn() == 0.5
+
+
+def test_local_readers_have_their_turn_before_others_hear_of_a_slice(channel: Channel, other: Air) -> None:
+    """Unless another channel is due at once: nobody's picture waits for somebody else's readers."""
+    told: list[int] = []
+    channel.air.announce = lambda head: lambda: told.append(head)
+    assert 0 < channel.schedule.turn() < 0.001
+    assert told == [channel.ring.head_seq] and not channel.released
+    channel.clock.advance(0.03)
+    assert channel.schedule.turn() == 0.0
+    assert len(channel.released) == 2, "nobody is attached to the other"
+    channel.clock.advance(0.17 + 0.03)  # both are due
+    assert channel.schedule.turn() == 0.0 and len(told) == 2
+    assert len(channel.released) == 3
+
+
+def test_what_is_ordered_while_readers_have_their_turn_comes_behind_the_slice(channel: Channel, until: Until) -> None:
+    came: list[str] = []
+    schedule = Schedule(channel.clock, lambda air, piece: came.append("heard of"), lambda air, trace: came.append(trace))
+    channel.schedule.remove("one")
+    schedule.add(channel.air)
+    channel.air.announce = lambda head: lambda: schedule.post(lambda: came.append("ordered"))
+    schedule.start()
+    until(lambda: len(came) >= 2)
+    schedule.close()
+    assert came == ["heard of", "ordered"]
 
 
 def test_lateness_is_what_the_clock_says(channel: Channel, other: Air) -> None:
