@@ -48,8 +48,15 @@ def _group_problem(name: str, user: pwd.struct_passwd | None, unit: Unit | None)
         if user is not None and unit is not None and unit.confines_users and group.gr_gid != user.pw_gid:
             return f"PrivateUsers= of the unit hides group {name!r}: no socket is made. Name {user.pw_name}'s own group"
         return None
-    who = user.pw_name if user is not None else pwd.getpwuid(uid).pw_name
+    who = user.pw_name if user is not None else _name_of(uid)
     return f"{who} is no member of {name!r}: no socket is made. Make it one (`usermod -aG {name} {who}`), or check as the daemon's user"
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # as in a container that runs under any number
+        return str(uid)
 
 
 def _groups_of(user: pwd.struct_passwd | None, unit: Unit | None) -> set[int]:

@@ -105,6 +105,8 @@ def write_stream(channel: str, opened: "Callable[[], Reading]", timeout_s: float
     """Until the channel goes off the air, or nobody reads stdout any more; who reconnects waits for ever. Raises ChannelError."""
     from channeld.client import AttachError, Closed, Overrun
 
+    if sys.stdout is None:
+        raise ConfigError("there is no stdout to write the stream to: it is closed")
     out, has_begun = sys.stdout.fileno(), False
     try:
         with opened() as stream:
@@ -160,4 +162,7 @@ def _told(error: "AttachError") -> ChannelError:
 def _write_all(out: int, chunk: bytes) -> None:
     left = memoryview(chunk)
     while left:
-        left = left[os.write(out, left) :]
+        try:
+            left = left[os.write(out, left) :]
+        except BlockingIOError:  # whoever made it has it so
+            select.select((), (out,), ())

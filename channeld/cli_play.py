@@ -94,9 +94,15 @@ def _whereabouts(wanted: Wanted) -> Whereabouts | None:
     """Where the daemon is, by its configuration; None where there is none, or nothing of it is wanted. Raises ConfigErrors."""
     try:
         path = wanted.config or default_path()
-    except ConfigError:
+    except (ConfigError, OSError):  # none, or in a folder that is closed to us
         return None
-    return load_whereabouts(path)
+    try:
+        return load_whereabouts(path)
+    except ChannelError:
+        # Whoever may not read the daemon's configuration says where it is instead.
+        if wanted.config is None and (wanted.runtime_dir is not None or wanted.url is not None):
+            return None
+        raise
 
 
 def _media_address(wanted: Wanted, where: Whereabouts | None) -> MediaAddress:

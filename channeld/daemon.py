@@ -238,7 +238,7 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
     parts.callback(lambda: _leave_channels(loop, registry) if will.leaves else _end_channels(loop, registry))
     watching.start()
     parts.callback(watching.close)
-    running = Running(loop, hosts, media, clips, registry, watching, alarms, events, sources, overrides, relays, store)
+    running = Running(loop, hosts, media, clips, registry, watching, alarms, events, sources, overrides, relays, store, pipes)
     return _open_to_people(config, parts, running, token, holder, will, listener)
 
 

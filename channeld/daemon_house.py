@@ -15,6 +15,7 @@ from channeld.channel.host_hub import HostHub
 from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
 from channeld.channel.override import OverrideBook
+from channeld.channel.pipe_desk import PipeDesk
 from channeld.channel.registry import Registry
 from channeld.channel.source_hub import SourceHub
 from channeld.channel.watching import Watching
@@ -45,6 +46,7 @@ class Running:
     overrides: OverrideBook
     relays: RelayChannels
     store: Store
+    pipes: PipeDesk
 
 
 class House:
@@ -62,7 +64,7 @@ class House:
         of_channels = running.loop, running.registry, running.alarms
         self.notices = Notices(config, running.events, *of_channels, rooms=rooms, config_error=lambda: self.reloader.error)
         parts = running.loop, running.hosts, running.media, running.clips, running.watching, running.sources
-        taker = Taker(*parts, relays=running.relays, disks=disks, notices=self.notices, local=local, token=token)
+        taker = Taker(*parts, relays=running.relays, disks=disks, notices=self.notices, local=local, pipes=running.pipes, token=token)
         publish = running.events.publish
         self.reloader = Reloader(config, channels=running.relays, taker=taker, publish=publish)
         self.watch = ConfigWatch(self.reloader)

@@ -28,16 +28,20 @@ log = structlog.get_logger()
 
 def make_pipes(config: Config, loop: ControlLoop, holder: Holding, hosts: HostHub, alarms: Alarms, publish: Publish) -> PipeDesk:
     """The desk, not started yet."""
-    gid = None
-    try:
-        gid = attach_gid(config)
-    except ConfigError as error:
-        log.error("pipes_without_group", error=str(error))
 
     def changed(state: PipeState) -> None:
         loop.post(lambda: _tell(state, alarms, publish))
 
-    return PipeDesk(PipePlace(config.folders.runtime, PipeOwner(gid)), holder, hosts.send, changed)
+    return PipeDesk(PipePlace(config.folders.runtime, pipe_owner(config)), holder, hosts.send, changed)
+
+
+def pipe_owner(config: Config) -> PipeOwner:
+    """Who may read pipes."""
+    try:
+        return PipeOwner(attach_gid(config))
+    except ConfigError as error:
+        log.error("pipes_without_group", error=str(error))
+        return PipeOwner(None)
 
 
 def start_pipes(desk: PipeDesk, parts: contextlib.ExitStack, *, leaves: Callable[[], bool]) -> None:

@@ -8,12 +8,14 @@ from channeld.channel.disk import DiskWatch, Level, Marks, Room
 from channeld.channel.host_hub import HostHub
 from channeld.channel.hub import MediaHub
 from channeld.channel.loop import ControlLoop
+from channeld.channel.pipe_desk import PipeDesk
 from channeld.channel.settings import ChannelSettings
 from channeld.channel.source_hub import SourceHub
 from channeld.channel.watching import Watching
 from channeld.config_values import ChannelSpec, Config
 from channeld.daemon_attach import LocalReaders
 from channeld.daemon_notices import Notices
+from channeld.daemon_pipes import pipe_owner
 from channeld.daemon_relays import RelayChannels, relay_rules
 from channeld.daemon_settings import (
     channel_settings,
@@ -44,6 +46,7 @@ class Taker:
         disks: DiskWatch | None = None,
         notices: Notices | None = None,
         local: LocalReaders | None = None,
+        pipes: PipeDesk | None = None,
         token: str,
     ) -> None:
         self._loop = loop
@@ -57,6 +60,7 @@ class Taker:
         self._disks = disks
         self._notices = notices
         self._local = local
+        self._pipes = pipes
 
     def settings(self, config: Config, spec: ChannelSpec, before: ChannelSettings | None) -> ChannelSettings:
         """One channel's settings; `before` are its present ones."""
@@ -79,6 +83,8 @@ class Taker:
             self._notices.change(config)
         if self._local is not None:
             self._local.change(config)
+        if self._pipes is not None:
+            self._pipes.give_to(pipe_owner(config))
         level = config.log.level.value
         listener = media_listener(config, self._token)
         self._loop.call(lambda: self._hosts.change(*host_arguments(config), level=level))

@@ -1,5 +1,7 @@
 """`channeld cat` beside a real daemon: what it writes is what FFmpeg plays, and it ends as a Unix filter does."""
 
+import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -64,6 +66,17 @@ def test_what_it_writes_decodes_over_joins_and_it_ends_with_its_reader_and_with_
         assert reader.wait(20) == 0
         assert reader.stderr.read() == b""
 
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)  # as some who start programs leave it
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
+    with cat(tmp_path, stdout=write_end) as reader, os.fdopen(read_end, "rb") as end:
+        os.close(write_end)
+        time.sleep(1.0)  # the pipe is full meanwhile
+        assert len(end.read(250_000)) == 250_000
+        assert reader.poll() is None
+        end.close()
+        assert reader.wait(20) == 0
+
     with written.open("wb") as file, cat(tmp_path, stdout=file.fileno()) as reader:
         until(lambda: written.stat().st_size > 0, "it reads")
         daemon.send_signal(signal.SIGTERM)
@@ -90,3 +103,22 @@ def test_a_channel_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None
         told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert (told.returncode, told.stdout) == (code, "")
         assert words in told.stderr
+
+
+def test_a_stdout_that_is_closed_is_told(tmp_path: Path) -> None:
+    command = f"exec {sys.executable} -m channeld cat one --runtime-dir {tmp_path} >&-"
+    told = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert told.returncode == 2 and "stdout" in told.stderr and len(told.stderr.splitlines()) == 1
+
+
+def test_whoever_says_where_the_daemon_is_needs_no_configuration(tmp_path: Path) -> None:
+    """A player's user may not read it, or it is being edited."""
+    broken = tmp_path / "channeld.yaml"
+    broken.write_text("runtime_dir: [")
+    command = [sys.executable, "-m", "channeld", "play", "one", "--player", "cat"]
+    for options, code in (((), 2), (("--config", str(broken), "--runtime-dir", str(tmp_path)), 2), (("--runtime-dir", str(tmp_path)), 3)):
+        environment = {**os.environ, "CHANNELD_CONFIG": str(broken)}
+        told = subprocess.run(
+            [*command, "--via", "shm", *options], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert told.returncode == code, told.stderr

@@ -152,3 +152,11 @@ def test_a_channel_whose_socket_cannot_be_made_is_an_alarm_until_it_can(door: Do
     assert door.alarmed() == []
     (door.sockets / "three.sock").rmdir()
     door.sockets.rmdir()
+
+
+def test_a_socket_that_somebody_removed_comes_back(door: Door) -> None:
+    door.change("{}")
+    door.knock()
+    (door.sockets / "one.sock").unlink()
+    door.knock()
+    assert door.alarmed() == []

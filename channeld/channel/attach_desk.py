@@ -71,6 +71,7 @@ class AttachDesk(Worker):
         self._poller.register(self._wake_fd, select.EPOLLIN)
         self._listeners: dict[int, tuple[str, socket.socket]] = {}
         self._failed: set[str] = set()
+        self._looks_at = 0.0
         self._callers: dict[int, _Caller] = {}
 
     def start(self) -> None:
@@ -126,24 +127,37 @@ class AttachDesk(Worker):
 
     def _follow_channels(self) -> None:
         wanted, there = set(self._channels()), {channel for channel, _ in self._listeners.values()}
-        for channel in there - wanted:
+        for channel in there - wanted | self._missing(there & wanted):
             self._leave(channel)
+            there.discard(channel)
         for channel in self._failed - wanted:
             self._mend(channel)
         for channel in sorted(wanted - there):
             self._open(channel)
 
+    def _missing(self, channels: set[str]) -> set[str]:
+        """Those whose socket somebody removed, such as who cleans /tmp; looked for every LOOK_S."""
+        now = time.monotonic()
+        if now < self._looks_at:
+            return set()
+        self._looks_at = now + LOOK_S
+        return {channel for channel in channels if not os.path.lexists(self._path(channel))}
+
+    def _path(self, channel: str) -> Path:
+        return self._folder / f"{channel}{SOCKET_SUFFIX}"
+
     def _open(self, channel: str) -> None:
-        path = self._folder / f"{channel}{SOCKET_SUFFIX}"
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        path, listener = self._path(channel), None
         try:
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
             with address_of(path) as address:
                 listener.bind(address)
             # Nobody else can come in before: the folder lets in whom the socket is for, and nobody is listened to yet.
             _give_to(path, self._rules.gid, 0o660 if self._rules.gid is not None else 0o600)
             listener.listen(BACKLOG)
         except OSError as error:
-            listener.close()
+            if listener is not None:
+                listener.close()
             if channel not in self._failed:
                 self._told(channel, f"no local reader can attach to {channel}: {path}: {error.strerror}. It is tried again")
             self._failed.add(channel)
@@ -162,8 +176,11 @@ class AttachDesk(Worker):
             if name == channel:
                 self._poller.unregister(fd)
                 del self._listeners[fd]
-                (self._folder / f"{channel}{SOCKET_SUFFIX}").unlink(missing_ok=True)
                 listener.close()
+                try:
+                    self._path(channel).unlink(missing_ok=True)
+                except OSError as error:  # its folder may have become read-only
+                    log.warning("attach_socket_stays", channel=channel, error=error.strerror)
 
     def _accept(self, channel: str, listener: socket.socket) -> None:
         try:

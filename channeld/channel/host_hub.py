@@ -175,9 +175,10 @@ class HostHub:
             _close_all(message)
             return
         if message.kind == "progress":
-            # A host whose heap stands still goes on telling: it is the heap's own mark that must move.
-            if int(message.values["turned_ns"]) > host.turned_ns:
-                host.turned_ns, host.looks, host.has_turned = int(message.values["turned_ns"]), 0, True
+            # A host whose heap or feeder stands still goes on telling: it is their own marks that must move.
+            turned_ns = min(int(message.values["turned_ns"]), int(message.values["feeder_turned_ns"]))
+            if turned_ns > host.turned_ns:
+                host.turned_ns, host.looks, host.has_turned = turned_ns, 0, True
         elif message.kind == "synced":
             host.version = str(message.values["version"])
         elif message.kind == "led":

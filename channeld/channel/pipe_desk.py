@@ -84,6 +84,10 @@ class PipeDesk(Worker):
         """Another host airs a channel: have it go on with every reader."""
         self._order(lambda: self._each(channel, NamedPipe.feed))
 
+    def give_to(self, owner: PipeOwner) -> None:
+        """Have others read all pipes; who reads already goes on."""
+        self._order(lambda: self._give_to(owner))
+
     def host_told(self, message: Message) -> None:
         """One message of a playout host."""
         if message.kind not in ("feed_lost", "feed_jumped"):
@@ -236,6 +240,14 @@ class PipeDesk(Worker):
     def _go_off_air(self, channel: str) -> None:
         self._on_air[channel] = False
         self._each(channel, NamedPipe.go_off_air)
+
+    def _give_to(self, owner: PipeOwner) -> None:
+        if owner == self._place.owner:
+            return
+        self._place, self._ports = replace(self._place, owner=owner), replace(self._ports, owner=owner)
+        self._open_folder()
+        for pipe in self._pipes.values():
+            pipe.give_to(owner)
 
     def _told(self, kind: str, values: Mapping[str, object]) -> None:
         for name, pipe in self._pipes.items():

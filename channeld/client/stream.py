@@ -23,6 +23,8 @@ from channeld.client.reading import Reading
 RESUME_S = 15.0
 """How long a reader whose connection broke looks for the channel before it is Closed: its host is being replaced, or the daemon."""
 AGAIN_S = 0.05
+MOST_AGAIN_S = 0.5
+"""What the pause grows to while a channel is off the air: who waits for one asks its host, which has others to air."""
 _HEAD = Kind.HEAD
 ALIVE_S = 2.0
 """A writer that published nothing for so long is not active."""
@@ -79,6 +81,7 @@ class Stream(Reading):
         self._cursors: deque[Cursor] = deque()
         """The ring that is read, and those that followed it."""
         self._gives_up_at = self._asks_again_at = 0.0
+        self._pause_s = AGAIN_S
         self._end: AttachError | None = None
 
     # -- how it is used ------------------------------------------------------------------------------------------------
@@ -197,7 +200,8 @@ class Stream(Reading):
         now = time.monotonic()
         if now < self._asks_again_at:
             return
-        self._asks_again_at = now + AGAIN_S
+        self._asks_again_at = now + self._pause_s
+        self._pause_s = min(2 * self._pause_s, MOST_AGAIN_S)
         try:
             self._line = Line(self._runtime_dir, self.channel)
         except BlockingIOError:
@@ -234,7 +238,7 @@ class Stream(Reading):
             self._fail(OffAir(text) if told.refusal is Refusal.NOT_ON_AIR else Closed(text))
 
     def _take_ring(self, fd: int, told: Told) -> None:
-        self._gives_up_at, self._trouble = 0.0, None
+        self._gives_up_at, self._trouble, self._pause_s = 0.0, None, AGAIN_S
         newest = self._cursors[-1] if self._cursors else None
         if newest is not None and newest.generation == told.generation and newest.inode == os.fstat(fd).st_ino:
             newest.head = max(newest.head, told.head)  # another host goes on with it

@@ -157,6 +157,10 @@ class NamedPipe:
         if self._player is None or not self._player.adopt():
             end_player(self._ports.holder, self.name.label)
 
+    def give_to(self, owner: PipeOwner) -> None:
+        """Have others read it; a reader stays."""
+        self._try(lambda: self._file.give_to(owner))
+
     def change(self, rules: PipeRules) -> None:
         """Have other rules for the same path; a reader stays."""
         before, self.rules = self.rules, rules
@@ -193,6 +197,9 @@ class NamedPipe:
         if now_s < self._look_s:
             return
         self._look_s = now_s + AGAIN_S
+        for reader in self._readers:
+            if not reader.is_fed:  # no host was there, or no descriptor free
+                self._feed(reader)
         if self.error is not None or not self._file.is_there:
             self._try(self._file.make)
 

@@ -70,7 +70,6 @@ class PipeFile:
         try:
             with contextlib.suppress(FileExistsError):
                 os.mkfifo(self.path, 0o600)
-            self._judge(self.path.lstat())
             self._give(self.path)
             self._hold()
         except OSError as error:
@@ -82,10 +81,26 @@ class PipeFile:
         if facts.st_uid != os.geteuid():
             raise OutputError(f"{self.path} is another user's named pipe: left alone. Remove it, or name another path")
 
+    def give_to(self, owner: PipeOwner) -> None:
+        """Have others read it; who reads already goes on. Raises OutputError."""
+        self._owner = owner
+        if self.is_there:
+            try:
+                self._give(self.path)
+            except OSError as error:
+                raise self._trouble(error) from error
+
     def _give(self, path: Path) -> None:
-        if self._owner.gid is not None:
-            os.chown(path, -1, self._owner.gid, follow_symlinks=False)
-        path.chmod(self._owner.mode)
+        # By the file itself, as judged: who may write in its folder could put a link in the path's place meanwhile.
+        fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self._judge(os.fstat(fd))
+            reached = Path(f"/proc/self/fd/{fd}")
+            if self._owner.gid is not None:
+                os.chown(reached, -1, self._owner.gid)
+            reached.chmod(self._owner.mode)
+        finally:
+            os.close(fd)
 
     def open_writer(self) -> int | None:
         """The write end (non-blocking) of the pipe that a reader has opened, for that reader alone; None while there is none.

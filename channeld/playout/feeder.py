@@ -147,7 +147,10 @@ class Feeder(Worker):
 
     def _turn(self) -> None:
         while self._commands:
-            self._commands.popleft()()
+            try:
+                self._commands.popleft()()
+            except Exception:  # one that cannot be fed, such as for want of descriptors, takes nothing from all others
+                log.exception("feeder_command_failed")
         self.readers.look()
         self._look_at_stalled()
         heads: dict[str, tuple[int, int]] = {}
@@ -238,7 +241,10 @@ class Feeder(Worker):
                 if (feed.seq < feed.ring.tail_seq + GUARD_SLICES and feed.ring.tail_seq > 1) or _is_too_late(feed):
                     self._jump(feed)
                     continue
-                self._write(feed)
+                try:
+                    self._write(feed)
+                except Lapped:  # by one large slice that took the place of many small ones
+                    continue
             self._set_blocked(feed, False)
         except BlockingIOError:
             feed.unread = _unread(feed.fd)

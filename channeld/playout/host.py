@@ -94,8 +94,8 @@ class Host:
             if wait_s <= 0:
                 next_progress_ns += int(PROGRESS_S * NS_PER_SECOND)
                 self._send_progress()
-                if not self._opener.alive:
-                    raise RuntimeError("the opener's thread is gone: its traceback stands above")
+                if not (self._opener.alive and self._feeder.alive):
+                    raise RuntimeError("the opener's or the feeder's thread is gone: its traceback stands above")
                 continue
             try:
                 message = self._wire.receive(min(wait_s, LEAD_POLL_S) if self._is_leading() else wait_s)

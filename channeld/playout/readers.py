@@ -7,6 +7,7 @@ Everything is the feeder's thread's, but `count` and `listed`, and that the heap
 a second thread would have to wait for the interpreter and for its turn on a CPU, which takes longer than the way to a reader's process.
 """
 
+import contextlib
 import os
 import select
 import socket
@@ -15,7 +16,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+import structlog
 
 from channeld.base.unix_socket import Peer, peer_of
 from channeld.bus.protocol import Kind, Refusal, pack_refusal, pack_told
@@ -26,6 +30,10 @@ NEXT_RING_S = 3.0
 """How long readers of a ring that ended wait for the channel's next one before they are told that it is off the air."""
 PROMPT = 32
 """Readers of a channel that hear of a slice first. Each costs the heap thread a system call of some microseconds that cannot wait."""
+OVERFLOW_UID = 65534
+"""Whom the kernel names in place of every user that our namespace does not know."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,7 @@ class Places:
 class _Reader:
     """One reader's socket, who it is and since when.
 
-    `dropped`: heads that found its socket full; `told`: ring and head that the heap thread told it last.
+    `dropped`: heads that found its socket full; `told`: ring and head that it was given, or that the heap thread told it last.
     """
 
     socket: socket.socket
@@ -85,11 +93,11 @@ class Readers:
 
     def add(self, channel: str, ring: RingWriter | None, end: socket.socket, places: Places) -> None:
         """Give a reader the ring, and tell it heads from now on. None: it is not on air."""
+        if ring is None:
+            _refuse(end, Refusal.NOT_ON_AIR, f"{channel} is not on air")
+            return
         peer = peer_of(end)
         reader = _Reader(end, peer, peer.command(), time.time())
-        if ring is None:
-            _refuse(reader, Refusal.NOT_ON_AIR, f"{channel} is not on air")
-            return
         group = self._groups.setdefault(channel, _Group())
         group.ring = ring
         refusal = _full(channel, group, peer.uid, places)
@@ -97,7 +105,7 @@ class Readers:
             self._part(group, _hung_up(group.ends))
             refusal = _full(channel, group, peer.uid, places)
         if refusal is not None:
-            _refuse(reader, Refusal.TOO_MANY, refusal)
+            _refuse(end, Refusal.TOO_MANY, refusal)
             return
         given = ring.head_seq
         if not _give(reader, ring):
@@ -150,7 +158,8 @@ class Readers:
         group = self._groups.get(channel)
         if group is not None:
             group.waits_until_ns, group.ring = None, ring
-            self._part(group, tuple(end for end in group.ends if not _give(end, ring)))
+            # Who attached a moment ago has it already.
+            self._part(group, tuple(end for end in group.ends if end.told[0] != ring.ring_id and not _give(end, ring)))
 
     def look(self) -> None:
         """Tell those that waited long enough that their channel is off the air, and, in each ring, how many read it."""
@@ -186,13 +195,19 @@ class Readers:
 
 def _give(end: _Reader, ring: RingWriter) -> bool:
     """False when the reader is gone."""
-    fd = ring.open_reader_fd()
     try:
-        socket.send_fds(end.socket, [pack_told(Kind.RING, ring.ring_id, ring.head_seq)], [fd], socket.MSG_DONTWAIT)
+        fd = ring.open_reader_fd()
+    except OSError as error:  # no descriptor is free
+        log.warning("ring_not_given", error=error.strerror)
+        return False
+    told = ring.ring_id, ring.head_seq
+    try:
+        socket.send_fds(end.socket, [pack_told(Kind.RING, *told)], [fd], socket.MSG_DONTWAIT)
     except OSError:
         return False
     finally:
         os.close(fd)
+    end.told = told
     return True
 
 
@@ -207,9 +222,10 @@ def _send(end: _Reader, message: bytes, *, may_drop: bool = False) -> bool:
     return True
 
 
-def _refuse(end: _Reader, refusal: Refusal, text: str) -> None:
-    _send(end, pack_refusal(refusal, text))
-    end.socket.close()
+def _refuse(end: socket.socket, refusal: Refusal, text: str) -> None:
+    with contextlib.suppress(OSError):  # gone, or not reading: it is hung up on anyway
+        end.send(pack_refusal(refusal, text), socket.MSG_DONTWAIT)
+    end.close()
 
 
 def _full(channel: str, group: _Group, uid: int, places: Places) -> str | None:
@@ -217,8 +233,14 @@ def _full(channel: str, group: _Group, uid: int, places: Places) -> str | None:
     if len(group.ends) >= places.most:
         return f"{channel} has {places.most} readers already"
     if uid not in (0, os.geteuid()) and sum(end.peer.uid == uid for end in group.ends) >= places.most_each:
-        return f"{channel} has {places.most_each} readers of user {uid} already"
+        return f"{channel} has {places.most_each} readers of {_who(uid)} already"
     return None
+
+
+def _who(uid: int) -> str:
+    """What a user is called; under PrivateUsers= of a unit the kernel has one number for all but root and ours."""
+    knows_all = Path("/proc/self/uid_map").read_text(encoding="ascii").split() == ["0", "0", "4294967295"]
+    return f"user {uid}" if knows_all or uid != OVERFLOW_UID else "users that cannot be told apart (PrivateUsers= of the unit)"
 
 
 def _hung_up(ends: tuple[_Reader, ...]) -> tuple[_Reader, ...]:

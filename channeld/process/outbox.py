@@ -41,10 +41,19 @@ class Outbox(Worker):
         self._left: list[Letter] = []
 
     def put(self, kind: str, fds: tuple[int, ...] = (), values: dict[str, Any] | None = None) -> bool:
-        """Leave a message; False when the peer is gone or has long stopped reading. Any thread; never waits."""
+        """Leave a message; False when the peer is gone or has long stopped reading, or no descriptor is free. Any thread; never waits."""
         if self._is_broken or self.stopping.is_set() or self._letters.qsize() >= self._max_waiting:
             return False
-        self._letters.put(Letter(kind, tuple(map(os.dup, fds)), values or {}))
+        copies: list[int] = []
+        try:
+            for fd in fds:
+                copies.append(os.dup(fd))
+        except OSError as error:
+            for copy in copies:
+                os.close(copy)
+            _log.error("message_not_sent", kind=kind, error=error.strerror)
+            return False
+        self._letters.put(Letter(kind, tuple(copies), values or {}))
         return True
 
     @property

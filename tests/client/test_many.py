@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from descriptors import none_free
 from small_air import PACKET, SmallAir, chunk_of, until
 
 from channeld.bus.protocol import Kind, unpack_told
@@ -87,4 +88,32 @@ def test_who_comes_behind_many_that_are_gone_is_told_of_the_very_next_slice() ->
         living.recv(200, socket.MSG_DONTWAIT)
     readers.close()
     living.close()
+    ring.close()
+
+
+def test_who_comes_when_no_descriptor_is_free_is_hung_up_on_and_nobody_else() -> None:
+    readers, ring = Readers(), RingWriter.create(capacity_bytes=1 << 16, slice_capacity=64, generation=7, description={})
+    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
+    for (near, _), whether in zip(pairs, (contextlib.nullcontext(), none_free()), strict=True):
+        with whether:
+            readers.add("one", ring, near, Places(99, 99))
+    (_, living), (_, late) = pairs
+    assert len(living.recv(200)) > 0 and late.recv(200) == b""
+    assert readers.count("one") == 1
+    readers.close()
+    for each in (living, late):
+        each.close()
+    ring.close()
+
+
+def test_a_ring_that_begins_just_as_a_reader_gets_it_is_given_once() -> None:
+    readers, ring = Readers(), RingWriter.create(capacity_bytes=1 << 16, slice_capacity=64, generation=7, description={})
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    readers.add("one", ring, near, Places(99, 99))
+    readers.began("one", ring)
+    assert unpack_told(far.recv(200)).kind == Kind.RING
+    with pytest.raises(BlockingIOError):
+        far.recv(200, socket.MSG_DONTWAIT)
+    readers.close()
+    far.close()
     ring.close()

@@ -1,4 +1,4 @@
-"""Row 7: the heap of a playout host stands still, while its process and all its other threads live.
+"""Row 7: the heap of a playout host stands still, or what feeds its outputs, while its process and all its other threads live.
 
 That a channel whose code raises is taken off alone is tried in tests/playout/test_host_resume.py.
 """
@@ -6,16 +6,18 @@ That a channel whose code raises is taken off alone is tried in tests/playout/te
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from injection import traced
 from nginx_origin import wait_until
 from stage import Stage, poll_s
 
 
-def test_a_host_whose_heap_hangs_is_noticed_and_followed_by_one_that_goes_on(stage: Stage) -> None:
+@pytest.mark.parametrize("role", ["playout", "feeder"])
+def test_a_host_with_a_thread_that_hangs_is_noticed_and_followed_by_one_that_goes_on(stage: Stage, role: str) -> None:
     with stage.row(7, neighbours=("calm",)) as row:
         pid, hung = stage.push_pid("air"), stage.host_pid("air")
         ended = len(stage.daemon.log("host_frozen"))
-        thread = playout_thread(hung)
+        thread = thread_of(hung, role)
         # Every system call of this one thread takes for ever.
         with traced("-e", "trace=all", "-e", "inject=all:delay_enter=60000000", pid=thread):
             row.measured["noticed_s"] = poll_s(lambda: len(stage.daemon.log("host_frozen")) > ended, what="the host to be noticed")
@@ -27,14 +29,14 @@ def test_a_host_whose_heap_hangs_is_noticed_and_followed_by_one_that_goes_on(sta
     assert row.measured["noticed_s"] <= 15
 
 
-def playout_thread(pid: int) -> int:
-    """Of a host's threads, which are made in one order: the one after the feeder, who waits in epoll."""
+def thread_of(pid: int, role: str) -> int:
+    """Of a host's threads, which are made in one order: the feeder, who waits in epoll, and the heap's after it."""
     found: list[int] = []
 
     def look() -> bool:
         tasks = sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name))
-        after = [int(later.name) for task, later in pairwise(tasks) if "epoll" in (task / "wchan").read_text()]
-        found[:] = after[:1]
+        pairs = [pair for pair in pairwise(tasks) if "epoll" in (pair[0] / "wchan").read_text()]
+        found[:] = [int(pair[role == "playout"].name) for pair in pairs[:1]]
         return bool(found)
 
     wait_until(look, what="the feeder to wait")

@@ -1,6 +1,7 @@
 """The feeder and real FIFOs: backpressure, jumps at packet boundaries, one slow reader beside others, nothing left open."""
 
 import array
+import errno
 import fcntl
 import os
 import socket
@@ -416,3 +417,13 @@ def test_a_feeder_whose_thread_ended_first_is_closed_without_an_error() -> None:
     feeder.close()
     feeder.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_command_that_cannot_be_done_takes_nothing_from_the_others(station: Station, fifo: Fifo, until: Until) -> None:
+    def fail() -> None:
+        raise OSError(errno.EMFILE, "no descriptor is free")
+
+    station.do(fail)
+    station.do(lambda: station.feeder.add("one", "out", station.ring, fifo.write_fd))
+    station.publish(5)
+    until(lambda: fifo.read() and len(fifo.got) >= len(station.sent[0]))
