@@ -46,7 +46,7 @@ class Running:
     overrides: OverrideBook
     relays: RelayChannels
     store: Store
-    pipes: PipeDesk
+    pipes: PipeDesk | None = None
 
 
 class House:
