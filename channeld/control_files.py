@@ -13,6 +13,7 @@ from channeld.api.control import Refused
 from channeld.base.drafts import draft_prefix
 from channeld.base.errors import PlaylistError
 from channeld.playlist.parse import read_bounded
+from channeld.playlist.trail import is_being_written
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -48,7 +49,7 @@ def replace_file(path: Path, content: bytes, *, seen: bytes | None) -> None:
                 _keep_access(fd, target)
                 os.fsync(fd)
             # Looked at last: what is left is the time between two system calls.
-            if path.resolve() != target or read_file(target) != seen:
+            if path.resolve() != target or read_file(target) != seen or is_being_written(str(target)):
                 raise Overtaken
             Path(temporary).replace(target)
             _sync_folder(target.parent)

@@ -27,7 +27,7 @@ from channeld.playlist.locate import Locator
 from channeld.playlist.model import Content, Entry, Playlist
 from channeld.playlist.order import Diff
 from channeld.playlist.orders import AddEntry, Order, UnknownEntry, as_edit
-from channeld.playlist.parse import MAX_ENTRIES, digest_of, parse
+from channeld.playlist.parse import MAX_ENTRIES, digest_of, parse, text_of
 from channeld.playlist.queue import Queue
 from channeld.playlist.rewrite import Change, Edit, Insert, Move, is_as_meant, rewrite
 from channeld.playlist.written import Unwritable
@@ -128,7 +128,7 @@ class PlaylistDesk:
             )
             for index, row in enumerate(page.rows, page.start)
         ]
-        text = (content or b"").decode("utf-8-sig", "replace") if after is None else ""
+        text = text_of(content or b"") if after is None else ""
         total = _count(page.moment.playlist)
         following = str(entries[-1]["entry"]) if entries and page.start + len(entries) < total else None
         kind = MEDIA_TYPES.get(path.suffix.lower(), "text/plain")
@@ -331,9 +331,11 @@ def _written(entries: list[dict[str, Any]], path: Path) -> str:
         extra = sorted(set(entry) - {"path", "title"})
         if extra:
             raise Invalid(f"entry {number}: {', '.join(extra)} can only stand in a .yaml playlist", number)
-        where, title = str(entry.get("path", "")), str(entry.get("title", "") or "")
+        where, title = str(entry.get("path") or "").strip(), str(entry.get("title") or "").strip()
         if not where or any(mark in where + title for mark in "\r\n") or where.startswith("#"):
             raise Invalid(f"entry {number}: path must be one line that does not begin with #", number)
+        if title and not lines[:1] == ["#EXTM3U"]:
+            raise Invalid(f"entry {number}: a title can only stand in an .m3u or .yaml playlist", number)
         if title and lines[:1] == ["#EXTM3U"]:
             lines.append(f"#EXTINF:-1,{title}")
         lines.append(where)

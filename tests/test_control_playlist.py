@@ -246,3 +246,45 @@ def test_edits_by_many_hands_leave_a_valid_list_and_lose_none(control: DaemonCon
     assert {hand: left.count(NAMES[4 + hand]) for hand in range(hands)} == meant
     assert [path for path in left if path in NAMES[:4]] == ["a.mp4", "b.mp4", "c.mp4"]
     assert playlist.read_text().count("#") == 2
+
+
+@pytest.mark.parametrize("playlist", [".txt", ".m3u"], indirect=True)
+def test_a_list_in_latin_1_survives_being_read_and_written_back(control: DaemonControl, station: Station, playlist: Path) -> None:
+    (playlist.parent / "Bär.mp4").write_bytes(b"no film")
+    playlist.write_bytes("Bär.mp4\r\na.mp4\r\n".encode("latin-1"))
+    until(lambda: station.shown()["revision"] == 2, "the list to be read")
+    document = control.read_playlist("one")
+    assert document.text == "Bär.mp4\r\na.mp4\r\n" and paths(control) == ["Bär.mp4", "a.mp4"]
+    control.write_playlist("one", text=document.text + "b.mp4\r\n", entries=None, if_match=frozenset({document.tag}))
+    assert playlist.read_text("utf-8") == "Bär.mp4\na.mp4\nb.mp4\n"
+    assert paths(control) == ["Bär.mp4", "a.mp4", "b.mp4"]
+
+
+def test_a_program_that_has_the_list_open_wins(control: DaemonControl, playlist: Path) -> None:
+    """What it writes later would go into a file that nobody reads."""
+    before = playlist.read_bytes()
+    with playlist.open("ab") as file:
+        with pytest.raises(Stale):
+            control.edit_playlist("one", AddEntry({"path": "d.mp4"}), if_match=None)
+        assert playlist.read_bytes() == before
+        file.write(b"- e.mp4\n")
+    until(lambda: paths(control) == ["a.mp4", "b.mp4", "c.mp4", "e.mp4"], "what it wrote")
+    control.edit_playlist("one", AddEntry({"path": "d.mp4"}), if_match=None)
+    assert paths(control)[-1] == "d.mp4"
+
+
+@pytest.mark.parametrize(("playlist", "title"), [(".txt", "A"), (".m3u", "")], indirect=["playlist"])
+def test_entries_that_the_format_cannot_hold_are_refused(control: DaemonControl, playlist: Path, title: str) -> None:
+    before = playlist.read_bytes()
+    for entry in ({"path": "a.mp4", "title": title, "in": "1"}, {"path": " # a.mp4"}, {"path": "  "}, {"path": None}):
+        with pytest.raises(Invalid):
+            control.write_playlist("one", text=None, entries=[entry], if_match=tags(control))
+    if title:
+        with pytest.raises(Invalid, match="title"):
+            control.write_playlist("one", text=None, entries=[{"path": "a.mp4", "title": title}], if_match=tags(control))
+    assert playlist.read_bytes() == before
+
+
+def test_a_title_of_null_is_none(control: DaemonControl, playlist: Path) -> None:
+    control.write_playlist("one", text="- {path: a.mp4, title: null}\n- {path: b.mp4, title: ~}\n", entries=None, if_match=tags(control))
+    assert [entry["title"] for entry in control.read_playlist("one").entries] == ["a", "b"]

@@ -7,6 +7,7 @@ loop nor other calls wait for it. A connection that breaks leaves what came. Use
 import asyncio
 import base64
 import binascii
+import threading
 from email.utils import formatdate
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -108,7 +109,12 @@ def _add_upload(router: APIRouter, desk: Uploads, calls: Calls) -> None:
         _check_version(request)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _OFFSET_TYPE:
             raise Problem(415, f"Send {_OFFSET_TYPE}.", headers={"Accept": _OFFSET_TYPE})
-        turn = await calls.run_upload(desk.open, channel, upload, _number(request, "upload-offset"))
+        offset, giving = _number(request, "upload-offset"), _Giving(desk)
+        try:
+            turn = await calls.run_upload(giving.open, channel, upload, offset)
+        except BaseException:
+            await asyncio.to_thread(giving.give_up)
+            raise
         return Response(status_code=204, headers=_told(await _take(request, turn, calls)))
 
     @router.delete(route, response_model=None, status_code=204, responses=answers(204, 404, 412, 422, 423, 507), summary="End an upload")
@@ -116,6 +122,32 @@ def _add_upload(router: APIRouter, desk: Uploads, calls: Calls) -> None:
         _check_version(request)
         await calls.run_upload(desk.remove, channel, upload)
         return Response(status_code=204, headers={"Tus-Resumable": TUS})
+
+
+class _Giving:
+    """A turn that may come when nobody waits for it any more, as a disk took too long: it is given back then."""
+
+    def __init__(self, desk: Uploads) -> None:
+        self._desk = desk
+        self._lock = threading.Lock()
+        self._turn: Turn | None = None
+        self._is_given_up = False
+
+    def open(self, channel: str, upload: str, offset: int) -> Turn:
+        """As the desk's."""
+        turn = self._desk.open(channel, upload, offset)
+        with self._lock:
+            self._turn = turn
+            if self._is_given_up:
+                turn.close()
+        return turn
+
+    def give_up(self) -> None:
+        """Nobody takes it."""
+        with self._lock:
+            self._is_given_up = True
+            if self._turn is not None:
+                self._turn.close()
 
 
 async def _take(request: Request, turn: Turn, calls: Calls) -> Upload:
@@ -149,8 +181,9 @@ async def _stream(request: Request, turn: Turn, calls: Calls) -> None:
                 break
             waiting += piece
             if len(waiting) >= PIECE_BYTES:
-                await calls.run_upload(turn.write, bytes(waiting))
-                waiting.clear()
+                whole = bytes(waiting)
+                waiting.clear()  # before: a disk that takes too long for an answer has got it all the same
+                await calls.run_upload(turn.write, whole)
     except TimeoutError:
         raise Problem(408, f"Nothing came for {SILENCE_S:.0f} s; what came before counts.") from None
     except ClientDisconnect:

@@ -54,21 +54,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._count_in()
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_answering:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._reset()
-                return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES and not self._is_answering:
+            self._reset()
+            return
         super().data_received(data)
-        if self._is_answering:
-            self._head_bytes = 0
+        if self._head_bytes > MAX_HEAD_BYTES:  # the next request's, sent while this one is answered
+            self._reset()
+        elif self._is_answering:
             self._stop_timers("_head_timer")
         else:
             self._await_head()
 
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
+    def on_headers_complete(self) -> None:
         self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes = max(0, self._head_bytes - len(body))
+        super().on_body(body)
 
     def pause_writing(self) -> None:
         super().pause_writing()

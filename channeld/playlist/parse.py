@@ -63,6 +63,12 @@ def parse(data: bytes, *, source: Path, rules: PathRules) -> Playlist:
     return Playlist(tuple(entries), source, warnings, digest)
 
 
+def text_of(data: bytes) -> str:
+    """A list's text as `parse` reads it."""
+    data = data.removeprefix(_UTF8_BOM)
+    return data.decode("utf-8" if _is_utf8(data) else "latin-1")
+
+
 def digest_of(data: bytes) -> bytes:
     """What tells two files' bytes apart."""
     return blake2b(data, digest_size=16).digest()

@@ -114,13 +114,13 @@ class _Reader:
             raise self._error("both 'out' and 'duration': write one of them", values["duration"])
         if duration_s == 0:
             raise self._error("'duration' is zero", values["duration"])
-        title = values["title"].value.strip() if "title" in values else ""
+        title = values["title"].value.strip() if not _is_null(values.get("title")) else ""
         path = self._check_path(values["path"].value, values["path"])
         return YamlItem(path, _line(start), title, in_s, out_s, duration_s, self._read_repeat(values.get("repeat")))
 
     def _read_time(self, values: dict[str, Any], key: str) -> Fraction | None:
         event = values.get(key)
-        if event is None or (event.value in ("", "~", "null") and event.style is None):
+        if event is None or _is_null(event):
             return None
         try:
             return parse_timecode(event.value)
@@ -156,6 +156,11 @@ class _Reader:
 
     def _error(self, message: str, event: Any) -> PlaylistError:
         return PlaylistError(message, path=self._source, line=_line(event))
+
+
+def _is_null(event: Any) -> bool:
+    """A value that says nothing: none at all, or one that YAML reads so."""
+    return event is None or (event.value in ("", "~", "null") and event.implicit[0])
 
 
 def _line(event: Any) -> int:

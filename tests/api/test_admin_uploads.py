@@ -1,21 +1,27 @@
 """Uploads, sent by a client of another make (tuspy) and by hand, over a real listener to a real disk."""
 
+import asyncio
 import base64
 import io
 import socket
 import threading
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from admin_site import BEARER, Site, running_site
 from clips import ClipShelf, numbered_clip
+from starlette.requests import Request
 from station import until
 
 from channeld.access.roles import Role
+from channeld.api.admin_calls import Calls
+from channeld.api.admin_uploads import PIECE_BYTES, _Giving, _take
+from channeld.api.problems import Problem
+from channeld.api.upload_desk import Turn, Uploads
 
 tusclient = pytest.importorskip("tusclient.client", reason="missing here: tuspy")
 
@@ -217,3 +223,66 @@ def test_a_draft_that_somebody_else_put_a_link_at_is_not_followed(site: Site, ho
     draft.symlink_to(target)
     assert send(site, where, 0, film).status_code >= 400
     assert target.read_bytes() == b"" and draft.is_symlink()
+
+
+class SlowTurn:
+    """A turn whose first piece takes longer than the caller waits."""
+
+    left_bytes = 1 << 30
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.goes_on, self.closed = threading.Event(), threading.Event()
+
+    def write(self, piece: bytes) -> None:
+        self.written.append(piece)
+        assert len(self.written) > 1 or self.goes_on.wait(20)
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def patched_in(turn: SlowTurn, pieces: Sequence[bytes], monkeypatch: pytest.MonkeyPatch) -> int:
+    """The status that a PATCH of these bytes is answered with."""
+    monkeypatch.setattr("channeld.api.admin_calls.CALL_TIMEOUT_S", 0.2)
+    messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+
+    async def receive() -> Any:
+        return messages.pop(0) if messages else {"type": "http.request", "body": b"", "more_body": False}
+
+    async def patch() -> int:
+        calls = Calls()
+        try:
+            await _take(Request({"type": "http", "method": "PATCH", "headers": []}, receive), cast(Turn, turn), calls)
+        except Problem as problem:
+            return problem.status
+        finally:
+            turn.goes_on.set()
+            await asyncio.to_thread(turn.closed.wait, 20)
+            calls.close()
+        return 204
+
+    return asyncio.run(patch())
+
+
+def test_a_disk_that_takes_too_long_gets_no_piece_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    turn = SlowTurn()
+    assert patched_in(turn, [b"a" * PIECE_BYTES, b"b" * 100], monkeypatch) == 503
+    assert turn.written == [b"a" * PIECE_BYTES]
+
+
+def test_a_turn_that_comes_when_nobody_waits_any_more_is_given_back() -> None:
+    class Desk:
+        def open(self, channel: str, upload: str, offset: int) -> SlowTurn:
+            return turns[channel]
+
+    turns = {"late": SlowTurn(), "left": SlowTurn()}
+    giving = _Giving(cast(Uploads, Desk()))
+    giving.give_up()
+    giving.open("late", "x", 0)
+    assert turns["late"].closed.is_set()
+    giving = _Giving(cast(Uploads, Desk()))
+    giving.open("left", "x", 0)
+    assert not turns["left"].closed.is_set()
+    giving.give_up()
+    assert turns["left"].closed.is_set()

@@ -214,6 +214,22 @@ def test_a_head_that_grows_too_long_costs_the_connection(site: Site) -> None:
     assert site.status(b"/healthz") == b"200"
 
 
+def test_a_next_head_that_grows_while_an_answer_waits_costs_the_connection(site: Site, hls_dir: Path) -> None:
+    """Else whoever takes nothing of a large answer could fill the worker's memory meanwhile."""
+    (hls_dir / "one" / "segment-0000000001.ts").write_bytes(b"G" * 32_000_000)
+    with socket.socket() as end:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        end.connect(("127.0.0.1", site.port))
+        end.settimeout(DEADLINE_S)
+        end.sendall(b"GET /hls/one/segment-0000000001.ts HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert end.recv(12) == b"HTTP/1.1 200"
+        end.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            for _ in range(1000):
+                end.sendall(b"a:b\r\n" * 1000)
+    assert site.status(b"/healthz") == b"200"
+
+
 def test_a_head_that_does_not_end_costs_the_connection(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(media_server, "HEAD_TIMEOUT_S", 0.05)
     assert site.raw(b"") == b""

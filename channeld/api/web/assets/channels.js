@@ -45,8 +45,15 @@ export class Channels {
   }
 
   async load() {
-    const found = await get("/api/v1/channels");
-    this.dirty.clear();
+    const asked = [...this.dirty];
+    this.dirty.clear(); // before: what is told meanwhile is newer than the answer
+    let found;
+    try {
+      found = await get("/api/v1/channels");
+    } catch (error) {
+      asked.forEach((id) => this.dirty.add(id));
+      throw error;
+    }
     const before = [...this.byId.keys()].join(" ");
     const known = new Map();
     for (const channel of found) known.set(channel.id, stamped(channel));

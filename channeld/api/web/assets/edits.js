@@ -85,12 +85,19 @@ export class Edits {
 
   undo() {
     this.closeNotice?.();
-    const last = this.past.pop();
-    if (!last) return Promise.resolve(false);
-    const edit = { label: `Undone: ${last.label}`, method: "PUT", text: last.text, match: last.tag };
-    const done = this.queue.then(() => this.#send(edit, { isUndo: true }));
+    const done = this.queue.then(() => this.#undo());
     this.queue = done.catch(() => {});
     return done;
+  }
+
+  /** The last edit of those that were made when its turn comes; one that could not be taken back can be tried again. */
+  async #undo() {
+    const last = this.past.pop();
+    if (!last) return false;
+    const edit = { label: `Undone: ${last.label}`, method: "PUT", text: last.text, match: last.tag };
+    const isTaken = await this.#send(edit, { isUndo: true });
+    if (!isTaken) this.past.push(last);
+    return isTaken;
   }
 
   // -- two editors at once ------------------------------------------------------------------------------------------------

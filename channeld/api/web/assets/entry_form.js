@@ -57,10 +57,10 @@ export async function askEntry(entry, mediaType) {
   const answer = await choose({ title: "Edit the entry", body, answers: [{ label: "Cancel", value: "" }, { label: "Save", value: "save", kind: "primary" }] });
   if (answer !== "save") return null;
   const wanted = {};
-  if (inputs.title.value !== (entry.title ?? "")) wanted.title = inputs.title.value;
+  if (inputs.title.value !== (entry.title ?? "")) wanted.title = inputs.title.value.trim() || null;
   for (const name of ["in", "out"]) {
     const before = String(entry[`${name}_s`] ?? entry[name] ?? "");
-    if (inputs[name].value !== before) wanted[name] = inputs[name].value === "" ? null : Number(inputs[name].value);
+    if (inputs[name].value !== before) wanted[name] = inputs[name].value.trim() || null; // the daemon reads times in every form
   }
   if (Number(inputs.repeat.value) !== (entry.repeat ?? 1)) wanted.repeat = Number(inputs.repeat.value);
   return Object.keys(wanted).length ? wanted : null;

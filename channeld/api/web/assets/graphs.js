@@ -44,7 +44,8 @@ class Graphs {
       this.samples = samples.filter((sample) => newest - Date.parse(sample.at) <= KEPT_S * 1000);
       this.#show();
     } catch (error) {
-      if (error.status && error.status !== 401) {
+      // Only a channel that is gone stays so; the daemon or a proxy before it may be away for a moment.
+      if (error.status === 404) {
         clearInterval(this.timer);
         complain(error);
       }

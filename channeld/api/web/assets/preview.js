@@ -40,10 +40,10 @@ export class Preview {
     this.isWanted = true;
     playing.push(this);
     while (playing.length > MAX_PLAYING) playing[0].stop();
-    const url = hlsUrl(channel);
+    const url = () => hlsUrl(channel); // anew each time: it has the session's token in it, where there is one
     this.video.muted = true;
     if (!globalThis.MediaSource && this.video.canPlayType("application/vnd.apple.mpegurl")) {
-      this.video.src = url;
+      this.video.src = url();
     } else {
       const Hls = await this.#library();
       if (!Hls || !this.isWanted) return;
@@ -74,10 +74,10 @@ export class Preview {
       if (!fatal) return;
       this.tell(type === "networkError" ? "Waiting for the stream…" : `The picture failed: ${details}`);
       if (type === "mediaError") this.hls?.recoverMediaError();
-      else setTimeout(() => this.hls?.loadSource(url), RETRY_MS);
+      else setTimeout(() => this.hls?.loadSource(url()), RETRY_MS);
     });
     this.hls.on(Hls.Events.FRAG_BUFFERED, () => this.tell(""));
-    this.hls.loadSource(url);
+    this.hls.loadSource(url());
     this.hls.attachMedia(this.video);
   }
 

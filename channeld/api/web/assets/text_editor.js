@@ -5,6 +5,11 @@ import { moment, nameOf } from "./format.js";
 import { complain, speak } from "./notices.js";
 import { shownChange } from "./edits.js";
 
+/** As a textarea has it. */
+function unixLines(text) {
+  return text.replaceAll("\r\n", "\n");
+}
+
 export class TextEditor {
   constructor(edits) {
     this.edits = edits;
@@ -35,7 +40,7 @@ export class TextEditor {
   }
 
   get isDirty() {
-    return this.base !== null && this.area.value !== this.base;
+    return this.base !== null && this.area.value !== unixLines(this.base);
   }
 
   /** The list is known anew: what nobody has touched here follows it. */
@@ -58,7 +63,7 @@ export class TextEditor {
 
   #take(text) {
     this.seen = this.edits.list;
-    if (this.area.value !== text || this.base !== text) {
+    if (this.area.value !== unixLines(text) || this.base !== text) {
       this.area.value = text;
       this.base = text;
       this.outcome.hidden = true;
@@ -66,6 +71,11 @@ export class TextEditor {
     }
     this.#show(this.fault);
     this.#changed();
+  }
+
+  /** What is in the area, with the line ends of the file: a textarea knows one kind only. */
+  get #text() {
+    return this.base?.includes("\r\n") ? this.area.value.replaceAll("\n", "\r\n") : this.area.value;
   }
 
   #changed() {
@@ -110,7 +120,7 @@ export class TextEditor {
 
   async #save() {
     if (!this.isDirty) return;
-    const text = this.area.value;
+    const text = this.#text;
     const edit = {
       label: "Saved the text",
       method: "PUT",
@@ -134,12 +144,12 @@ export class TextEditor {
 
   async #rehearse() {
     try {
-      const found = await this.edits.rehearse(this.area.value);
+      const found = await this.edits.rehearse(this.#text);
       this.#show(null);
       const airs = (found.airs ?? []).slice(0, 12).map((change) =>
         h("li", {}, h("b", { text: nameOf(change) }), ` ${change.before ? moment(change.before) : "not before"} → ${change.after ? moment(change.after) : "no more"}`),
       );
-      const parts = [h("h3", { text: "What would change" }), shownChange(this.edits.list.text, this.area.value)];
+      const parts = [h("h3", { text: "What would change" }), shownChange(this.edits.list.text, this.#text)];
       if (airs.length) parts.push(h("h3", { text: "When they air" }), h("ul", { class: "airs" }, ...airs));
       this.outcome.replaceChildren(...parts);
       this.outcome.hidden = false;

@@ -37,7 +37,15 @@ export async function cancel(sending) {
   sending.request?.abort();
   forget(sending);
   tell(sending);
-  if (url) await exchange(sending, "DELETE", url).catch(() => {});
+  for (let attempt = 0; url && attempt < PAUSES_MS.length; attempt++) {
+    try {
+      await exchange(sending, "DELETE", url);
+      return;
+    } catch (error) {
+      if (error.status !== 423) return; // its last piece is still being written
+      await pause(PAUSES_MS[attempt]);
+    }
+  }
 }
 
 /** Try one again that failed. */
@@ -82,7 +90,7 @@ async function sendOne(sending) {
       if (!isPassing(error)) {
         sending.state = "failed";
         sending.reason = error.message;
-        forget(sending);
+        if (ENDED.includes(error.status)) forget(sending); // else it goes on where it was: signed in again, or with room on the disk
         tell(sending);
         return;
       }
@@ -93,6 +101,9 @@ async function sendOne(sending) {
     }
   }
 }
+
+/** The daemon has none of it any more, or will never take it. */
+const ENDED = [404, 413, 415, 422];
 
 /** No connection, somebody else's turn, or the daemon is busy: worth another try. */
 function isPassing(error) {

@@ -51,7 +51,8 @@ class Viewers {
       this.#draw();
       this.#tell();
     } catch (error) {
-      if (error.status && error.status !== 401) {
+      // Only a channel that is gone stays so; the daemon or a proxy before it may be away for a moment.
+      if (error.status === 404) {
         clearInterval(this.timer);
         complain(error);
       }
