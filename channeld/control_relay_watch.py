@@ -117,14 +117,14 @@ class RelayWatch(Worker):
     # -- looking ------------------------------------------------------------------------------------------------
 
     def _look(self, began: Mapping[str, float]) -> None:
-        self.machine_cpu_percent = psutil.cpu_percent()  # since it was asked last, by this thread alone
-        self.disk = _room(self._sources.folder)
         try:
+            self.machine_cpu_percent = psutil.cpu_percent()  # since it was asked last, by this thread alone
+            self.disk = _room(self._sources.folder)
             if not self._stage.is_read:
                 self._stage.follow()  # the store was not there when the daemon started
             found = self._loop.call(self._read)
-        except TimeoutError:
-            return  # control is busy: what was seen last stays
+        except (TimeoutError, OSError):
+            return  # control is busy, or no descriptor free: what was seen last stays
         self.seen = {each.channel: self._compared(each, began.get(each.channel)) for each in found}
 
     def _read(self) -> list[Seen]:

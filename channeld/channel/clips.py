@@ -227,6 +227,8 @@ class Clips:
         gone = [name for name in known.requests if name not in wanted.requests]
         self._library.forget(gone)
         self._standings.forget(gone)
+        if gone:
+            self._files.jobs.put(lambda: self._forget_files(gone))
         self._library.set_order(order.items())
         self._take_stock(wanted)
         self.look_again(channel)
@@ -297,6 +299,10 @@ class Clips:
             self._keep(known)
         self._loop.post(lambda: self._on_change(channel))  # first: who is told and asks finds it known
         self._news.tell(channel, clip, before, state)
+
+    def _forget_files(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._identities.pop(name, None)
 
     def _check_files(self, requests: dict[str, PrepareRequest]) -> None:
         for name, request in requests.items():

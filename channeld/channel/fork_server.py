@@ -72,7 +72,12 @@ class ForkServer:
     def _start(self) -> None:
         if self._child is not None or self._is_waiting or self._is_closing or not is_possible():
             return
-        ours, theirs = socket_pair()
+        try:
+            ours, theirs = socket_pair()
+        except OSError as error:
+            log.warning("fork_server_not_started", module=self._module, error=str(error), consequence="processes start more slowly")
+            self._again()
+            return
         argv = (sys.executable, "-m", "channeld.process.fork_server", "--module", self._module, "--wire-fd", "0")
         # A library's own threads would be lost in a fork, and what they hold be locked for ever.
         env = {**python_environment(), "OPENBLAS_NUM_THREADS": "1"}

@@ -199,7 +199,7 @@ class HostHub:
                 continue
             idle_s = (time.monotonic_ns() - host.turned_ns) / NS_PER_SECOND
             host.looks = host.looks + 1 if idle_s > (FROZEN_S if host.has_turned else STARTING_S) else 0
-            if host.looks == FROZEN_LOOKS:
+            if host.looks and host.looks % FROZEN_LOOKS == 0:
                 log.error("host_frozen", host=number, pid=link.child.pid, idle_s=round(idle_s, 1), consequence="it is ended and replaced")
                 host.is_condemned = True
                 link.child.signal(signal.SIGKILL)
@@ -208,7 +208,7 @@ class HostHub:
 
     def _gone(self, number: int, link: Link, reason: str) -> None:
         host = self._hosts[number]
-        link.close()
+        close_all([link], CLOSE_S)
         if host.successor is link:
             log.error("host_successor_ended", host=number, reason=reason)
             host.successor = None

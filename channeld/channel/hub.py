@@ -215,7 +215,7 @@ class MediaHub:
     def _gone(self, number: int, reason: str) -> None:
         link = self._links.pop(number, None) or self._elders.successors.pop(number, None)
         if link is not None:
-            link.close()
+            close_all([link], CLOSE_S)
         self.audience.lost(number)
         for state in self._states.values():
             state.update(state="retrying", last_error=reason, since=iso_utc(time.time()), restarts=state["restarts"] + 1)

@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from channeld.base.errors import SpawnError
+from channeld.base.errors import ProcessError, SpawnError
 from channeld.base.wire import Message, Wire, socket_pair
 from channeld.base.worker import Worker
 from channeld.process.child import ChildSpec
@@ -76,13 +76,23 @@ class Link(Worker):
         """When the child last said anything."""
         self._closing, self._leaving = threading.Event(), threading.Event()
         _release_stale(holder, name)
-        self.child, end = self._adopt() if adopt else self._spawn(module, arguments, forked_by)
+        try:
+            self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        except OSError as error:
+            raise SpawnError(f"{name}: {error.strerror}") from error
+        try:
+            self.child, end = self._adopt() if adopt else self._spawn(module, arguments, forked_by)
+        except BaseException:
+            os.close(self._wake_fd)
+            raise
         self._wire = Wire(end)
         self._outbox = Outbox(name, self._wire)
-        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def _spawn(self, module: str, arguments: tuple[str, ...], forked_by: str) -> tuple[HeldProcess, socket.socket]:
-        ours, theirs = socket_pair()
+        try:
+            ours, theirs = socket_pair()
+        except OSError as error:
+            raise SpawnError(f"{self.name}: {error.strerror}") from error
         argv = (sys.executable, "-m", module, "--wire-fd", "0", *arguments)
         spec = ChildSpec(self.name, argv, env=python_environment(), stdin=theirs.fileno(), forked_by=forked_by)
         try:
@@ -91,6 +101,9 @@ class Link(Worker):
         except SpawnError:
             ours.close()
             raise
+        except OSError as error:
+            ours.close()
+            raise SpawnError(f"{self.name}: {error.strerror}") from error
         finally:
             theirs.close()
         return child, ours
@@ -102,14 +115,18 @@ class Link(Worker):
             raise SpawnError(f"{self.name}: there is no such child to adopt") from None
         try:
             return child, socket.socket(fileno=self._holder.borrow(wire_name(child)))
-        except KeyError:
+        except (KeyError, OSError):
             child.terminate(0.5)  # nobody can reach it any more
             raise SpawnError(f"{self.name}: its wire was not kept, so it was ended") from None
 
     def start(self) -> None:
-        """Start both threads."""
-        self._outbox.start()
-        super().start()
+        """Start both threads; where the machine has none left, the child is ended and gone."""
+        try:
+            self._outbox.start()
+            super().start()
+        except RuntimeError as error:
+            log.error("link_not_started", link=self.name, error=str(error))
+            self._on_gone(f"{self.name} was ended: {error}. {self._last_words()}")
 
     def send(self, kind: str, fds: tuple[int, ...] = (), **values: Any) -> bool:
         """Send one message soon; False when the child is gone (its end is told by `on_gone`). Any thread; never waits."""
@@ -131,7 +148,10 @@ class Link(Worker):
                 if self._closing.is_set() and self.child.poll() is not None:
                     return
                 continue
-            except (OSError, ValueError) as error:
+            except ValueError as error:  # as one whose descriptors found no room here: what it airs is worth more
+                log.error("message_lost", link=self.name, error=str(error))
+                continue
+            except OSError as error:
                 log.warning("wire_broken", link=self.name, error=str(error))
                 break
             if message is None:
@@ -158,7 +178,10 @@ class Link(Worker):
             status = self.child.wait(1.0)
         except TimeoutError:
             # Its wire is broken, so nobody can reach it: it must not live on beside its successor.
-            status = self.child.terminate(0.5)
+            try:
+                status = self.child.terminate(0.5)
+            except (TimeoutError, ProcessError) as error:  # whoever holds it does not answer
+                return f"{self.name} is out of reach: {error}"
         return f"{self.name} ended with status {status}: {self.child.stderr_tail[-500:]}"
 
     def close(self, timeout_s: float = 5.0) -> None:

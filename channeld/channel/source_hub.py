@@ -221,7 +221,7 @@ class SourceHub:
             self.told(*key, message.kind, message.values)
 
     def _gone(self, key: tuple[str, str], link: Link, reason: str) -> None:
-        link.close()
+        close_all([link], CLOSE_S)
         place = self._places.get(key)
         if place is None or place.link is not link:
             return

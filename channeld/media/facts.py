@@ -106,13 +106,14 @@ class MediaFacts:
 
 
 def choose_audio(facts: MediaFacts, language: str | None) -> AudioFacts | None:
-    """The audio track that airs: the first in the wanted language, else the default one, else the first."""
+    """The audio track that airs: the first in the wanted language, else the default one, else the first; one without packets last."""
+    tracks = [track for track in facts.audio if track.span.end_s is not None] or facts.audio
     if language:
         wanted = _language(language)
-        for track in facts.audio:
+        for track in tracks:
             if _language(track.language) == wanted:
                 return track
-    return next((track for track in facts.audio if track.is_default), facts.audio[0] if facts.audio else None)
+    return next((track for track in tracks if track.is_default), tracks[0] if tracks else None)
 
 
 # People write `de`, Matroska `ger`, MP4 `deu`: the common ones are told apart no further than this.

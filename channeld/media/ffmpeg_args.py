@@ -60,10 +60,18 @@ def prepare_args(
     tools: Tools,
     *,
     is_still: bool = False,
+    is_apart: bool = False,
 ) -> list[str]:
-    """Conform a source to the house format on stdout. A still is one picture (an image, cover art) held for the whole clip."""
+    """Conform a source to the house format on stdout. A still is one picture (an image, cover art) held for the whole clip.
+
+    `is_apart`: the sound is read by another reader of the same file, so that where it ends or pauses silence follows at once, not at the
+    end of the pictures.
+    """
     media = _source(source, plan.seek_s, {"noaccurate_seek": None, "reinit_filter:v": 0, "max_error_rate": 1})
-    voice = media[str(audio.index)] if audio is not None else ffmpeg.input(SILENCE, **_LAVFI)["0"]
+    if audio is None:
+        voice = ffmpeg.input(SILENCE, **_LAVFI)["0"]
+    else:
+        voice = _voice(source, plan, audio) if is_apart else media[str(audio.index)]
     picture = filters.picture_chain(video, plan, profile, is_still=is_still)
     chain = filters.sound_chain(audio, plan, profile, gain_db=sound.gain_db, is_limited=sound.is_limited)
     return _command(tools, [media[str(video.index)], voice], _house_options(profile) | _filters(picture, chain))
@@ -75,7 +83,7 @@ def card_args(
     """A dark card with a title for the clip's length, with the source's sound or with silence: the filler, and audio-only files."""
     card = ffmpeg.input(filters.card_source(profile), **_LAVFI)
     if source is not None and audio is not None:
-        voice = _source(source, plan.seek_s, {"noaccurate_seek": None, "max_error_rate": 1})[str(audio.index)]
+        voice = _voice(source, plan, audio)
     else:
         voice, audio = ffmpeg.input(SILENCE, **_LAVFI)["0"], None
     chain = filters.sound_chain(audio, plan, profile, gain_db=sound.gain_db, is_limited=sound.is_limited)
@@ -203,10 +211,15 @@ def banner_args(source: Path, tools: Tools) -> list[str]:
     return [tools.ffmpeg, *_QUIET, *flat, "-i", url]
 
 
+def _voice(source: Path, plan: Plan, audio: AudioFacts) -> Any:
+    return _source(source, plan.seek_s, {"noaccurate_seek": None, "max_error_rate": 1})[str(audio.index)]
+
+
 def _source(source: Path, seek_s: float, options: dict[str, Any]) -> Any:
     url, confined = input_options(source)
     seek = {"ss": f"{seek_s:.6f}"} if seek_s else {}
-    return ffmpeg.input(url, **confined, **seek, **options)
+    # Any offset keeps FFmpeg from counting a transport stream's time from the first of the tracks that it is asked for.
+    return ffmpeg.input(url, **confined, **seek, itsoffset="0.000001", **options)
 
 
 def _command(tools: Tools, streams: list[Any], options: dict[str, Any]) -> list[str]:

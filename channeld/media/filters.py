@@ -19,6 +19,9 @@ PEAK_LIMIT = 0.84
 """Sample peak of the limiter, -1.5 dBFS: leaves half a decibel for what lies between samples."""
 SPARE_CLONE_S = 1.0
 
+HARD_COMPENSATION_S = 0.03
+"""Sound that is further off its time gets silence or loses samples: more than containers round, less than a frame. FFmpeg's is 0.1."""
+
 _PROGRESSIVE_CODECS = frozenset(
     ("vp8", "vp9", "av1", "theora", "gif", "png", "apng", "webp", "bmp", "tiff", "jpegxl", "mjpeg", "flv1", "h263", "flashsv", "flashsv2")
 )
@@ -116,7 +119,8 @@ def sound_chain(audio: AudioFacts | None, plan: Plan, profile: Profile, *, gain_
     end_s = profile.fps.seconds(plan.frames)
     steps = []
     if audio is not None:
-        steps += [f"asetpts=PTS-({plan.shift_s:.6f})/TB", "atrim=start=0", f"aresample={AUDIO_RATE}:async=1:first_pts=0"]
+        on_time = f"aresample={AUDIO_RATE}:async=1:min_hard_comp={HARD_COMPENSATION_S}:first_pts=0"
+        steps += [f"asetpts=PTS-({plan.shift_s:.6f})/TB", "atrim=start=0", on_time]
     steps.append("aformat=sample_fmts=fltp:channel_layouts=stereo")
     if gain_db:
         steps.append(f"volume={gain_db:.2f}dB")
@@ -193,7 +197,9 @@ def _to_house_picture(video: VideoFacts, profile: Profile) -> list[str]:
         ]
         return steps + _house_colour(profile, width, height, "in_color_matrix=bt709:")
     # Untagged HD is BT.709 by custom; FFmpeg's scaler would take it for BT.601.
-    untagged_hd = not video.colour.matrix and video.picture.height >= 720 and not video.picture.pix_fmt.startswith(("rgb", "bgr", "gbr"))
+    picture = video.picture
+    is_hd = picture.height >= 720 or picture.width >= 1280  # films of 1280x544 are
+    untagged_hd = not video.colour.matrix and is_hd and not picture.pix_fmt.startswith(("rgb", "bgr", "gbr"))
     return _house_colour(profile, width, height, "in_color_matrix=bt709:" if untagged_hd else "")
 
 

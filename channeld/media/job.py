@@ -51,6 +51,8 @@ class Job:
     facts: dict[str, Any] = field(default_factory=dict)
     stall_s: float = STALL_S
     """How long FFmpeg may make no progress."""
+    first_input: int = 0
+    """Which of FFmpeg's inputs is the file's first."""
 
 
 def ignore_progress(progress: Progress) -> None:
@@ -119,7 +121,7 @@ class _Work:
         )
         self.conformer = Conformer(rules)
         self.silent_frame: bytes | None = None
-        self.log, self._stillness = DecodeLog(), StillnessLog()
+        self.log, self._stillness = DecodeLog(job.first_input), StillnessLog()
         self._started = time.monotonic()
 
     def run(self, judge: Judge, on_block: OnBlock, should_stop: child.Stop) -> PreparedClip:

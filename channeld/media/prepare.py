@@ -26,6 +26,9 @@ from channeld.media.profile import Profile
 from channeld.media.tools import Tools, find_tools
 from channeld.media.verdict import DecodeLog, Tolerance, check_declared, judge
 
+_WITH_JUMPS = frozenset(("mpegts", "mpeg"))
+"""FFmpeg's formats whose clock may begin anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class PrepareRequest:
@@ -97,7 +100,8 @@ def prepare(
         reference = ensure_reference(cache, request.profile, tools)
         work = _lay_out(request, file, facts, tools, should_stop)
         told = work.told(request, facts)
-        job = Job(key, request.profile, key_of_profile(request.profile, tools), work.argv, work.plan.frames, told, stall_s)
+        profile_key = key_of_profile(request.profile, tools)
+        job = Job(key, request.profile, profile_key, work.argv, work.plan.frames, told, stall_s, work.first_input)
 
         def decide(log: DecodeLog) -> tuple[str, ...]:
             return facts.warnings + judge(log, work.video, work.audio, work.expected_frames, tolerance)
@@ -128,6 +132,11 @@ class _Layout:
     video: VideoFacts | None
     audio: AudioFacts | None
     is_still: bool
+
+    @property
+    def first_input(self) -> int:
+        """Of FFmpeg's inputs the file's first: a card comes before it."""
+        return int(self.video is None and not self.is_still)
 
     @property
     def expected_frames(self) -> int:
@@ -162,7 +171,9 @@ def _lay_out(request: PrepareRequest, file: Path, facts: MediaFacts, tools: Tool
     if picture is None:
         argv = card_args(request.file.stem.replace("_", " "), file, audio, plan, profile, sound, tools)
     else:
-        argv = prepare_args(file, picture, audio, plan, profile, sound, tools, is_still=is_still)
+        # Where clocks may jump, FFmpeg needs the pictures to tell a pause of the sound from a jump.
+        is_apart = facts.container not in _WITH_JUMPS
+        argv = prepare_args(file, picture, audio, plan, profile, sound, tools, is_still=is_still, is_apart=is_apart)
     return _Layout(argv, plan, sound, facts.video, audio, is_still)
 
 

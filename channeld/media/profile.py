@@ -15,7 +15,7 @@ COMPOSITION_DELAY = 1
 """Frames by which display follows decoding: three B-frames without a pyramid reorder by one."""
 
 TEMPLATE_VERSION = 2
-"""Grows with every change of the FFmpeg arguments that changes prepared bytes."""
+"""Grows with every change of the FFmpeg arguments that changes most clips; one that mends odd clips leaves those prepared as they are."""
 
 DECODER_BUFFER_S = 1.5
 PEAK_RATIO = 1.2

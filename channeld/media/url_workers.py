@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import structlog
+
 from channeld.base.errors import MediaError
 from channeld.base.worker import Worker
 from channeld.media.board import PREEMPT_S, PREEMPTED_S, Board
@@ -25,6 +27,8 @@ HELD = 2
 IDLE_S = 1.0
 FIRST_RETRY_S = 30.0
 LAST_RETRY_S = 1800.0
+
+log = structlog.get_logger()
 
 
 class UrlLooker(Worker):
@@ -66,6 +70,10 @@ class UrlLooker(Worker):
         try:
             identity = self._fetcher.look(url, self.stopping.is_set)
         except FetchStopped:
+            return
+        except (OSError, RuntimeError) as error:  # no descriptor or thread is free: nothing of the URL's
+            log.warning("url_not_looked_at", error=str(error))
+            self._looked_at[url] = time.monotonic()
             return
         except FetchError as error:
             self._looked_at[url] = time.monotonic()
@@ -132,7 +140,7 @@ class Downloader(Worker):
             self._cache.refuse(key, str(error))
         except FetchStopped:
             self._board.tell(key, pending())
-        except (FetchError, OSError) as error:
+        except (FetchError, OSError, RuntimeError) as error:
             self._back_off(key)
             self._board.tell(key, pending(str(error)))
         else:

@@ -14,9 +14,14 @@ from channeld.media.facts import AudioFacts, MediaFacts, Span, VideoFacts
 DECLARED_SLACK_S = 0.5
 """A container rounds its duration, or counts an encoder's padding; on clips of under a second that is more than the tolerance."""
 
-_READ = re.compile(r"Input stream #0:(\d+) \((?:video|audio)\): (\d+) packets read \(\d+ bytes\); (\d+) frames decoded")
+_GUESSED_LENGTHS = frozenset(("mp3", "aac", "ac3", "eac3", "dts", "amr"))
+"""Formats that declare nothing: their length is guessed from the first packets' bit rate."""
+_SHARED_LENGTHS = frozenset(("matroska", "asf"))
+"""Containers that often declare one length for all their tracks."""
+
+_READ = re.compile(r"Input stream #(\d+):(\d+) \((?:video|audio)\): \d+ packets read \(\d+ bytes\); (\d+) frames decoded")
 _CORRUPT = re.compile(r"corrupt decoded frame(?: in stream (\d+))?")
-_FAILED = re.compile(r"Error while decoding stream #0:(\d+)|\[[va]ist#0:(\d+).*Error submitting packet to decoder")
+_FAILED = re.compile(r"Error while decoding stream #(\d+):(\d+)|\[[va]ist#(\d+):(\d+).*Error submitting packet to decoder")
 _RATE_FILTER = re.compile(r"\[Parsed_fps_.*\] (\d+) frames in, (\d+) frames out")
 _READ_FAILED = re.compile(r"\[error\] .*: Input/output error$")
 """FFmpeg writes to us alone, so that only its input can fail so."""
@@ -24,7 +29,7 @@ _MEMORY_FAILED = re.compile(
     r"malloc of size \d+ failed|cannot allocate memory|failed to map segment|\[error\].*: Resource temporarily unavailable", re.IGNORECASE
 )
 """The last is what FFmpeg's threads fail with, for want of memory or of processes (pthread_create(3))."""
-_STREAM_TAG = re.compile(r"\[[va]ist#0:(\d+)")
+_STREAM_TAG = re.compile(r"\[[va]ist#\d+:(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +41,13 @@ class Tolerance:
 
 
 class DecodeLog:
-    """Counts FFmpeg's complaints by stream index as the lines come. Not thread-safe."""
+    """Counts FFmpeg's complaints by stream index as the lines come. Not thread-safe.
 
-    def __init__(self) -> None:
+    `first_input`: from which of FFmpeg's inputs on they are of the file: pictures and sound of it may be read by two, a card comes before.
+    """
+
+    def __init__(self, first_input: int = 0) -> None:
+        self._first_input = first_input
         self._errors: dict[int, int] = {}
         self._decoded: dict[int, int] = {}
         self.house_frames: int | None = None
@@ -51,9 +60,11 @@ class DecodeLog:
             tag = _STREAM_TAG.search(line)
             self._count(match[1] or (tag[1] if tag else None))
         elif match := _FAILED.search(line):
-            self._count(match[1] or match[2])
+            if int(match[1] or match[3]) >= self._first_input:
+                self._count(match[2] or match[4])
         elif match := _READ.search(line):
-            self._decoded[int(match[1])] = int(match[3])
+            if int(match[1]) >= self._first_input:  # of each input every track is told, also those that another one reads
+                self._decoded[int(match[2])] = max(self.decoded(int(match[2])), int(match[3]))
         elif match := _RATE_FILTER.search(line):
             self.house_frames = int(match[2])
         elif _READ_FAILED.search(line):
@@ -83,13 +94,25 @@ def check_declared(facts: MediaFacts, tolerance: Tolerance) -> None:
     """Refuse a file whose packets end well before its header says. Raises PrepareError."""
     if facts.is_image:
         return
-    if facts.video is not None:
+    if facts.video is not None and not _declares_files_length(facts):
         _check_span("video", facts.video.span, tolerance)
     ends = [track.span.end_s for track in (facts.video, *facts.audio) if track is not None and track.span.end_s is not None]
     if not ends:
         raise PrepareError("the file holds no packets of its tracks")
-    if facts.duration_s and not facts.dropped and max(ends) < tolerance.min_duration * facts.duration_s - DECLARED_SLACK_S:
+    if (
+        facts.duration_s
+        and not facts.dropped
+        and facts.container not in _GUESSED_LENGTHS
+        and max(ends) < tolerance.min_duration * facts.duration_s - DECLARED_SLACK_S
+    ):
         raise PrepareError(f"cut short: {max(ends):.1f} s of the declared {facts.duration_s:.1f} s are there")
+
+
+def _declares_files_length(facts: MediaFacts) -> bool:
+    """The pictures' declared length is that of the file, which its sound has."""
+    longest_s = max((track.span.end_s or 0.0 for track in facts.audio), default=0.0)
+    is_shared = not _SHARED_LENGTHS.isdisjoint(facts.container.split(","))
+    return is_shared and facts.duration_s is not None and longest_s >= facts.duration_s - DECLARED_SLACK_S
 
 
 def _check_span(kind: str, span: Span, tolerance: Tolerance) -> None:

@@ -197,8 +197,8 @@ class Alerts(Worker):
         troubles = self._book.troubles
         try:
             facts = list(self._look(troubles)) if troubles else []
-        except TimeoutError:
-            return  # control is busy: what stood goes on to stand
+        except (TimeoutError, OSError):
+            return  # control is busy, or no descriptor free: what stood goes on to stand
         for notice in self._book.look(facts, time.monotonic()):
             self._tell(notice)
         self._firing = [_described(each, time.monotonic(), time.time()) for each in self._book.firing()]

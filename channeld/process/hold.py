@@ -112,7 +112,12 @@ class HoldServer:
         strangers = [each for each in self._callers.values() if each is not self._control]
         if len(strangers) >= MAX_CALLERS:
             self._part(selector, strangers[0])
-        connection = Connection(end)
+        try:
+            connection = Connection(end)
+        except (OSError, RuntimeError) as error:  # no thread is to be had: what is held is worth more than a caller
+            _log.error("caller_not_accepted", error=str(error))
+            end.close()
+            return
         self._callers[connection.fileno()] = connection
         selector.register(connection, selectors.EVENT_READ)
 
@@ -195,13 +200,17 @@ class HoldServer:
 
     def _keep(self, connection: Connection, message: Message) -> None:
         (fd,) = message.fds
-        self._holder.keep_fd(str(message.values["name"]), fd)
+        try:
+            self._holder.keep_fd(str(message.values["name"]), fd)
+        except OSError as error:
+            connection.answer(message, error=f"no descriptor is free: {error.strerror}")
+            return
         connection.answer(message)
 
     def _borrow(self, connection: Connection, message: Message) -> None:
         try:
             fd = self._holder.borrow(message.values["name"])
-        except KeyError:
+        except (KeyError, OSError):  # not there, or no descriptor is free for it
             connection.answer(message, error="unknown")
             return
         connection.answer(message, (fd,))

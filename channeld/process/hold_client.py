@@ -120,8 +120,13 @@ class HolderClient(Worker):
         return child
 
     def keep_fd(self, name: str, fd: int) -> None:
-        """Have a duplicate of a descriptor kept under a name, in place of one kept before."""
-        self._ask("keep", lambda answer: None, (fd,), name=name)
+        """Have a duplicate of a descriptor kept under a name, in place of one kept before. Raises SpawnError."""
+
+        def understand(answer: Message) -> None:
+            if "error" in answer.values:
+                raise SpawnError(f"{name}: {answer.values['error']}")
+
+        self._ask("keep", understand, (fd,), name=name)
 
     def borrow(self, name: str) -> int:
         """A duplicate of a kept descriptor, owned by the caller. Raises KeyError."""

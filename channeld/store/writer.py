@@ -41,6 +41,8 @@ class Writer(Worker):
         self._again, self._tell = again, tell
         self._connection: Connection | None = None
         self._memories: Memories = {}
+        self._owes_again = False
+        """A database was made anew, and what is known is not written into it yet."""
         self._backoff = Backoff()
         self._told_given_up = GivenUp()
         self.busy_since_ns: int | None = None
@@ -127,13 +129,14 @@ class Writer(Worker):
         if not self._database.is_prepared:
             self._disconnect()
         if self._connection is None:
-            is_new = not self._database.is_prepared and self._database.prepare()
+            self._owes_again |= not self._database.is_prepared and self._database.prepare()
             connection = self._database.writer()
             with contextlib.ExitStack() as on_failure:
                 on_failure.callback(connection.close)
-                if is_new:
+                if self._owes_again:
                     with self._database.translated(), connection.begin():
                         write(connection, self._again())
+                    self._owes_again = False
                 on_failure.pop_all()
             self._connection = connection
         return self._connection

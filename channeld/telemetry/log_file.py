@@ -3,6 +3,7 @@
 Rule: logging never fails whoever logs: what cannot be written to the file goes to stderr. Safe from any thread.
 """
 
+import contextlib
 import logging
 import os
 import sys
@@ -36,7 +37,8 @@ class LogFile(logging.Handler):
                     return
         except OSError:  # a full disk, a folder that was taken away
             pass
-        sys.stderr.write(line + "\n")
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # there is nowhere left to say it
+            sys.stderr.write(line + "\n")
 
     def close(self) -> None:
         """Close the file; idempotent."""

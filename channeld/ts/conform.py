@@ -72,7 +72,7 @@ class Conformer:
         self._rules = rules
         self._partial = b""
         self._pending: list[Packets] = []
-        self._pending_frames = 0
+        self._pending_frames = self._pending_sounds = 0
         self._blocks = 0
         # The next key frame's neighbours must have come before a block is cut: interleaving is within a second.
         self._settle_frames = rules.fps.frames_in(1)
@@ -89,9 +89,18 @@ class Conformer:
         """Take bytes of any length; give the blocks that are complete."""
         self._take(payload)
         blocks = []
-        while self._pending_frames > self._rules.block_frames + self._settle_frames:
+        while self._pending_frames > self._rules.block_frames + self._settle_frames and (self._has_sound() or self._is_half_full()):
             blocks.append(self._cut_block(self._rules.block_frames))
         return blocks
+
+    def _has_sound(self) -> bool:
+        """What waits has the sound of the next block, too."""
+        due = self._rules.fps.tick(self.video_frames + self._rules.block_frames) // AAC_FRAME_TICKS
+        return self.audio_frames + self._pending_sounds >= due
+
+    def _is_half_full(self) -> bool:
+        """The sound is too far behind to be waited for."""
+        return sum(map(len, self._pending)) > self.max_pending_packets // 2
 
     def _take(self, payload: bytes) -> None:
         payload = self._partial + payload
@@ -102,7 +111,9 @@ class Conformer:
         packets = self._received(packets[(pids == VIDEO_PID) | (pids == AUDIO_PID)])
         if len(packets):
             self._pending.append(packets)
-            self._pending_frames += int(np.count_nonzero(tsp.starts_unit(packets) & (tsp.pids(packets) == VIDEO_PID)))
+            begins = tsp.pids(packets)[tsp.starts_unit(packets)]
+            self._pending_frames += int(np.count_nonzero(begins == VIDEO_PID))
+            self._pending_sounds += int(np.count_nonzero(begins == AUDIO_PID))
         if sum(map(len, self._pending)) > self.max_pending_packets:
             raise StreamError("pictures and sound do not come together, or there is no key frame")
 
@@ -134,6 +145,7 @@ class Conformer:
         mask = np.repeat(belongs, np.diff(np.append(rows, len(packets))))
         self._pending = [packets[~mask]]
         self._pending_frames -= frames
+        self._pending_sounds -= int(np.count_nonzero(belongs & ~is_video))
         return self._close(packets[mask], last=False)
 
     def _behind_sound_of(self, pts: Ints, frames: int) -> Ints:

@@ -7,12 +7,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from descriptors import none_free
 from station import until
 
 from channeld.base.errors import SpawnError
-from channeld.base.wire import Message
+from channeld.base.wire import Message, Wire
 from channeld.channel.link import Link
 from channeld.process.hold_client import HolderClient, start_holder
 from channeld.process.holder import Holder
@@ -226,3 +228,44 @@ def test_a_child_whose_wire_was_not_kept_is_ended_not_adopted(hold: Callable[[],
     with pytest.raises(SpawnError, match=r"it was ended|no such child"):  # a host without a wire also ends by itself
         open_host(holder, ear, adopt=True)
     until(lambda: holder.held().children == (), "the end of the host")
+
+
+def test_what_no_descriptor_is_free_for_is_told_as_such_and_leaves_nothing(holder: Holder) -> None:
+    """Whoever asked tries it again: another kind of error ended all trying."""
+    before, ear = descriptors(), Ear()
+    with none_free(), pytest.raises(SpawnError):
+        open_host(holder, ear)
+    assert descriptors() == before
+    link = open_host(holder, ear)
+    until(lambda: ear.messages, "the host to speak")
+    link.close()
+
+
+def test_a_message_whose_descriptors_find_no_room_costs_that_message_only(holder: Holder) -> None:
+    ear = Ear()
+    link = open_host(holder, ear)
+    until(lambda: ear.messages, "the host to speak")
+    link._wire, torn = cast(Wire, TornWire(link._wire)), link._wire
+    until(lambda: not cast(Any, link._wire).errors, "the message to be lost")
+    heard = len(ear.messages)
+    until(lambda: len(ear.messages) > heard, "the next one")
+    assert ear.gone == []
+    link._wire = torn
+    link.close()
+
+
+class TornWire:
+    """A wire of which one message cannot be taken in."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self.errors = [ValueError("descriptors were lost")]
+
+    def receive(self, timeout_s: float) -> Message | None:
+        message = self._wire.receive(timeout_s)
+        if self.errors:
+            raise self.errors.pop()
+        return message
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wire, name)

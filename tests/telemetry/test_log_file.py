@@ -1,5 +1,6 @@
 """Log files that are moved away, removed and full."""
 
+import contextlib
 import json
 import logging
 import os
@@ -78,3 +79,15 @@ def test_a_full_disk_goes_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
 def test_a_file_that_cannot_be_opened_is_told_by_its_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"log\.file"):
         configure("info", file=tmp_path / "not" / "there")
+
+
+def test_where_nothing_takes_a_line_whoever_logs_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("w", buffering=1) as full:
+        monkeypatch.setattr("sys.stderr", full)
+        log = LogFile(Path("/dev/full"))
+        log.write_line("a line")
+        monkeypatch.setattr("sys.stderr", None)
+        log.write_line("a line")
+        log.close()
+        with contextlib.suppress(OSError):
+            full.close()
