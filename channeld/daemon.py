@@ -51,6 +51,7 @@ from channeld.channel.override import OverrideBook
 from channeld.channel.recent import Recent
 from channeld.channel.registry import Registry
 from channeld.channel.source_hub import SourceHub
+from channeld.channel.standstill import SERVING_SILENT_S, StandstillWatch
 from channeld.channel.switchboard import Switchboard
 from channeld.channel.watching import Watching
 from channeld.config import load
@@ -62,7 +63,7 @@ from channeld.daemon_figures import Figures
 from channeld.daemon_house import House, Running
 from channeld.daemon_leftovers import orphaned_files, remove_leftovers
 from channeld.daemon_locks import only_one
-from channeld.daemon_losses import HolderLosses
+from channeld.daemon_losses import HolderLosses, closed_anyway
 from channeld.daemon_notify import ServiceManager
 from channeld.daemon_pipes import make_pipes, start_pipes
 from channeld.daemon_relays import RelayChannels, relay_rules
@@ -114,7 +115,7 @@ def run(config_path: Path) -> int:
     will, losses = Will(), HolderLosses()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: will.stop())
-    with contextlib.ExitStack() as parts:
+    with closed_anyway(lambda: will.restarts), contextlib.ExitStack() as parts:
         daemon = _start(config, will, parts)
         signal.signal(signal.SIGHUP, lambda number, frame: daemon.watch.ask())
         parts.callback(signal.signal, signal.SIGHUP, signal.SIG_IGN)
@@ -244,6 +245,8 @@ def _start(config: Config, will: Will, parts: contextlib.ExitStack) -> _Daemon:
 
 def _start_children(loop: ControlLoop, hubs: tuple[HostHub, MediaHub, SourceHub], will: Will, parts: contextlib.ExitStack) -> None:
     """Hosts, media workers, source processes: adopted or started, and left or ended with us."""
+    workers = StandstillWatch(loop, lambda: () if will.stopping.is_set() else tuple(hubs[1].links.values()), SERVING_SILENT_S)
+    loop.call(workers.start)
     for hub in hubs:
         loop.call(hub.start, START_S)
         parts.callback(lambda hub=hub: hub.leave() if will.leaves else hub.close())  # type: ignore[misc]
@@ -359,7 +362,8 @@ def _clips(config: Config, loop: ControlLoop, tools: Tools, on_change: Callable[
 
 
 def _leave_channels(loop: ControlLoop, registry: Registry) -> None:
-    registry.close()
+    with contextlib.suppress(RuntimeError):  # a disk that does not answer holds its loader
+        registry.close()
     try:
         loop.call(registry.leave, LEAVE_S)
     except LoopBusy as error:

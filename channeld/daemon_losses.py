@@ -1,18 +1,34 @@
-"""How long a control waits before it begins anew because its holder died.
+"""How a control gives way to the next: how long it waits because its holder died, and that nothing of its own keeps it.
 
 Rule: the first time at once, as all that the holder held is dead and viewers wait; a holder that dies again within HEALTHY_S is not
 started again and again as fast as the machine can. The count is handed on in the environment, as control replaces itself by exec.
 Used by the daemon's main thread.
 """
 
+import contextlib
 import os
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+
+import structlog
 
 VARIABLE = "CHANNELD_HOLDER_LOSSES"
 HEALTHY_S = 60.0
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
+
+log = structlog.get_logger()
+
+
+@contextlib.contextmanager
+def closed_anyway(restarts: Callable[[], bool]) -> Iterator[None]:
+    """A part that does not end, as a thread that a dead disk holds, does not keep a successor from its place."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        if not restarts():
+            raise
+        log.error("daemon_not_closed", error=str(error), consequence="what comes next begins all the same")
 
 
 class HolderLosses:

@@ -1,6 +1,10 @@
 """How long a control waits for a holder that dies: not at all the first time, then longer and longer, over its successors."""
 
-from channeld.daemon_losses import HEALTHY_S, LONGEST_WAIT_S, VARIABLE, HolderLosses
+import contextlib
+
+import pytest
+
+from channeld.daemon_losses import HEALTHY_S, LONGEST_WAIT_S, VARIABLE, HolderLosses, closed_anyway
 
 
 def test_the_first_loss_is_not_waited_for_and_later_ones_wait_longer_up_to_a_limit() -> None:
@@ -18,3 +22,13 @@ def test_a_control_that_ran_well_begins_to_count_anew() -> None:
 
 def test_what_somebody_else_put_into_the_environment_is_no_count() -> None:
     assert HolderLosses({VARIABLE: "²"}, now_s=0.0).count(now_s=1.0) == (1, 0.0)
+
+
+def test_a_part_that_does_not_end_does_not_keep_a_successor_from_its_place() -> None:
+    def fail() -> None:
+        raise RuntimeError("thread playlists:loader did not end within 10.0 s")
+
+    with closed_anyway(lambda: True), contextlib.ExitStack() as parts:
+        parts.callback(fail)
+    with pytest.raises(RuntimeError), closed_anyway(lambda: False):
+        fail()

@@ -89,7 +89,7 @@ class MediaHub:
         self._hosts = hosts
         self._level = level
         self._elders = Elders(loop, holder)
-        self._links: dict[int, Link] = {}
+        self.links: dict[int, Link] = {}
         self._patience = [Patience() for _ in range(listener.workers)]
         self._rings: dict[str, tuple[int, int]] = {}
         self._served: dict[str, Sequence[ServedTarget]] = {}
@@ -135,7 +135,7 @@ class MediaHub:
 
     def _enter(self, number: int, link: Link) -> None:
         """Tell a worker all that it should do."""
-        self._links[number] = link
+        self.links[number] = link
         self._configure(number, link)
         for host in self._hosts_in_use():
             self._join_heads(number, host)
@@ -173,13 +173,13 @@ class MediaHub:
     def admit(self, keys: Sequence[tuple[str, float | None]]) -> None:
         """Whose tokens open the listener from now on, where it needs one: digests, and when each ends (seconds since 1970)."""
         self._keys = list(keys)
-        for link in self._links.values():
+        for link in self.links.values():
             self._tell_keys(link)
 
     def change(self, listener: MediaListener, level: str) -> None:
         """Have every worker take another access, token, cap, certificate or log level; the rest must be as it was."""
         self._listener, self._level = listener, level
-        for number, link in self._links.items():
+        for number, link in self.links.items():
             self._configure(number, link)
 
     def cap_of(self, number: int) -> int | None:
@@ -192,7 +192,7 @@ class MediaHub:
 
     def _tell_caps(self) -> None:
         if self._listener.workers > 1 and self._listener.hls_max_bytes is not None:
-            for number, link in list(self._links.items()):
+            for number, link in list(self.links.items()):
                 link.send("cap", max_bytes=self.cap_of(number))
 
     def _hosts_in_use(self) -> set[int]:
@@ -203,17 +203,17 @@ class MediaHub:
         """A host is there (again): have it tell every worker its heads."""
         if host not in self._hosts_in_use():
             return
-        for number in self._links:
+        for number in self.links:
             self._join_heads(number, host)
 
     def _join_heads(self, number: int, host: int) -> None:
         theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, ours:
             if self._hosts.listen(host, number, theirs):
-                self._links[number].send("heads", (ours.fileno(),), host=host)
+                self.links[number].send("heads", (ours.fileno(),), host=host)
 
     def _gone(self, number: int, reason: str) -> None:
-        link = self._links.pop(number, None) or self._elders.successors.pop(number, None)
+        link = self.links.pop(number, None) or self._elders.successors.pop(number, None)
         if link is not None:
             close_all([link], CLOSE_S)
         self.audience.lost(number)
@@ -273,7 +273,7 @@ class MediaHub:
         self.forget_ring(channel)
         self._rings[channel] = (ring_id, fd)
         if channel in self._served:
-            for number in self._links:
+            for number in self.links:
                 self._order(channel, number)
 
     def has_ring(self, channel: str, ring_id: int) -> bool:
@@ -300,7 +300,7 @@ class MediaHub:
                     clear_output(self._alarms, channel, gone.name)
         for target in targets:
             self._states.setdefault((channel, target.name), _fresh("starting"))
-        for number in self._links:
+        for number in self.links:
             if is_host_new:
                 self._join_heads(number, host)
             self._order(channel, number)
@@ -314,7 +314,7 @@ class MediaHub:
         load = self._numbers.load_hls if self._numbers is not None else lambda channel, output: None
         outputs = [order_of(target, load(channel, target.name)) for target in wanted]
         host = self._hosts.host_of(channel)
-        self._links[number].send("channel", (ring[1],), channel=channel, ring_id=ring[0], host=host, outputs=outputs)
+        self.links[number].send("channel", (ring[1],), channel=channel, ring_id=ring[0], host=host, outputs=outputs)
 
     def withdraw(self, channel: str) -> None:
         if self._served.pop(channel, None) is None:
@@ -323,7 +323,7 @@ class MediaHub:
             del self._states[key]
             if self._alarms is not None:
                 clear_output(self._alarms, *key)
-        for link in list(self._links.values()):
+        for link in list(self.links.values()):
             link.send("remove", channel=channel)
         self._tell_caps()
 
@@ -331,7 +331,7 @@ class MediaHub:
         if len(self._leaving) >= MOST_LEAVING:
             del self._leaving[next(iter(self._leaving))]  # cleaned long ago
         self._leaving[channel, packaging] = keep_s
-        if (link := self._links.get(self._packager_of(channel))) is not None:  # who would make them again is who knows when it does
+        if (link := self.links.get(self._packager_of(channel))) is not None:  # who would make them again is who knows when it does
             link.send("clean", channel=channel, type=packaging, keep_s=keep_s)
 
     def state(self, channel: str, output: str) -> dict[str, Any]:
@@ -341,8 +341,8 @@ class MediaHub:
 
     def ask_clients(self, channel: str, most: int) -> Inquiry:
         """Ask every worker for the channel's clients, `most` of them."""
-        inquiry = self.audience.inquire(list(self._links))
-        for link in list(self._links.values()):
+        inquiry = self.audience.inquire(list(self.links))
+        for link in list(self.links.values()):
             link.send("clients", request=inquiry.number, channel=channel, most=most)
         return inquiry
 
@@ -354,7 +354,7 @@ class MediaHub:
     def order_again(self, channel: str) -> None:
         """Have the workers begin with a channel anew: what they listed goes on, from the ring as it is now."""
         if channel in self._served:
-            for number, link in list(self._links.items()):
+            for number, link in list(self.links.items()):
                 link.send("remove", channel=channel)
                 self._order(channel, number)
 
@@ -362,25 +362,25 @@ class MediaHub:
         """Kill the workers that say nothing any more, else the one that packages the channel; each comes back after its back-off."""
         # Without a certificate that can be used its successor would not listen: what serves with the old one is left.
         for number in self.silent() or ([] if self._certificate_error else [self._packager_of(channel)]):
-            if number in self._links:
-                self._links[number].child.signal(signal.SIGKILL)
+            if number in self.links:
+                self.links[number].child.signal(signal.SIGKILL)
 
     def silent(self) -> list[int]:
         """The workers that have said nothing for SILENT_S."""
         then_ns = time.monotonic_ns() - round(SILENT_S * NS_PER_SECOND)
-        return [number for number, link in self._links.items() if link.heard_ns < then_ns]
+        return [number for number, link in self.links.items() if link.heard_ns < then_ns]
 
     def _packager_of(self, channel: str) -> int:
         return zlib.crc32(channel.encode()) % max(1, self._listener.workers)
 
     def pids(self) -> dict[str, int]:
         """Name and pid of each living worker."""
-        return {f"media:{number}": link.child.pid for number, link in list(self._links.items())}
+        return {f"media:{number}": link.child.pid for number, link in list(self.links.items())}
 
     def leave(self) -> None:
         """Let every worker live on without us."""
         self._is_closing = True
-        leave_all([*self._links.values(), *self._elders.successors.values()])
+        leave_all([*self.links.values(), *self._elders.successors.values()])
         self._elders.successors.clear()
         for channel in list(self._rings):
             self.forget_ring(channel)
@@ -389,8 +389,8 @@ class MediaHub:
         """End every worker."""
         self._is_closing = True
         self._elders.signal(signal.SIGINT)
-        close_all([*self._links.values(), *self._elders.successors.values()], CLOSE_S)
-        self._links.clear()
+        close_all([*self.links.values(), *self._elders.successors.values()], CLOSE_S)
+        self.links.clear()
         self._elders.successors.clear()
         for channel in list(self._rings):
             self.forget_ring(channel)

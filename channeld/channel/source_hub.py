@@ -10,14 +10,13 @@ import hashlib
 import json
 import signal
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from channeld.base.clock import NS_PER_SECOND
 from channeld.base.errors import SpawnError
 from channeld.base.wire import Message
 from channeld.channel.fork_server import ForkServer
@@ -25,13 +24,13 @@ from channeld.channel.link import Link, close_all, leave_all, wire_name
 from channeld.channel.loop import ControlLoop
 from channeld.channel.patience import Patience
 from channeld.channel.source_folders import sweep
+from channeld.channel.standstill import StandstillWatch
 from channeld.process.holding import Holding
 from channeld.sources.spec import Reason, SourceState
 
 MODULE = "channeld.sources.ingest"
 PREFIX = "source:"
 CLOSE_S = 2.0
-SILENT_S, LOOK_S = 15.0, 5.0
 SETTLE_S = 30.0
 """How long channels may take after a start to want the sources that an earlier control left."""
 
@@ -78,6 +77,7 @@ class SourceHub:
         self._ending: set[tuple[str, str]] = set()
         self._is_closing = False
         self._forks = ForkServer(MODULE, loop=loop, holder=holder, version=version)
+        self._standstill = StandstillWatch(loop, self._living)
 
     def start(self) -> None:
         """Know what an earlier control left; what nobody wants soon is ended, and what the dead left is removed."""
@@ -85,7 +85,7 @@ class SourceHub:
         self._left = {child.name for child in self._holder.held().children if child.name.startswith(PREFIX)}
         self._loop.later(SETTLE_S, self._end_left)
         self._clean()
-        self._look_for_silent(())
+        self._standstill.start()
 
     def _clean(self) -> None:
         """Remove what is left of those that are gone, now and later."""
@@ -172,17 +172,8 @@ class SourceHub:
         else:
             link.send("open", **place.order)
 
-    def _look_for_silent(self, suspects: Collection[Link]) -> None:
-        """End processes that say nothing, as one does each second: they stand still. Only at a second look: a machine may have slept."""
-        if self._is_closing:
-            return
-        then_ns = time.monotonic_ns() - round(SILENT_S * NS_PER_SECOND)
-        silent = [place.link for place in self._places.values() if place.link is not None and place.link.heard_ns < then_ns]
-        for link in silent:
-            if link in suspects:
-                log.error("source_process_stands_still", process=link.child.name, seconds=SILENT_S)
-                link.child.signal(signal.SIGKILL)
-        self._loop.later(LOOK_S, lambda: self._look_for_silent(silent))
+    def _living(self) -> list[Link]:
+        return [] if self._is_closing else [place.link for place in self._places.values() if place.link is not None]
 
     def _is_full(self) -> bool:
         return sum(each.link is not None for each in self._places.values()) >= self.limit

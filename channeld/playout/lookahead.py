@@ -269,7 +269,11 @@ class DiskReader(Worker):
         while not self.stopping.is_set():
             lookahead = self._requests.get()
             if lookahead is not None:
-                lookahead.read_block()
+                try:
+                    lookahead.read_block()
+                except Exception as error:  # of this clip, such as no memory for its block; others of its folder are read
+                    log.exception("lookahead_failed")
+                    lookahead.failure = f"{type(error).__name__}: {error}"
                 lookahead.requested = False
 
 
@@ -305,8 +309,9 @@ class DiskReaders:
         with self._lock:
             reader = self._readers.get(folder)
             if reader is None:
-                reader = self._readers[folder] = DiskReader(folder)
-                reader.start()
+                reader = DiskReader(folder)
+                reader.start()  # first: one that could not start is not there
+                self._readers[folder] = reader
             return reader
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 import urllib.request
 import zlib
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from station import Station, settings, until
 
-from channeld.channel import host_hub
+from channeld.channel import host_hub, standstill
 from channeld.channel.settings import ServedTarget
 
 OpenStation = Callable[..., Station]
@@ -77,6 +78,21 @@ def test_of_two_workers_the_one_that_hangs_is_replaced(station_of: OpenStation, 
     station.order(lambda: station.media.restart_hanging("one"))
     until(lambda: station.media.pids().get(frozen) not in (None, pids[frozen]), "another worker")
     assert station.media.pids()[other] == pids[other]
+
+
+def test_a_worker_that_stands_still_is_replaced_also_where_nobody_looks_at_what_it_serves(
+    station_of: OpenStation, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standstill, "LOOK_S", 0.5)
+    (shelf / "list.txt").write_text("a.mp4\n")
+    station = station_of(settings(shelf / "list.txt", targets=(ServedTarget("ts", "ts", "http://origin/ts/one"),)), workers=1)
+    until(lambda: station.media.pids().get("media:0"), "a worker")
+    pid = station.media.pids()["media:0"]
+    station.order(standstill.StandstillWatch(station.loop, lambda: tuple(station.media.links.values()), 3.0).start)
+    time.sleep(5.0)  # what is tested is time that passes
+    assert station.media.pids()["media:0"] == pid, "it says something every second"
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: station.media.pids().get("media:0") not in (None, pid), "another worker")
 
 
 def ring_of(station: Station) -> tuple[int, int]:
@@ -151,6 +167,6 @@ def test_news_of_a_withdrawn_output_are_not_kept(station_of: OpenStation, shelf:
     station = open_one(station_of, shelf)
     station.order(station.channel().stop)
     station.until_state("stopped")
-    worker = station.order(lambda: next(iter(station.media._links.values())))
+    worker = station.order(lambda: next(iter(station.media.links.values())))
     assert worker.alive
     assert station.order(lambda: station.media._states) == {}

@@ -15,7 +15,7 @@ import pytest
 from peers.fixtures import Maker
 from station import Station, relay, settings, until
 
-from channeld.channel import source_desk, source_hub
+from channeld.channel import source_desk, standstill
 from channeld.channel.settings import LiveSettings, ServedTarget, SourceSettings
 from channeld.channel.timetable import Slot, Timetable
 from channeld.media.live_input import PATTERN
@@ -213,8 +213,8 @@ def test_what_takes_a_source_in_goes_before_encoders_and_its_own_does_not(statio
 
 
 def test_a_source_process_that_stands_still_is_replaced(station_of: OpenStation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_hub, "SILENT_S", 4.0)
-    monkeypatch.setattr(source_hub, "LOOK_S", 1.0)
+    monkeypatch.setattr(standstill, "SILENT_S", 4.0)
+    monkeypatch.setattr(standstill, "LOOK_S", 1.0)
     station = station_of(relay(tmp_path, LiveSettings((pattern("bars"),), **QUICK)))
     until_on_air(station, "bars")
     (pid,) = station.order(station.sources.pids).values()
