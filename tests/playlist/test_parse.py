@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from channeld.base.errors import PlaylistError
 from channeld.playlist.locate import PathRules
 from channeld.playlist.model import Playlist
-from channeld.playlist.parse import MAX_ENTRIES, MAX_LINES, load, natural_key, parse
+from channeld.playlist.parse import MAX_ENTRIES, MAX_LINES, load, natural_key, parse, text_of
 
 RULES = PathRules()
 
@@ -91,6 +91,11 @@ def test_latin_1_is_read_with_a_warning(media):
     assert playlist.entries[0].path == media / "é.mp4" and playlist.entries[0].fault is None
     assert "Latin-1" in playlist.warnings[0].message
     assert read(media, "é.mp4").warnings == ()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+def test_its_text_is_what_is_read(encoding):
+    assert text_of("Bär.mp4\r\n".encode(encoding)) == "Bär.mp4\r\n"
 
 
 def test_m3u_titles_go_to_the_next_entry_only(media):

@@ -71,6 +71,18 @@ def test_what_prepare_has_ffmpeg_write_passes_and_splices(raw: bytes) -> None:
     assert read_ts(air(splicer, feed_of(blocks)) + air(splicer, feed_of(blocks))).faults() == []
 
 
+def test_pictures_wait_for_their_sound_until_too_much_of_them_waits(raw: bytes) -> None:
+    """As where a file's sound ends: what comes late is waited for, but not in endless memory."""
+    parts = packets(raw)
+    sounds = [number for number, part in enumerate(parts) if pid_of(part) == AUDIO]
+    stream = join([part for number, part in enumerate(parts) if number not in sounds[10:]])
+    waiting, full = (Conformer(replace(RULES, block_seconds=1.0)) for _ in range(2))
+    full.max_pending_packets = len(stream) // PACKET * 3 // 2
+    assert waiting.feed(stream) == []
+    (block,) = full.feed(stream)
+    assert len(block.video) == GOP and 0 < len(block.audio) < 40
+
+
 def test_blocks_are_whole_gops_with_all_the_audio_that_their_pictures_need(raw: bytes) -> None:
     blocks = conform(raw, replace(RULES, block_seconds=1.0))
     assert [len(block.video) for block in blocks] == [25, 25, 10]
