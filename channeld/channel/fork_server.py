@@ -73,26 +73,23 @@ class ForkServer:
         if self._child is not None or self._is_waiting or self._is_closing or not is_possible():
             return
         try:
-            ours, theirs = socket_pair()
-        except OSError as error:
+            self._spawn()
+        except (SpawnError, OSError) as error:
             log.warning("fork_server_not_started", module=self._module, error=str(error), consequence="processes start more slowly")
             self._again()
             return
+        self._patience.started()
+
+    def _spawn(self) -> None:
+        """Raises SpawnError, OSError."""
         argv = (sys.executable, "-m", "channeld.process.fork_server", "--module", self._module, "--wire-fd", "0")
         # A library's own threads would be lost in a fork, and what they hold be locked for ever.
         env = {**python_environment(), "OPENBLAS_NUM_THREADS": "1"}
-        try:
+        ours, theirs = socket_pair()
+        with ours, theirs:
             spec = ChildSpec(self._own_name, argv, env=env, stdin=theirs.fileno())
             self._child = self._holder.spawn(spec, on_line=self._hear, on_exit=self._ended)
             self._holder.keep_fd(self._own_name, ours.fileno())
-        except SpawnError as error:
-            log.warning("fork_server_not_started", module=self._module, error=str(error), consequence="processes start more slowly")
-            self._again()
-            return
-        finally:
-            ours.close()
-            theirs.close()
-        self._patience.started()
 
     def _hear(self, line: str) -> None:
         if line == READY:

@@ -217,6 +217,24 @@ def test_the_reading_thread_outlives_an_index_full_of_nonsense(
     assert open_files(tmp_path) == []
 
 
+def test_a_clip_that_its_reader_cannot_take_costs_no_other_of_its_folder(
+    readers: DiskReaders, short_clip: PreparedClip, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise MemoryError("no room for a block")
+
+    failing, other = Lookahead(source_of(short_clip, "a")), Lookahead(source_of(short_clip, "b"))
+    monkeypatch.setattr(failing, "read_block", fail)
+    for lookahead in (failing, other):
+        readers.request(lookahead)
+    until(lambda: not (failing.requested or other.requested))
+    assert failing.failure == "MemoryError: no room for a block" and other.failure is None
+    other.drain()
+    assert other.feed.frames_ready > 0
+    readers.retire(other)
+    until(lambda: not other.requested)
+
+
 def test_a_filler_is_read_whole_or_refused(prepared: PreparedShelf, long_clip: PreparedClip, tmp_path: Path) -> None:
     assert sum(len(block.video) for block in load_whole(source_of(prepared.filler(), "filler"))) == 250
     (tmp_path / "c.ts").write_bytes(long_clip.ts_path.read_bytes())

@@ -17,6 +17,7 @@ from station import until
 
 from channeld.base.clock import FakeClock
 from channeld.base.errors import StoreError
+from channeld.store.database import DatabaseError, Trouble
 from channeld.store.records import Airing, Ending, EventRecord, Outcome, Position
 from channeld.store.store import AiringFilter, Store
 
@@ -164,6 +165,27 @@ def test_a_database_that_was_removed_is_made_anew_with_all_that_is_known(
     assert again.load_position("one") == position(3)
     assert [each.id for each in again.airings(EVERYTHING, 10)] == [2, 1]
     again.close()
+
+
+def test_all_that_is_known_is_written_into_a_new_database_also_where_its_first_write_fails(told: Told, tmp_path: Path) -> None:
+    def history() -> tuple[list[EventRecord], list[Airing]]:
+        if failures:
+            raise failures.pop()
+        return [], [airing(1)]
+
+    failures: list[DatabaseError] = []
+    store = Store(tmp_path, clock=FakeClock(wall_s=100.0))
+    store.open()
+    store.start(told.tell, history)
+    store.flush()
+    failures.append(DatabaseError(Trouble.FULL, "the disk is full"))
+    for path in tmp_path.glob("channeld.db*"):
+        path.unlink()
+    store.add_airing(Ending(2, "one", "life", 2, Outcome.END, 60.0, 25))
+    until(lambda: "store_written_again" in told.kinds, "a write")
+    store.flush()
+    assert failures == [] and [each.id for each in store.airings(EVERYTHING, 10)] == [2, 1]
+    store.close()
 
 
 def test_a_row_that_cannot_be_written_costs_no_other(open_store: Callable[[Path], Store], tmp_path: Path) -> None:
