@@ -30,6 +30,8 @@ from nginx_origin import NginxOrigin, wait_until
 from running import RunningDaemon, prepare
 from seen import CLIP_FRAMES, CLIPS, Seen, first_number, look
 
+from channeld.channel.inquest import LOOP_S
+
 PUSHED = ("calm", "air", "hit")
 CHANNELS = ("calm", "side", "air", "hit")
 HOST_OF = {"calm": 0, "side": 1, "air": 1, "hit": 1}
@@ -221,6 +223,13 @@ class Stage:
                 if any(link.startswith(f"{fifo}/{channel}.") for link in links):
                     return process.pid
         raise LookupError(f"no host feeds {channel}")
+
+    def settled_host_pid(self, channel: str) -> int:
+        """The same, once the host is old enough that its end accuses no channel of it."""
+        pid = self.host_pid(channel)
+        begun_s = psutil.Process(pid).create_time()
+        wait_until(lambda: time.time() - begun_s > LOOP_S + 1, what="the host to be older")
+        return pid
 
     def push_pid(self, channel: str) -> int:
         """Pid of a channel's egress FFmpeg, once it is up."""

@@ -19,7 +19,7 @@ def test_a_frozen_control_is_seen_by_no_viewer(stage: Stage, frozen_s: int) -> N
 
 def test_a_frozen_host_is_noticed_and_followed_by_one_that_goes_on(stage: Stage) -> None:
     with stage.row(5, neighbours=("calm",)) as row:
-        pid, frozen = stage.push_pid("air"), stage.host_pid("air")
+        pid, frozen = stage.push_pid("air"), stage.settled_host_pid("air")
         ended = len(stage.daemon.log("host_ended"))
         with stopped(frozen):
             row.measured["host: noticed_s"] = poll_s(

@@ -15,7 +15,7 @@ from stage import Stage, poll_s
 @pytest.mark.parametrize("role", ["playout", "feeder"])
 def test_a_host_with_a_thread_that_hangs_is_noticed_and_followed_by_one_that_goes_on(stage: Stage, role: str) -> None:
     with stage.row(7, neighbours=("calm",)) as row:
-        pid, hung = stage.push_pid("air"), stage.host_pid("air")
+        pid, hung = stage.push_pid("air"), stage.settled_host_pid("air")
         ended = len(stage.daemon.log("host_frozen"))
         thread = thread_of(hung, role)
         # Every system call of this one thread takes for ever.
