@@ -1,6 +1,6 @@
 """How far a file's tracks really reach: the end of the last packet of each, read without decoding.
 
-Rule: only the file's tail is read; when nothing stands there (a file cut short), the whole file, within the deadline.
+Rule: only the file's tail is read; when nothing stands there (a file cut short), or its clock jumps, the whole file, within the deadline.
 Blocking; run by the probe.
 """
 
@@ -9,12 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from channeld.base.errors import ProcessError
-from channeld.media import child
+from channeld.media import child, clock_samples
 from channeld.media.facts import AudioFacts, MediaFacts, Span, VideoFacts
-from channeld.media.ffmpeg_args import packets_args
+from channeld.media.ffmpeg_args import packets_args, whole_packets_args
 from channeld.media.tools import Tools
 
 TAIL_S = 15.0
+JUMP_S = 2.0
+"""A clock that goes on says another length of a file than its first and last timestamps, by more than this: it jumps."""
+WITH_JUMPS = frozenset(("mpegts", "mpeg"))
+"""FFmpeg's formats whose clock may begin anew."""
 
 
 class PacketEnds:
@@ -53,17 +57,42 @@ def _ticks(field: bytes) -> int:
 
 def measure_ends(source: Path, facts: MediaFacts, *, tools: Tools, timeout_s: float) -> MediaFacts:
     """Facts with the end of each track; a track without packets keeps None, a deadline leaves all as declared, with a warning."""
+    if facts.container in WITH_JUMPS and (found := _over_jumps(source, facts, tools, timeout_s)) is not None:
+        return found
     tracks: list[VideoFacts | AudioFacts] = [track for track in (facts.video, *facts.audio) if track is not None]
     start_s = max(0.0, (facts.duration_s or 0.0) - TAIL_S)
     indexes = [track.index for track in tracks]
     try:
-        ends = child.twice(lambda: _listing(source, indexes, start_s, tools, timeout_s))
+        ends = child.twice(lambda: _listing(packets_args(source, indexes, start_s, tools), timeout_s))
         if start_s and (not ends or (facts.video is not None and 0 not in ends)):
-            ends = {**_listing(source, indexes, 0.0, tools, timeout_s), **ends}
+            ends = {**_listing(packets_args(source, indexes, 0.0, tools), timeout_s), **ends}
     except ProcessError as error:
         return _as_declared(facts, f"the tracks' ends could not be read ({error})")
-    spans = [_ended(track.span, ends.get(number), facts.start_s) for number, track in enumerate(tracks)]
-    audio = tuple(replace(track, span=span) for track, span in zip(facts.audio, spans[len(tracks) - len(facts.audio) :], strict=True))
+    return _with_spans(facts, [_ended(track.span, ends.get(number), facts.start_s) for number, track in enumerate(tracks)])
+
+
+def _over_jumps(source: Path, facts: MediaFacts, tools: Tools, timeout_s: float) -> MediaFacts | None:
+    """Facts by a clock that goes on, of a file whose own jumps; None of any other."""
+    tracks: list[VideoFacts | AudioFacts] = [track for track in (facts.video, *facts.audio) if track is not None]
+    indexes = [track.index for track in tracks]
+    try:
+        jump_s = clock_samples.shortest_jump_s(source)
+        if jump_s is None:
+            return None
+        ends = child.twice(lambda: _listing(whole_packets_args(source, indexes, jump_s, tools), timeout_s))
+    except (OSError, ProcessError):
+        return None  # it is told where its tail is read
+    length_s = max(ends.values(), default=0.0)
+    if abs(length_s - (facts.duration_s or 0.0)) <= JUMP_S:
+        return None
+    spans = [_ended(replace(track.span, declared_s=None), ends.get(number), 0.0) for number, track in enumerate(tracks)]
+    warning = f"the clock of the file jumps: {length_s:.1f} s of it are there"
+    return replace(_with_spans(facts, spans), duration_s=length_s, jump_s=jump_s, warnings=(*facts.warnings, warning))
+
+
+def _with_spans(facts: MediaFacts, spans: list[Span]) -> MediaFacts:
+    """Those of the picture, if there is one, and of every audio track."""
+    audio = tuple(replace(track, span=span) for track, span in zip(facts.audio, spans[len(spans) - len(facts.audio) :], strict=True))
     video = replace(facts.video, span=spans[0]) if facts.video is not None else None
     return replace(facts, video=video, audio=audio)
 
@@ -82,9 +111,8 @@ def _ended(span: Span, end_s: float | None, start_s: float) -> Span:
     return span if end_s is None else replace(span, end_s=max(span.start_s, end_s - start_s))
 
 
-def _listing(source: Path, indexes: list[int], start_s: float, tools: Tools, timeout_s: float) -> dict[int, float]:
+def _listing(argv: list[str], timeout_s: float) -> dict[int, float]:
     listing = PacketEnds()
-    argv = packets_args(source, indexes, start_s, tools)
     with contextlib.closing(child.stream(argv, stall_s=timeout_s, deadline_s=timeout_s)) as chunks:
         for chunk in chunks:
             listing.feed(chunk)

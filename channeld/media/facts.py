@@ -76,7 +76,10 @@ class AudioFacts:
 
 @dataclass(frozen=True, slots=True)
 class MediaFacts:
-    """A media file: `start_s` is its first timestamp, `duration_s` what it declares (None: it does not say)."""
+    """A media file: `start_s` is its first timestamp, `duration_s` what it declares (None: it does not say).
+
+    `jump_s`: its clock jumps, by about so much at least; then all times are of one that goes on, as FFmpeg's does.
+    """
 
     container: str
     start_s: float
@@ -87,6 +90,7 @@ class MediaFacts:
     cover: VideoFacts | None = None
     dropped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=())
+    jump_s: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the API, the index and `probe --json`."""

@@ -27,7 +27,9 @@ _QUIET = ("-nostdin", "-hide_banner", "-nostats")
 # `repeat`: errors are counted, so none may be folded away. Verbose: counts of decoded frames are told at that level.
 _COUNTED = ("-loglevel", "repeat+level+verbose")
 _TOLD = ("-loglevel", "repeat+level+info")
-# An encoder that begins anew on the same connection begins near 0; by default FFmpeg waits up to 10 s for its clock to come round again.
+_JUMP_S = 10.0
+"""How far ahead a clock must go for FFmpeg to take it for a jump (its default)."""
+# An encoder that begins anew on the same connection begins near 0; by default FFmpeg waits so long for its clock to come round again.
 _JUMPS = ("-dts_delta_threshold", "1")
 _LAVFI = {
     "f": "lavfi",
@@ -74,7 +76,7 @@ def prepare_args(
         voice = _voice(source, plan, audio) if is_apart else media[str(audio.index)]
     picture = filters.picture_chain(video, plan, profile, is_still=is_still)
     chain = filters.sound_chain(audio, plan, profile, gain_db=sound.gain_db, is_limited=sound.is_limited)
-    return _command(tools, [media[str(video.index)], voice], _house_options(profile) | _filters(picture, chain))
+    return _command(tools, [media[str(video.index)], voice], _house_options(profile) | _filters(picture, chain), plan)
 
 
 def card_args(
@@ -87,7 +89,7 @@ def card_args(
     else:
         voice, audio = ffmpeg.input(SILENCE, **_LAVFI)["0"], None
     chain = filters.sound_chain(audio, plan, profile, gain_db=sound.gain_db, is_limited=sound.is_limited)
-    return _command(tools, [card["0"], voice], _house_options(profile) | _filters(filters.card_chain(title, plan, profile), chain))
+    return _command(tools, [card["0"], voice], _house_options(profile) | _filters(filters.card_chain(title, plan, profile), chain), plan)
 
 
 def measure_args(source: Path, audio: AudioFacts, plan: Plan, length_s: float, tools: Tools) -> list[str]:
@@ -95,14 +97,22 @@ def measure_args(source: Path, audio: AudioFacts, plan: Plan, length_s: float, t
     media = _source(source, plan.seek_s, {"noaccurate_seek": None, "max_error_rate": 1})
     options: dict[str, Any] = {"filter:a": filters.loudness_chain(plan, length_s), "f": "null"}
     argv = ffmpeg.output(media[str(audio.index)], "-", **options).get_args()
-    return [tools.ffmpeg, *_QUIET, "-loglevel", "info", "-progress", "pipe:1", *argv]
+    return [tools.ffmpeg, *_QUIET, "-loglevel", "info", "-progress", "pipe:1", *_over_jumps(plan.jump_s), *argv]
 
 
 def packets_args(source: Path, indexes: list[int], start_s: float, tools: Tools) -> list[str]:
     """List the packets of some tracks from about `start_s` on, without decoding, with the file's own timestamps."""
-    media = _source(source, start_s, {})
-    output = ffmpeg.output(*[media[str(index)] for index in indexes], "pipe:1", c="copy", copyinkf=None, f="framecrc")
-    return [tools.ffmpeg, *_QUIET, "-loglevel", "error", "-copyts", *output.get_args()]
+    return [tools.ffmpeg, *_QUIET, "-loglevel", "error", "-copyts", *_listed(_source(source, start_s, {}), indexes)]
+
+
+def whole_packets_args(source: Path, indexes: list[int], jump_s: float, tools: Tools) -> list[str]:
+    """List all packets of some tracks of a file whose clock jumps, with timestamps that begin at 0 and go on."""
+    return [tools.ffmpeg, *_QUIET, "-loglevel", "error", *_over_jumps(jump_s), *_listed(_source(source, 0.0, {}), indexes)]
+
+
+def _listed(media: Any, indexes: list[int]) -> list[str]:
+    argv: list[str] = ffmpeg.output(*[media[str(index)] for index in indexes], "pipe:1", c="copy", copyinkf=None, f="framecrc").get_args()
+    return argv
 
 
 def live_args(
@@ -222,8 +232,13 @@ def _source(source: Path, seek_s: float, options: dict[str, Any]) -> Any:
     return ffmpeg.input(url, **confined, **seek, itsoffset="0.000001", **options)
 
 
-def _command(tools: Tools, streams: list[Any], options: dict[str, Any]) -> list[str]:
-    return [tools.ffmpeg, *_QUIET, *_COUNTED, *ffmpeg.output(*streams, "pipe:1", **options).get_args()]
+def _over_jumps(jump_s: float | None) -> list[str]:
+    """Pictures and sound do not jump at one moment: FFmpeg takes what is not yet behind a step back for a step ahead, and back again."""
+    return [] if jump_s is None else ["-dts_delta_threshold", f"{min(_JUMP_S, max(1.0, jump_s / 2)):.3f}"]
+
+
+def _command(tools: Tools, streams: list[Any], options: dict[str, Any], plan: Plan) -> list[str]:
+    return [tools.ffmpeg, *_QUIET, *_COUNTED, *_over_jumps(plan.jump_s), *ffmpeg.output(*streams, "pipe:1", **options).get_args()]
 
 
 def _filters(picture: str, sound: str) -> dict[str, Any]:

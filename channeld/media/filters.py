@@ -172,11 +172,15 @@ def _upright(video: VideoFacts) -> tuple[int, int]:
     return (picture.height, picture.width) if turned else (picture.width, picture.height)
 
 
+def _upright_sar(video: VideoFacts) -> Fraction:
+    sar = Fraction(*video.picture.sar)
+    return 1 / sar if video.picture.rotation in (90, 270) else sar
+
+
 def fitted_size(video: VideoFacts, profile: Profile) -> tuple[int, int]:
     """Even size of the picture within the house frame, its shape kept with the sample aspect ratio applied."""
     width, height = _upright(video)
-    sar = Fraction(*video.picture.sar)
-    shape = width / height / sar if video.picture.rotation in (90, 270) else width / height * sar
+    shape = width / height * _upright_sar(video)
     scale = min(Fraction(profile.width) / Fraction(shape), Fraction(profile.height))
     fitted = (round(Fraction(shape) * scale / 2) * 2, round(scale / 2) * 2)
     return min(profile.width, max(2, fitted[0])), min(profile.height, max(2, fitted[1]))
@@ -200,7 +204,18 @@ def _to_house_picture(video: VideoFacts, profile: Profile) -> list[str]:
     picture = video.picture
     is_hd = picture.height >= 720 or picture.width >= 1280  # films of 1280x544 are
     untagged_hd = not video.colour.matrix and is_hd and not picture.pix_fmt.startswith(("rgb", "bgr", "gbr"))
-    return _house_colour(profile, width, height, "in_color_matrix=bt709:" if untagged_hd else "")
+    return _house_colour(profile, *_following_size(video, profile), "in_color_matrix=bt709:" if untagged_hd else "")
+
+
+def _following_size(video: VideoFacts, profile: Profile) -> tuple[str, str]:
+    """The fitted size as expressions, for a stream that changes its shape (a broadcast between 4:3 and 16:9): each shape is fitted anew."""
+    sar, house = float(_upright_sar(video)), (profile.width, profile.height)
+    is_first = f"lt(abs(sar-{sar:.6f})\\,{sar / 500:.6f})"
+    others = f"min({house[0]}\\,{house[1]}*dar)", f"min({house[1]}\\,{house[0]}/dar)"
+    width, height = (
+        f"if({is_first}\\,{first}\\,max(2\\,2*round({other}/2)))" for first, other in zip(fitted_size(video, profile), others, strict=True)
+    )
+    return width, height
 
 
 def _fit_any(profile: Profile) -> list[str]:
@@ -209,14 +224,15 @@ def _fit_any(profile: Profile) -> list[str]:
     return ["scale=w=iw*sar:h=ih", f"scale=w={profile.width}:h={profile.height}:{fit}:out_color_matrix=bt709:out_range=tv"]
 
 
-def _house_colour(profile: Profile, width: int, height: int, matrix: str) -> list[str]:
-    return [f"scale=w={width}:h={height}:{matrix}out_color_matrix=bt709:out_range=tv", *_house_frame(profile)]
+def _house_colour(profile: Profile, width: int | str, height: int | str, matrix: str) -> list[str]:
+    """Sizes as expressions are for pictures that may change."""
+    return [f"scale=w={width}:h={height}:eval=frame:{matrix}out_color_matrix=bt709:out_range=tv", *_house_frame(profile)]
 
 
 def _house_frame(profile: Profile) -> list[str]:
     return [
         "format=yuv420p",
-        f"pad=w={profile.width}:h={profile.height}:x=(ow-iw)/2:y=(oh-ih)/2",
+        f"pad=w={profile.width}:h={profile.height}:x=(ow-iw)/2:y=(oh-ih)/2:eval=frame",
         "setsar=1",
         "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709:field_mode=prog",
     ]

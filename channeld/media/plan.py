@@ -33,13 +33,14 @@ class Trim:
 class Plan:
     """A clip in seconds from the file's start: where FFmpeg seeks to, where frame 0 lies, how many frames.
 
-    `picture_frames` of them come from the source; what is missing beyond is its last picture, held.
+    `picture_frames` of them come from the source; what is missing beyond is its last picture, held. `jump_s`: as in MediaFacts.
     """
 
     seek_s: float
     origin_s: float
     frames: int
     picture_frames: int
+    jump_s: float | None = None
 
     @property
     def shift_s(self) -> float:
@@ -69,8 +70,9 @@ def make_plan(facts: MediaFacts, audio: AudioFacts | None, trim: Trim, fps: Fram
             f"nothing left between in {trim.in_s:g} s and out {fps.seconds(last):g} s (the clip has {fps.seconds(whole):.3f} s)"
         )
     origin_s += fps.seconds(first)
-    seek_s = max(0.0, origin_s - PREROLL_S) if origin_s > SEEK_FROM_S else 0.0
-    return Plan(seek_s, origin_s, max(MIN_FRAMES, last - first), max(0, min(picture, last) - first))
+    can_seek = origin_s > SEEK_FROM_S and facts.jump_s is None
+    seek_s = max(0.0, origin_s - PREROLL_S) if can_seek else 0.0
+    return Plan(seek_s, origin_s, max(MIN_FRAMES, last - first), max(0, min(picture, last) - first), facts.jump_s)
 
 
 def _length(trim: Trim) -> float | None:

@@ -16,6 +16,7 @@ from channeld.media import child, loudness
 from channeld.media.cache import ClipCache, clip_key
 from channeld.media.card import ensure_reference, key_of_profile
 from channeld.media.clip import PreparedClip
+from channeld.media.extents import WITH_JUMPS
 from channeld.media.facts import AudioFacts, MediaFacts, VideoFacts, choose_audio
 from channeld.media.ffmpeg_args import Sound, card_args, prepare_args
 from channeld.media.job import STALL_S, Job, OnBlock, ignore_progress, run_job
@@ -25,9 +26,6 @@ from channeld.media.probe import probe
 from channeld.media.profile import Profile
 from channeld.media.tools import Tools, find_tools
 from channeld.media.verdict import DecodeLog, Tolerance, check_declared, judge
-
-_WITH_JUMPS = frozenset(("mpegts", "mpeg"))
-"""FFmpeg's formats whose clock may begin anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +170,7 @@ def _lay_out(request: PrepareRequest, file: Path, facts: MediaFacts, tools: Tool
         argv = card_args(request.file.stem.replace("_", " "), file, audio, plan, profile, sound, tools)
     else:
         # Where clocks may jump, FFmpeg needs the pictures to tell a pause of the sound from a jump.
-        is_apart = facts.container not in _WITH_JUMPS
+        is_apart = facts.container not in WITH_JUMPS
         argv = prepare_args(file, picture, audio, plan, profile, sound, tools, is_still=is_still, is_apart=is_apart)
     return _Layout(argv, plan, sound, facts.video, audio, is_still)
 

@@ -55,6 +55,7 @@ GROUPS = (
         "streams",
         (
             *(f"ts/test_{name}.py" for name in ("conform", "index", "live_conform", "nal", "packet", "psi", "timeline")),
+            "media/test_clock_samples.py",
             "readback/test_segment.py",
             "readback/test_readback_manifest.py",
             _STREAMS,
@@ -82,6 +83,11 @@ GROUPS = (
                 "ts/live_conform.py",
                 f"{_STREAMS}::test_a_damaged_stream_is_conformed_or_refused",
                 f"{_STREAMS}::test_what_never_becomes_a_block_is_refused_before_it_fills_the_memory",
+            ),
+            Parser(
+                "media/clock_samples.py",
+                "media/test_clock_samples.py::test_any_bytes_are_clocks_in_order_or_none",
+                "media/test_clock_samples.py::test_a_long_file_is_looked_at_in_bounded_samples",
             ),
             Parser("readback/segment.py", f"{_STREAMS}::test_any_segment_is_judged", "readback.follow's cap of a segment"),
             Parser(

@@ -167,10 +167,10 @@ def test_two_people_edit_at_once_and_nothing_is_lost(open_page: OpenPage, playli
     two.until(lambda: playlist_of("two").read_text() == mine, "mine in the file")
     page.locator(".toolbar").get_by_role("button", name="Undo").click()
     two.until(lambda: playlist_of("two").read_text() == theirs, "theirs again")
-    facts = page.locator(".list-facts")
-    two.until(lambda: one.page.locator(".list-facts").inner_text() == facts.inner_text(), "the same list for both")
-
     two.until(lambda: area.input_value() == theirs, "theirs in the text")
+    facts = page.locator(".list-facts").inner_text()  # with the revision, that page one's next edit is made on
+    two.until(lambda: one.page.locator(".list-facts").inner_text() == facts, "the same list for both")
+
     area.fill(mine)
     one.row("Alpha").get_by_role("button", name="Remove Alpha").click()
     two.until(lambda: "Alpha" not in playlist_of("two").read_text(), "another edit")
