@@ -18,7 +18,7 @@ from channeld.base.units import FrameRate
 from channeld.media.cache import ClipCache
 from channeld.media.card import ensure_reference, key_of_profile
 from channeld.media.facts import choose_audio
-from channeld.media.ffmpeg_args import Sound, prepare_args
+from channeld.media.ffmpeg_args import Sound, Voice, prepare_args
 from channeld.media.job import Job, run_job
 from channeld.media.loudness import level, measure
 from channeld.media.plan import Trim, make_plan
@@ -44,12 +44,13 @@ def compare(source: Path, rounds: int) -> dict[str, float]:
     facts = probe(source)
     audio = choose_audio(facts, None)
     plan = make_plan(facts, audio, Trim(), PROFILE.fps)
+    voice = Voice(source, audio.index, plan) if audio else None
     seconds = PROFILE.fps.seconds(plan.frames)
     started = time.monotonic()
-    sound = level(measure(source, audio, plan, seconds, tools), PROFILE.loudness) if audio else Sound()
+    sound = level(measure(voice, seconds, tools), PROFILE.loudness) if voice else Sound()
     measured_s = time.monotonic() - started
     assert facts.video is not None, "a file with a picture, please"
-    argv = prepare_args(source, facts.video, audio, plan, PROFILE, sound, tools)
+    argv = prepare_args(source, facts.video, voice, plan, PROFILE, sound, tools)
     plain, prepared = [], []
     with tempfile.TemporaryDirectory() as folder:
         cache = ClipCache(Path(folder), 1 << 40)

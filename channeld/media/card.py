@@ -46,5 +46,5 @@ def _card_job(title: str, profile: Profile, tools: Tools) -> Job:
     frames = max(1, profile.fps.frames_in(FILLER_S) // profile.gop_frames) * profile.gop_frames
     plan = Plan(0.0, 0.0, frames, frames)
     folder = key_of_profile(profile, tools)
-    argv = card_args(title, None, None, plan, profile, Sound(), tools)
+    argv = card_args(title, None, plan, profile, Sound(), tools)
     return Job(clip_key(f"card:{title}", folder, Trim()), profile, folder, argv, frames, {"source": "built-in card"})

@@ -11,7 +11,7 @@ import ffmpeg
 
 from channeld.base.units import FrameRate
 from channeld.media import filters
-from channeld.media.facts import AudioFacts, VideoFacts
+from channeld.media.facts import VideoFacts
 from channeld.media.h265_args import h265_options
 from channeld.media.live_input import PATTERN, LiveInput
 from channeld.media.picture_rules import NOT_LOOKED_AT, PictureRules
@@ -52,10 +52,19 @@ class Sound:
     is_limited: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A sound track as a reader of its own finds it: the file, the track's number there, and where the clip lies in that file's time."""
+
+    source: Path
+    index: int
+    plan: Plan
+
+
 def prepare_args(
     source: Path,
     video: VideoFacts,
-    audio: AudioFacts | None,
+    voice: Voice | None,
     plan: Plan,
     profile: Profile,
     sound: Sound,
@@ -66,38 +75,36 @@ def prepare_args(
 ) -> list[str]:
     """Conform a source to the house format on stdout. A still is one picture (an image, cover art) held for the whole clip.
 
-    `is_apart`: the sound is read by another reader of the same file, so that where it ends or pauses silence follows at once, not at the
-    end of the pictures.
+    `voice` None: silence. `is_apart`: it has a reader of its own, even of the same file, so that where it ends or pauses silence follows at
+    once, not at the end of the pictures.
     """
     media = _source(source, plan.seek_s, {"noaccurate_seek": None, "reinit_filter:v": 0, "max_error_rate": 1})
-    if audio is None:
-        voice = ffmpeg.input(SILENCE, **_LAVFI)["0"]
-    else:
-        voice = _voice(source, plan, audio) if is_apart else media[str(audio.index)]
-    picture = filters.picture_chain(video, plan, profile, is_still=is_still)
-    chain = filters.sound_chain(audio, plan, profile, gain_db=sound.gain_db, is_limited=sound.is_limited)
-    return _command(tools, [media[str(video.index)], voice], _house_options(profile) | _filters(picture, chain), plan)
+    heard = media[str(voice.index)] if voice is not None and not is_apart else _heard(voice)
+    chains = filters.picture_chain(video, plan, profile, is_still=is_still), _sound_chain(voice, plan, profile, sound)
+    return _command(tools, [media[str(video.index)], heard], _house_options(profile) | _filters(*chains), plan)
 
 
-def card_args(
-    title: str, source: Path | None, audio: AudioFacts | None, plan: Plan, profile: Profile, sound: Sound, tools: Tools
-) -> list[str]:
-    """A dark card with a title for the clip's length, with the source's sound or with silence: the filler, and audio-only files."""
+def card_args(title: str, voice: Voice | None, plan: Plan, profile: Profile, sound: Sound, tools: Tools) -> list[str]:
+    """A dark card with a title for the clip's length, with a source's sound or with silence: the filler, and audio-only files."""
     card = ffmpeg.input(filters.card_source(profile), **_LAVFI)
-    if source is not None and audio is not None:
-        voice = _voice(source, plan, audio)
-    else:
-        voice, audio = ffmpeg.input(SILENCE, **_LAVFI)["0"], None
-    chain = filters.sound_chain(audio, plan, profile, gain_db=sound.gain_db, is_limited=sound.is_limited)
-    return _command(tools, [card["0"], voice], _house_options(profile) | _filters(filters.card_chain(title, plan, profile), chain), plan)
+    chains = filters.card_chain(title, plan, profile), _sound_chain(voice, plan, profile, sound)
+    return _command(tools, [card["0"], _heard(voice)], _house_options(profile) | _filters(*chains), plan)
 
 
-def measure_args(source: Path, audio: AudioFacts, plan: Plan, length_s: float, tools: Tools) -> list[str]:
+def measure_args(voice: Voice, length_s: float, tools: Tools) -> list[str]:
     """Measure loudness and true peak of `length_s` seconds of a track; the summary comes on stderr, signs of life on stdout."""
-    media = _source(source, plan.seek_s, {"noaccurate_seek": None, "max_error_rate": 1})
-    options: dict[str, Any] = {"filter:a": filters.loudness_chain(plan, length_s), "f": "null"}
-    argv = ffmpeg.output(media[str(audio.index)], "-", **options).get_args()
-    return [tools.ffmpeg, *_QUIET, "-loglevel", "info", "-progress", "pipe:1", *_over_jumps(plan.jump_s), *argv]
+    options: dict[str, Any] = {"filter:a": filters.loudness_chain(voice.plan, length_s), "f": "null"}
+    argv = ffmpeg.output(_heard(voice), "-", **options).get_args()
+    return [tools.ffmpeg, *_QUIET, "-loglevel", "info", "-progress", "pipe:1", *_over_jumps(voice.plan.jump_s), *argv]
+
+
+def even_args(voice: Voice, length_s: float, tools: Tools) -> list[str]:
+    """Decode `length_s` seconds of a track to one sample rate and stereo, on stdout: Matroska, whose time begins with the clip's."""
+    # A second track, of silence, which begins at 0 for certain: a reader counts from the first of all.
+    begin = ffmpeg.input(SILENCE, t="0.1", **_LAVFI)["0"]
+    options = {"filter:a:0": filters.even_chain(voice.plan, length_s), "c:a": "pcm_f32le", "ar": filters.AUDIO_RATE, "f": "matroska"}
+    argv = ffmpeg.output(_heard(voice), begin, "pipe:1", **options).get_args()
+    return [tools.ffmpeg, *_QUIET, "-loglevel", "error", *_over_jumps(voice.plan.jump_s), *argv]
 
 
 def packets_args(source: Path, indexes: list[int], start_s: float, tools: Tools) -> list[str]:
@@ -221,8 +228,16 @@ def banner_args(source: Path, tools: Tools) -> list[str]:
     return [tools.ffmpeg, *_QUIET, *flat, "-i", url]
 
 
-def _voice(source: Path, plan: Plan, audio: AudioFacts) -> Any:
-    return _source(source, plan.seek_s, {"noaccurate_seek": None, "max_error_rate": 1})[str(audio.index)]
+def _heard(voice: Voice | None) -> Any:
+    """A sound by a reader of its own; None: silence."""
+    if voice is None:
+        return ffmpeg.input(SILENCE, **_LAVFI)["0"]
+    return _source(voice.source, voice.plan.seek_s, {"noaccurate_seek": None, "max_error_rate": 1})[str(voice.index)]
+
+
+def _sound_chain(voice: Voice | None, plan: Plan, profile: Profile, sound: Sound) -> str:
+    shift_s = voice.plan.shift_s if voice is not None else None
+    return filters.sound_chain(shift_s, plan, profile, gain_db=sound.gain_db, is_limited=sound.is_limited)
 
 
 def _source(source: Path, seek_s: float, options: dict[str, Any]) -> Any:

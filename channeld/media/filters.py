@@ -7,7 +7,7 @@ title on a card, and of that only letters, digits and plain marks. Pure.
 from fractions import Fraction
 from pathlib import Path
 
-from channeld.media.facts import AudioFacts, VideoFacts
+from channeld.media.facts import VideoFacts
 from channeld.media.plan import Plan
 from channeld.media.profile import Profile
 
@@ -114,23 +114,32 @@ def pattern_chain(profile: Profile) -> str:
     return ",".join([*([clock] if font else []), *_house_colour(profile, profile.width, profile.height, "")])
 
 
-def sound_chain(audio: AudioFacts | None, plan: Plan, profile: Profile, *, gain_db: float, is_limited: bool) -> str:
-    """From a decoded track (None: from silence) to stereo 48 kHz, 0.3 s longer than the picture, faded at both ends of the clip."""
+def sound_chain(shift_s: float | None, plan: Plan, profile: Profile, *, gain_db: float, is_limited: bool) -> str:
+    """From a decoded track to stereo 48 kHz, 0.3 s longer than the picture, faded at both ends of the clip.
+
+    `shift_s`: what to take off its timestamps (Plan); None: it is silence.
+    """
     end_s = profile.fps.seconds(plan.frames)
     steps = []
-    if audio is not None:
+    if shift_s is not None:
         on_time = f"aresample={AUDIO_RATE}:async=1:min_hard_comp={HARD_COMPENSATION_S}:first_pts=0"
-        steps += [f"asetpts=PTS-({plan.shift_s:.6f})/TB", "atrim=start=0", on_time]
+        steps += [f"asetpts=PTS-({shift_s:.6f})/TB", "atrim=start=0", on_time]
     steps.append("aformat=sample_fmts=fltp:channel_layouts=stereo")
     if gain_db:
         steps.append(f"volume={gain_db:.2f}dB")
     if is_limited:
         steps.append(f"alimiter=limit={PEAK_LIMIT}:level=0")
-    if audio is not None:
+    if shift_s is not None:
         steps.append(f"afade=t=in:st=0:d={FADE_S},afade=t=out:st={max(0.0, end_s - FADE_S):.6f}:d={FADE_S}")
     # asetpts by count: apad gives no timestamps when not one sample came, and atrim would then never end.
     steps += ["apad", f"asettb=expr=1/{AUDIO_RATE}", "asetpts=N", f"atrim=end={end_s + AUDIO_SURPLUS_S:.6f}"]
     return ",".join(steps)
+
+
+def even_chain(plan: Plan, length_s: float) -> str:
+    """From a track that changes midway to stereo 48 kHz, every sample at its own time: this chain is begun anew at each change."""
+    steps = f"asetpts=PTS-({plan.shift_s:.6f})/TB", f"atrim=start=0:end={length_s:.6f}", f"aresample={AUDIO_RATE}"
+    return ",".join([*steps, "aformat=sample_fmts=flt:channel_layouts=stereo"])
 
 
 def loudness_chain(plan: Plan, length_s: float) -> str:

@@ -19,7 +19,7 @@ from channeld.media.parts import PartWriter
 from channeld.media.profile import COMPOSITION_DELAY, Profile
 from channeld.media.reference import Reference
 from channeld.media.stillness import StillnessLog
-from channeld.media.verdict import DecodeLog
+from channeld.media.verdict import EVERY_INPUT, DecodeLog
 from channeld.ts.conform import Conformer, StreamRules, audio_unit_packets
 from channeld.ts.index import Block, ClipHeader, Totals
 
@@ -51,8 +51,14 @@ class Job:
     facts: dict[str, Any] = field(default_factory=dict)
     stall_s: float = STALL_S
     """How long FFmpeg may make no progress."""
-    first_input: int = 0
-    """Which of FFmpeg's inputs is the file's first."""
+    inputs: range = EVERY_INPUT
+    """Which of FFmpeg's inputs are the file."""
+    may_change: bool = True
+    """Its sound is the file's own, which may change midway."""
+
+
+class SoundChangedError(PrepareError):
+    """The sound has another sample rate or number of channels midway: the filters that count its samples began anew."""
 
 
 def ignore_progress(progress: Progress) -> None:
@@ -75,7 +81,8 @@ def run_job(
 ) -> PreparedClip:
     """Run a job to its committed clip.
 
-    Raises PrepareError when the clip is to be refused; ChildStopped, ChildStalled, SpawnError, OSError when it is not the clip's fault.
+    Raises PrepareError (SoundChangedError) when the clip is to be refused; ChildStopped, ChildStalled, SpawnError, OSError when that is not
+    the clip's fault.
     """
     with contextlib.suppress(ChildStalled, ChildKilled):
         return _attempt(job, cache, reference, judge, on_block, should_stop)
@@ -102,6 +109,8 @@ def _attempt(
     except (StreamError, ChildExited, PrepareError) as error:
         if work.log.machine_failure is not None:
             raise work.log.machine_failure from error
+        if work.has_changed_sound:
+            raise SoundChangedError("its sound changes midway") from error
         if isinstance(error, ChildExited) and not isinstance(error, ChildKilled):
             raise PrepareError(_last_words(error)) from error
         if isinstance(error, StreamError):
@@ -121,7 +130,7 @@ class _Work:
         )
         self.conformer = Conformer(rules)
         self.silent_frame: bytes | None = None
-        self.log, self._stillness = DecodeLog(job.first_input), StillnessLog()
+        self.log, self._stillness = DecodeLog(job.inputs), StillnessLog()
         self._started = time.monotonic()
 
     def run(self, judge: Judge, on_block: OnBlock, should_stop: child.Stop) -> PreparedClip:
@@ -137,6 +146,8 @@ class _Work:
                     for block in self.conformer.feed(chunk):
                         self._keep(part, block)
                         on_block(self._progress(part))
+                    if self.has_changed_sound:
+                        raise SoundChangedError("its sound changes midway")
             warnings = judge(self.log)
             for block in self.conformer.finish():
                 self._keep(part, block)
@@ -145,6 +156,11 @@ class _Work:
             clip = self._cache.commit(part, self._totals(part, warnings))
             on_failure.pop_all()
         return clip
+
+    @property
+    def has_changed_sound(self) -> bool:
+        """What counts samples has begun anew, so that nothing that comes is right."""
+        return self._job.may_change and self.log.has_changed_sound
 
     def _take_line(self, line: str) -> None:
         self.log.feed(line)

@@ -8,13 +8,10 @@ import contextlib
 import math
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from channeld.base.errors import ChildExited, ChildKilled
 from channeld.media import child
-from channeld.media.facts import AudioFacts
-from channeld.media.ffmpeg_args import Sound, measure_args
-from channeld.media.plan import Plan
+from channeld.media.ffmpeg_args import Sound, Voice, measure_args
 from channeld.media.tools import Tools
 
 SILENCE_LUFS = -70.0
@@ -31,31 +28,26 @@ _PEAK = re.compile(r"^\s*Peak:\s+(-?\d{1,9}(?:\.\d+)?|-?inf|nan) dBFS")
 
 @dataclass(frozen=True, slots=True)
 class Loudness:
-    """Integrated loudness in LUFS and true peak in dBTP; `is_sampled` when only windows of a long clip were heard."""
+    """Integrated loudness in LUFS and true peak in dBTP; `is_sampled` when only windows of a long clip were heard.
+
+    `has_changed`: the sound has more than one sample rate, or number of channels, and the loudness is that of its last part.
+    """
 
     lufs: float
     peak_dbtp: float
     is_sampled: bool = False
+    has_changed: bool = False
 
 
-def measure(
-    source: Path,
-    audio: AudioFacts,
-    plan: Plan,
-    length_s: float,
-    tools: Tools,
-    *,
-    urgent: bool = False,
-    should_stop: child.Stop = child.never,
-) -> Loudness:
+def measure(voice: Voice, length_s: float, tools: Tools, *, urgent: bool = False, should_stop: child.Stop = child.never) -> Loudness:
     """Loudness of the clip as planned. An urgent clip over five minutes is heard in windows, so that it may air within seconds."""
-    if not urgent or length_s <= SAMPLED_FROM_S:
-        return _hear(source, audio, plan, length_s, tools, should_stop)
+    if not urgent or length_s <= SAMPLED_FROM_S or voice.plan.jump_s is not None:  # behind a jump no moment is found by its time
+        return _hear(voice, length_s, tools, should_stop)
     windows = []
     for number in range(WINDOWS):
-        at_s = plan.origin_s + (number + 0.5) * length_s / WINDOWS
-        window = replace(plan, origin_s=at_s, seek_s=max(0.0, at_s - 1.0))
-        windows.append(_hear(source, audio, window, WINDOW_S, tools, should_stop))
+        at_s = voice.plan.origin_s + (number + 0.5) * length_s / WINDOWS
+        window = replace(voice, plan=replace(voice.plan, origin_s=at_s, seek_s=max(0.0, at_s - 1.0)))
+        windows.append(_hear(window, WINDOW_S, tools, should_stop))
     return combine(windows)
 
 
@@ -81,20 +73,21 @@ def _energy_mean(levels: list[float]) -> float:
     return 10 * math.log10(sum(10 ** (value / 10) for value in levels) / len(levels))
 
 
-def _hear(source: Path, audio: AudioFacts, plan: Plan, length_s: float, tools: Tools, should_stop: child.Stop) -> Loudness:
-    return child.twice(lambda: _hear_once(source, audio, plan, length_s, tools, should_stop))
+def _hear(voice: Voice, length_s: float, tools: Tools, should_stop: child.Stop) -> Loudness:
+    return child.twice(lambda: _hear_once(voice, length_s, tools, should_stop))
 
 
-def _hear_once(source: Path, audio: AudioFacts, plan: Plan, length_s: float, tools: Tools, should_stop: child.Stop) -> Loudness:
-    found = {"lufs": SILENCE_LUFS, "peak": -120.0}
+def _hear_once(voice: Voice, length_s: float, tools: Tools, should_stop: child.Stop) -> Loudness:
+    found = {"lufs": SILENCE_LUFS, "peak": -120.0, "parts": 0.0}
 
     def take(line: str) -> None:
         if match := _LUFS.match(line):
             found["lufs"] = _finite(match[1], SILENCE_LUFS)
+            found["parts"] += 1  # the filter sums up each time it is begun anew
         elif match := _PEAK.match(line):
             found["peak"] = _finite(match[1], -120.0)
 
-    argv = measure_args(source, audio, plan, length_s, tools)
+    argv = measure_args(voice, length_s, tools)
     alive = child.stream(argv, on_line=take, stall_s=STALL_S, should_stop=should_stop)
     # An exit status here means that no sample decoded: silence to us, and prepare judges it.
     try:
@@ -105,7 +98,7 @@ def _hear_once(source: Path, audio: AudioFacts, plan: Plan, length_s: float, too
         raise
     except ChildExited:
         pass
-    return Loudness(found["lufs"], found["peak"])
+    return Loudness(found["lufs"], found["peak"], has_changed=found["parts"] > 1)
 
 
 def _finite(text: str, fallback: float) -> float:

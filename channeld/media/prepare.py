@@ -16,16 +16,18 @@ from channeld.media import child, loudness
 from channeld.media.cache import ClipCache, clip_key
 from channeld.media.card import ensure_reference, key_of_profile
 from channeld.media.clip import PreparedClip
+from channeld.media.even_sound import even
 from channeld.media.extents import WITH_JUMPS
 from channeld.media.facts import AudioFacts, MediaFacts, VideoFacts, choose_audio
-from channeld.media.ffmpeg_args import Sound, card_args, prepare_args
-from channeld.media.job import STALL_S, Job, OnBlock, ignore_progress, run_job
+from channeld.media.ffmpeg_args import Sound, Voice, card_args, prepare_args
+from channeld.media.filters import AUDIO_SURPLUS_S
+from channeld.media.job import STALL_S, Job, OnBlock, SoundChangedError, ignore_progress, run_job
 from channeld.media.opened import opened
 from channeld.media.plan import Plan, Trim, make_plan
 from channeld.media.probe import probe
 from channeld.media.profile import Profile
 from channeld.media.tools import Tools, find_tools
-from channeld.media.verdict import DecodeLog, Tolerance, check_declared, judge
+from channeld.media.verdict import EVERY_INPUT, DecodeLog, Tolerance, check_declared, judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +98,24 @@ def prepare(
             return found
         check_declared(facts, tolerance)
         reference = ensure_reference(cache, request.profile, tools)
-        work = _lay_out(request, file, facts, tools, should_stop)
-        told = work.told(request, facts)
         profile_key = key_of_profile(request.profile, tools)
-        job = Job(key, request.profile, profile_key, work.argv, work.plan.frames, told, stall_s, work.first_input)
 
-        def decide(log: DecodeLog) -> tuple[str, ...]:
-            return facts.warnings + judge(log, work.video, work.audio, work.expected_frames, tolerance)
+        def run(work: _Layout) -> PreparedClip:
+            def decide(log: DecodeLog) -> tuple[str, ...]:
+                return facts.warnings + judge(log, work.video, work.judged_audio, work.expected_frames, tolerance)
 
-        return run_job(job, cache, reference, judge=decide, on_block=on_block, should_stop=should_stop)
+            told = work.told(request, facts)
+            job = Job(key, request.profile, profile_key, work.argv, work.plan.frames, told, stall_s, work.inputs, not work.is_even)
+            return run_job(job, cache, reference, judge=decide, on_block=on_block, should_stop=should_stop)
+
+        work = _lay_out(request, file, facts, tools, should_stop)
+        if not work.has_changed_sound:
+            with contextlib.suppress(SoundChangedError):
+                return run(work)
+        assert work.voice is not None  # silence does not change
+        length_s = request.profile.fps.seconds(work.plan.frames) + AUDIO_SURPLUS_S
+        with even(work.voice, length_s, cache.root, tools, stall_s=stall_s, should_stop=should_stop) as voice:
+            return run(_lay_out(request, file, facts, tools, should_stop, voice))
 
 
 @contextlib.contextmanager
@@ -122,19 +133,31 @@ def _opened(request: PrepareRequest) -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """A request made concrete: tracks, plan, sound and command line. `video` None: a card or cover stands for it."""
+    """A request made concrete: tracks, plan, sound and command line. `video` None: a card or cover stands for it.
+
+    `has_changed_sound`: it was heard to have more than one rate or number of channels. `is_even`: it is not the file's own (even_sound).
+    """
 
     argv: list[str]
     plan: Plan
     sound: Sound
     video: VideoFacts | None
     audio: AudioFacts | None
+    voice: Voice | None
     is_still: bool
+    has_changed_sound: bool
+    is_even: bool
 
     @property
-    def first_input(self) -> int:
-        """Of FFmpeg's inputs the file's first: a card comes before it."""
-        return int(self.video is None and not self.is_still)
+    def inputs(self) -> range:
+        """Which of FFmpeg's inputs are the file: a card comes before it, sound that was made even behind it."""
+        has_card = self.video is None and not self.is_still
+        return range(int(has_card), 1 if self.is_even else EVERY_INPUT.stop)
+
+    @property
+    def judged_audio(self) -> AudioFacts | None:
+        """The track that FFmpeg decodes from the file."""
+        return None if self.is_even else self.audio
 
     @property
     def expected_frames(self) -> int:
@@ -152,27 +175,31 @@ class _Layout:
         }
 
 
-def _lay_out(request: PrepareRequest, file: Path, facts: MediaFacts, tools: Tools, should_stop: child.Stop) -> _Layout:
+def _lay_out(
+    request: PrepareRequest, file: Path, facts: MediaFacts, tools: Tools, should_stop: child.Stop, even_voice: Voice | None = None
+) -> _Layout:
+    """`even_voice`: what is heard in place of the file's own sound."""
     profile = request.profile
     audio = choose_audio(facts, profile.audio_language)
     plan = make_plan(facts, audio, request.trim, profile.fps)
     audio = _heard(audio, plan)
-    sound = Sound()
-    if audio is not None:
-        seconds = profile.fps.seconds(plan.frames)
-        heard = loudness.measure(file, audio, plan, seconds, tools, urgent=request.urgent, should_stop=should_stop)
-        sound = loudness.level(heard, profile.loudness)
+    voice = Voice(file, audio.index, plan) if audio is not None else None
+    voice = even_voice or voice
+    sound, has_changed_sound = Sound(), False
+    if voice is not None:
+        heard = loudness.measure(voice, profile.fps.seconds(plan.frames), tools, urgent=request.urgent, should_stop=should_stop)
+        sound, has_changed_sound = loudness.level(heard, profile.loudness), heard.has_changed
     picture = facts.video
     is_still = facts.is_image
     if picture is None and facts.cover is not None:
         picture, is_still = facts.cover, True
     if picture is None:
-        argv = card_args(request.file.stem.replace("_", " "), file, audio, plan, profile, sound, tools)
+        argv = card_args(request.file.stem.replace("_", " "), voice, plan, profile, sound, tools)
     else:
         # Where clocks may jump, FFmpeg needs the pictures to tell a pause of the sound from a jump.
-        is_apart = facts.container not in WITH_JUMPS
-        argv = prepare_args(file, picture, audio, plan, profile, sound, tools, is_still=is_still, is_apart=is_apart)
-    return _Layout(argv, plan, sound, facts.video, audio, is_still)
+        is_apart = even_voice is not None or facts.container not in WITH_JUMPS
+        argv = prepare_args(file, picture, voice, plan, profile, sound, tools, is_still=is_still, is_apart=is_apart)
+    return _Layout(argv, plan, sound, facts.video, audio, voice, is_still, has_changed_sound, even_voice is not None)
 
 
 def _heard(audio: AudioFacts | None, plan: Plan) -> AudioFacts | None:

@@ -14,6 +14,7 @@ from channeld.media.facts import AudioFacts, MediaFacts, Span, VideoFacts
 DECLARED_SLACK_S = 0.5
 """A container rounds its duration, or counts an encoder's padding; on clips of under a second that is more than the tolerance."""
 
+EVERY_INPUT = range(8)
 _GUESSED_LENGTHS = frozenset(("mp3", "aac", "ac3", "eac3", "dts", "amr"))
 """Formats that declare nothing: their length is guessed from the first packets' bit rate."""
 _SHARED_LENGTHS = frozenset(("matroska", "asf"))
@@ -29,6 +30,8 @@ _MEMORY_FAILED = re.compile(
     r"malloc of size \d+ failed|cannot allocate memory|failed to map segment|\[error\].*: Resource temporarily unavailable", re.IGNORECASE
 )
 """The last is what FFmpeg's threads fail with, for want of memory or of processes (pthread_create(3))."""
+_SOUND = re.compile(r"^\[graph_\S+ @ [^]]*\] (?:\[verbose\] )?tb:\S+ samplefmt:\S+ samplerate:\d+ chlayout:")
+"""What the filters of a sound begin with: told once, and again when rate or channels have changed."""
 _STREAM_TAG = re.compile(r"\[[va]ist#\d+:(\d+)")
 
 
@@ -43,11 +46,12 @@ class Tolerance:
 class DecodeLog:
     """Counts FFmpeg's complaints by stream index as the lines come. Not thread-safe.
 
-    `first_input`: from which of FFmpeg's inputs on they are of the file: pictures and sound of it may be read by two, a card comes before.
+    `inputs`: which of FFmpeg's inputs are the file: pictures and sound of it may be read by two, a card comes before.
     """
 
-    def __init__(self, first_input: int = 0) -> None:
-        self._first_input = first_input
+    def __init__(self, inputs: range = EVERY_INPUT) -> None:
+        self._inputs = inputs
+        self._sounds = 0
         self._errors: dict[int, int] = {}
         self._decoded: dict[int, int] = {}
         self.house_frames: int | None = None
@@ -60,17 +64,24 @@ class DecodeLog:
             tag = _STREAM_TAG.search(line)
             self._count(match[1] or (tag[1] if tag else None))
         elif match := _FAILED.search(line):
-            if int(match[1] or match[3]) >= self._first_input:
+            if int(match[1] or match[3]) in self._inputs:
                 self._count(match[2] or match[4])
         elif match := _READ.search(line):
-            if int(match[1]) >= self._first_input:  # of each input every track is told, also those that another one reads
+            if int(match[1]) in self._inputs:  # of each input every track is told, also those that another one reads
                 self._decoded[int(match[2])] = max(self.decoded(int(match[2])), int(match[3]))
         elif match := _RATE_FILTER.search(line):
             self.house_frames = int(match[2])
+        elif _SOUND.match(line):
+            self._sounds += 1
         elif _READ_FAILED.search(line):
             self.machine_failure = OSError(errno.EIO, "the file could not be read to its end: Input/output error")
         elif _MEMORY_FAILED.search(line):
             self.machine_failure = OSError(errno.ENOMEM, "FFmpeg got no more memory or threads")
+
+    @property
+    def has_changed_sound(self) -> bool:
+        """The sound has had more than one sample rate, or number of channels."""
+        return self._sounds > 1
 
     def _count(self, index: str | None) -> None:
         if index is not None:

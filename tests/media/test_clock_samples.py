@@ -72,6 +72,11 @@ def test_a_step_that_the_bytes_do_not_account_for_is_a_jump(tmp_path: Path, seco
     assert found == (None if found_s is None else pytest.approx(found_s, abs=0.1))
 
 
+def test_one_clock_alone_is_no_step(tmp_path: Path) -> None:
+    (path := tmp_path / "one.ts").write_bytes(with_pcr(1) + without() * 9)
+    assert shortest_jump_s(path) is None
+
+
 def test_a_slow_stretch_is_no_jump_and_programs_have_clocks_of_their_own(tmp_path: Path) -> None:
     slow = b"".join(with_pcr((100 + 12 * n) * TICKS, 0x200) + without() * 9 for n in range(30))  # a clock each 12 s throughout
     other = b"".join(with_pcr(n * TICKS // 25) + without() * 9 for n in range(300))

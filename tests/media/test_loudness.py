@@ -7,6 +7,7 @@ import pytest
 
 from channeld.base.units import FrameRate
 from channeld.media import loudness
+from channeld.media.ffmpeg_args import Voice
 from channeld.media.loudness import Loudness
 from channeld.media.plan import Plan, Trim, make_plan
 from channeld.media.probe import probe
@@ -18,7 +19,7 @@ def test_a_sine_is_as_loud_as_the_standard_says(tmp_path: Path, ffmpeg: str, too
     clips._make(tone, ["-f", "lavfi", "-i", "sine=1000:r=48000:d=5", "-af", "volume=-4.95dB,aformat=channel_layouts=stereo"])
     facts = probe(tone)
     plan = make_plan(facts, facts.audio[0], Trim(), FrameRate(25, 1))
-    heard = loudness.measure(tone, facts.audio[0], plan, 5.0, tools)
+    heard = loudness.measure(Voice(tone, facts.audio[0].index, plan), 5.0, tools)
     assert heard.lufs == pytest.approx(heard.peak_dbtp, abs=0.2)
     assert heard.lufs < -20.0
 
@@ -28,8 +29,8 @@ def test_windows_of_a_long_clip_tell_about_the_same(tmp_path: Path, tools):
     clips._make(tone, ["-f", "lavfi", "-i", "sine=1000:r=8000:d=400"])
     facts = probe(tone)
     plan = Plan(0.0, 0.0, 10_000, 10_000)
-    sampled = loudness.measure(tone, facts.audio[0], plan, 400.0, tools, urgent=True)
-    whole = loudness.measure(tone, facts.audio[0], plan, 400.0, tools)
+    sampled = loudness.measure(Voice(tone, facts.audio[0].index, plan), 400.0, tools, urgent=True)
+    whole = loudness.measure(Voice(tone, facts.audio[0].index, plan), 400.0, tools)
     assert sampled.is_sampled
     assert sampled.lufs == pytest.approx(whole.lufs, abs=0.3)
 

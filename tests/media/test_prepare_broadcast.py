@@ -1,5 +1,6 @@
 """What recordings of broadcasts do in their midst: the clock begins anew, the picture changes its shape."""
 
+import errno
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -7,10 +8,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import clips
+import numpy as np
 import pytest
 from clips import ClipShelf
+from judge.decode import audio_samples, decode_faults
 
-from channeld.media import clock_samples
+from channeld.media import clock_samples, loudness
 from channeld.media.cache import ClipCache
 from channeld.media.clip import PreparedClip
 from channeld.media.prepare import PrepareRequest, prepare
@@ -103,3 +106,84 @@ def test_a_picture_that_changes_its_shape_keeps_its_proportions(
     assert narrow_numbers[5:95] == FIRST[5:95]
     assert [number for number in wide_numbers if number in SECOND[5:95]] == SECOND[5:95]
     assert narrow_numbers[-95:-5] == FIRST[-95:-5]
+
+
+def with_sounds(shelf: ClipShelf, acodec: str) -> list[Path]:
+    """A half in stereo, and one in 5.1, whose channels together are as loud."""
+    facts = {"frames": FRAMES, "size": (320, 180), "acodec": acodec}
+    quiet = ("-filter:a", "volume=-7.6dB")
+    return [
+        shelf.get(f"stereo-{acodec}.mp4", clips.numbered_clip, **facts),
+        shelf.get(f"surround-{acodec}.mp4", clips.numbered_clip, base=1000, channels=6, options=quiet, **facts),
+    ]
+
+
+@pytest.mark.parametrize(("acodec", "suffix"), [("ac3", "ts"), ("ac3", "mkv"), ("aac", "ts")])
+def test_sound_between_stereo_and_surround_airs_in_time(
+    shared_cache: ClipCache, small: Profile, shelf: ClipShelf, tmp_path: Path, acodec: str, suffix: str
+) -> None:
+    parts = with_sounds(shelf, acodec)
+    source = joined(tmp_path / "channels.ts", [*parts, *parts], [n * FRAMES / 25 for n in range(4)], format="mpegts")
+    if suffix != "ts":
+        into = source.with_suffix(f".{suffix}")
+        subprocess.run(["ffmpeg", "-v", "error", "-i", source, "-map", "0", "-c", "copy", into], check=True, timeout=60)
+        source = into
+    grown: list[int] = []
+    request = PrepareRequest(source, small)
+    clip = prepare(request, shared_cache, on_block=lambda progress: grown.append(progress.clip.frames))
+    numbers = clips.read_numbers(clip.ts_path)
+    assert [number for number in numbers if number in FIRST[5:95]] == FIRST[5:95] * 2
+    assert [number for number in numbers if number in SECOND[5:95]] == SECOND[5:95] * 2
+    assert len(clips.av_sync(clip.ts_path)) >= 12 and max(map(abs, clips.av_sync(clip.ts_path))) < 30.0
+    assert decode_faults(clip.ts_path, frames=clip.frames) == []
+    assert grown == sorted(grown), "it was heard before that the sound changes, and the clip begun once"
+
+
+def test_what_was_not_heard_before_is_seen_as_it_comes(
+    shared_cache: ClipCache, small: Profile, shelf: ClipShelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long clip that is urgent is listened to in parts."""
+    monkeypatch.setattr(loudness, "SAMPLED_FROM_S", 1.0)
+    source = joined(tmp_path / "channels.ts", with_sounds(shelf, "ac3") * 2, [2 + n * FRAMES / 25 for n in range(4)], format="mpegts")
+    clip = prepare(PrepareRequest(source, small, urgent=True), shared_cache)
+    assert len(clips.av_sync(clip.ts_path)) == 16
+
+
+def test_a_part_of_it_is_cut_out_exactly(shared_cache: ClipCache, small: Profile, shelf: ClipShelf, tmp_path: Path) -> None:
+    """From behind one change to behind another, far enough in that the file is sought in."""
+    parts = with_sounds(shelf, "ac3")
+    source = joined(tmp_path / "channels.ts", parts * 4, [n * FRAMES / 25 for n in range(8)], format="mpegts")
+    clip = made(shared_cache, small, source, in_s=21.0, duration_s=6.0)
+    numbers = clips.read_numbers(clip.ts_path)
+    assert len(numbers) == 150 and numbers[:70] == SECOND[25:95] and numbers[-45:] == FIRST[30:75]
+    assert max(map(abs, clips.av_sync(clip.ts_path))) < 30.0
+
+
+def test_radio_that_changes_its_sound_airs_on_its_card(shared_cache: ClipCache, small: Profile, tmp_path: Path) -> None:
+    pieces = []
+    for channels in (2, 6, 1):
+        piece = tmp_path / f"{channels}.aac"
+        sine = ["-f", "lavfi", "-i", f"sine=frequency={400 * channels}:duration=3", "-ac", str(channels), "-c:a", "aac"]
+        subprocess.run(["ffmpeg", "-v", "error", *sine, str(piece)], check=True, timeout=60)
+        pieces.append(piece.read_bytes())
+    (source := tmp_path / "radio.aac").write_bytes(b"".join(pieces))
+    clip = made(shared_cache, small, source)
+    loud = np.abs(audio_samples(clip.ts_path)) > 0.005
+    assert clip.frames == pytest.approx(9 * small.fps.num / small.fps.den, abs=4)
+    assert all(loud[second * 48_000 : (second + 1) * 48_000].mean() > 0.5 for second in range(8))
+
+
+def test_what_the_disk_has_no_room_for_is_not_held_against_the_clip(
+    cache: ClipCache, small: Profile, shelf: ClipShelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = halves(shelf, "stereo") + halves(shelf, "surround", channels=6)[1:]
+    source = joined(tmp_path / "channels.ts", parts, [n * FRAMES / 25 for n in range(3)], format="mpegts")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("channeld.media.even_sound.tempfile.TemporaryFile", refuse)
+    with pytest.raises(OSError, match="No space"):
+        made(cache, small, source)
+    monkeypatch.undo()
+    assert made(cache, small, source).frames == pytest.approx(3 * FRAMES, abs=1)

@@ -16,7 +16,7 @@ from judge_tests.streams import PACKET, join, packets, pid_of, restamp, shift, s
 from prepared import TINY, air, feed_of, stream_format
 
 from channeld.base.errors import StreamError
-from channeld.media.ffmpeg_args import Sound, prepare_args
+from channeld.media.ffmpeg_args import Sound, Voice, prepare_args
 from channeld.media.plan import Plan
 from channeld.media.probe import probe
 from channeld.media.profile import COMPOSITION_DELAY, Profile
@@ -36,7 +36,8 @@ def encode(source: Path, profile: Profile, *options: str) -> bytes:
     """A source through FFmpeg as prepare runs it, before anything of ours reads it; `options` come last and win."""
     tools, facts = find_tools(), probe(source)
     assert facts.video is not None
-    argv = prepare_args(source, facts.video, facts.audio[0], Plan(0.0, 0.0, FRAMES, FRAMES), profile, Sound(), tools)
+    plan = Plan(0.0, 0.0, FRAMES, FRAMES)
+    argv = prepare_args(source, facts.video, Voice(source, facts.audio[0].index, plan), plan, profile, Sound(), tools)
     return subprocess.run([*argv[:-1], *options, argv[-1]], capture_output=True, check=True, timeout=60).stdout
 
 
