@@ -61,11 +61,11 @@ def measure_ends(source: Path, facts: MediaFacts, *, tools: Tools, timeout_s: fl
         return found
     tracks: list[VideoFacts | AudioFacts] = [track for track in (facts.video, *facts.audio) if track is not None]
     start_s = max(0.0, (facts.duration_s or 0.0) - TAIL_S)
-    indexes = [track.index for track in tracks]
+    indexes, late = [track.index for track in tracks], facts.is_known_late
     try:
-        ends = child.twice(lambda: _listing(packets_args(source, indexes, start_s, tools), timeout_s))
+        ends = child.twice(lambda: _listing(packets_args(source, indexes, start_s, tools, is_patient=late), timeout_s))
         if start_s and (not ends or (facts.video is not None and 0 not in ends)):
-            ends = {**_listing(packets_args(source, indexes, 0.0, tools), timeout_s), **ends}
+            ends = {**_listing(packets_args(source, indexes, 0.0, tools, is_patient=late), timeout_s), **ends}
     except ProcessError as error:
         return _as_declared(facts, f"the tracks' ends could not be read ({error})")
     return _with_spans(facts, [_ended(track.span, ends.get(number), facts.start_s) for number, track in enumerate(tracks)])

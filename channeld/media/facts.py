@@ -79,6 +79,7 @@ class MediaFacts:
     """A media file: `start_s` is its first timestamp, `duration_s` what it declares (None: it does not say).
 
     `jump_s`: its clock jumps, by about so much at least; then all times are of one that goes on, as FFmpeg's does.
+    `is_known_late`: what its picture is stands further in than FFmpeg looks by itself.
     """
 
     container: str
@@ -91,6 +92,7 @@ class MediaFacts:
     dropped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=())
     jump_s: float | None = None
+    is_known_late: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the API, the index and `probe --json`."""

@@ -31,6 +31,8 @@ _JUMP_S = 10.0
 """How far ahead a clock must go for FFmpeg to take it for a jump (its default)."""
 # An encoder that begins anew on the same connection begins near 0; by default FFmpeg waits so long for its clock to come round again.
 _JUMPS = ("-dts_delta_threshold", "1")
+# FFmpeg's own are 5 s and 5 MB: less than a broadcast has from one key frame to the next.
+_PATIENCE = {"analyzeduration": "30000000", "probesize": "200000000"}
 _LAVFI = {
     "f": "lavfi",
     "format_whitelist": "lavfi",
@@ -107,14 +109,16 @@ def even_args(voice: Voice, length_s: float, tools: Tools) -> list[str]:
     return [tools.ffmpeg, *_QUIET, "-loglevel", "error", *_over_jumps(voice.plan.jump_s), *argv]
 
 
-def packets_args(source: Path, indexes: list[int], start_s: float, tools: Tools) -> list[str]:
+def packets_args(source: Path, indexes: list[int], start_s: float, tools: Tools, *, is_patient: bool = False) -> list[str]:
     """List the packets of some tracks from about `start_s` on, without decoding, with the file's own timestamps."""
-    return [tools.ffmpeg, *_QUIET, "-loglevel", "error", "-copyts", *_listed(_source(source, start_s, {}), indexes)]
+    media = _source(source, start_s, _PATIENCE if is_patient else {})
+    return [tools.ffmpeg, *_QUIET, "-loglevel", "error", "-copyts", *_listed(media, indexes)]
 
 
 def whole_packets_args(source: Path, indexes: list[int], jump_s: float, tools: Tools) -> list[str]:
     """List all packets of some tracks of a file whose clock jumps, with timestamps that begin at 0 and go on."""
-    return [tools.ffmpeg, *_QUIET, "-loglevel", "error", *_over_jumps(jump_s), *_listed(_source(source, 0.0, {}), indexes)]
+    media = _source(source, 0.0, _PATIENCE)
+    return [tools.ffmpeg, *_QUIET, "-loglevel", "error", *_over_jumps(jump_s), *_listed(media, indexes)]
 
 
 def _listed(media: Any, indexes: list[int]) -> list[str]:
@@ -213,19 +217,22 @@ def _shift(fps: FrameRate) -> str:
     return f",setts=dts=DTS-{COMPOSITION_DELAY * fps.den}/(TB*{fps.num})"
 
 
-def ffprobe_args(source: Path, tools: Tools) -> list[str]:
-    """Ask ffprobe for container and tracks as JSON."""
+def ffprobe_args(source: Path, tools: Tools, *, is_patient: bool = False) -> list[str]:
+    """Ask ffprobe for container, programs and tracks as JSON. `is_patient`: it may read far to find what a track is."""
     assert tools.ffprobe is not None
-    url, options = input_options(source)
-    flat = [word for key, value in options.items() for word in (f"-{key}", value)]
-    return [tools.ffprobe, "-hide_banner", "-loglevel", "error", *flat, "-show_format", "-show_streams", "-of", "json", "-i", url]
+    shown = ["-show_format", "-show_programs", "-show_streams", "-of", "json"]
+    return [tools.ffprobe, "-hide_banner", "-loglevel", "error", *shown, *_asked(source, is_patient)]
 
 
-def banner_args(source: Path, tools: Tools) -> list[str]:
+def banner_args(source: Path, tools: Tools, *, is_patient: bool = False) -> list[str]:
     """Have FFmpeg print what it sees; it ends with status 1, as there is no output."""
+    return [tools.ffmpeg, *_QUIET, *_asked(source, is_patient)]
+
+
+def _asked(source: Path, is_patient: bool) -> list[str]:
     url, options = input_options(source)
-    flat = [word for key, value in options.items() for word in (f"-{key}", value)]
-    return [tools.ffmpeg, *_QUIET, *flat, "-i", url]
+    options = options | (_PATIENCE if is_patient else {})
+    return [*(word for key, value in options.items() for word in (f"-{key}", value)), "-i", url]
 
 
 def _heard(voice: Voice | None) -> Any:

@@ -6,6 +6,7 @@ whose sentence a channel's owner understands. Blocking; run by prepare jobs and 
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,10 @@ def look(path: Path, *, timeout_s: float, tools: Tools) -> MediaFacts:
     """What the file declares, its ends not measured. Raises as `probe`."""
     _check_file(path)
     try:
-        answer = child.twice(lambda: _ask(path, tools, timeout_s))
+        answer = child.twice(lambda: _ask(path, tools, timeout_s, is_patient=False))
+        is_late = any(_is_unknown_picture(stream) for stream in answer.get("streams", []))
+        if is_late:
+            answer = child.twice(lambda: _ask(path, tools, timeout_s, is_patient=True))
     except (ChildKilled, ChildStalled, SpawnError):
         raise  # perhaps the machine's fault, or the disk's: no verdict on the file
     except ChildExited as error:
@@ -44,7 +48,7 @@ def look(path: Path, *, timeout_s: float, tools: Tools) -> MediaFacts:
         raise ProbeError(_first_reason(error.stderr_tail.replace(f"file:{path.absolute()}: ", ""))) from error
     except (ProcessError, ValueError) as error:
         raise ProbeError(f"not readable as media: {error}") from error
-    return read_answer(answer)
+    return replace(read_answer(answer), is_known_late=is_late)
 
 
 def _check_file(path: Path) -> None:
@@ -60,17 +64,23 @@ def _check_file(path: Path) -> None:
         raise ProbeError("the file is empty")
 
 
-def _ask(path: Path, tools: Tools, timeout_s: float) -> dict[str, Any]:
+def _is_unknown_picture(stream: Any) -> bool:
+    """A picture whose size is not known: a recording that was cut far from its next key frame."""
+    return isinstance(stream, dict) and stream.get("codec_type") == "video" and bool(stream.get("codec_name")) and not stream.get("width")
+
+
+def _ask(path: Path, tools: Tools, timeout_s: float, *, is_patient: bool) -> dict[str, Any]:
     if tools.ffprobe is None:
         lines: list[str] = []
         try:
-            child.run(banner_args(path, tools), max_bytes=MAX_ANSWER_BYTES, deadline_s=timeout_s, on_line=lines.append)
+            argv = banner_args(path, tools, is_patient=is_patient)
+            child.run(argv, max_bytes=MAX_ANSWER_BYTES, deadline_s=timeout_s, on_line=lines.append)
         except ChildExited as error:
             # FFmpeg without an output always ends with status 1; only a missing banner means trouble.
             if not any(line.lstrip().startswith("Stream #") for line in lines):
                 raise error
         return parse_banner(lines)
-    answer = child.run(ffprobe_args(path, tools), max_bytes=MAX_ANSWER_BYTES, deadline_s=timeout_s)
+    answer = child.run(ffprobe_args(path, tools, is_patient=is_patient), max_bytes=MAX_ANSWER_BYTES, deadline_s=timeout_s)
     parsed = json.loads(answer)
     if not isinstance(parsed, dict):
         raise ValueError("no answer")
@@ -95,6 +105,7 @@ def read_answer(answer: dict[str, Any]) -> MediaFacts:
     covers = [s for s in streams if s.get("codec_type") == "video" and s.get("disposition", {}).get("attached_pic")]
     videos = [s for s in streams if s.get("codec_type") == "video" and s not in covers and s.get("width") and s.get("codec_name")]
     sounds = [s for s in streams if s.get("codec_type") == "audio" and s.get("codec_name") not in (None, "unknown")]
+    sounds = _of_one_program(videos[:1], sounds, answer.get("programs"))
     video = _video(videos[0], start_s) if videos else None
     audio = tuple(_audio(stream, start_s) for stream in sounds)
     if video is None and not audio:
@@ -104,6 +115,16 @@ def read_answer(answer: dict[str, Any]) -> MediaFacts:
     is_image = not audio and name.endswith("_pipe") and video is not None and video.codec in STILL_CODECS
     cover = _video(covers[0], start_s) if covers and covers[0].get("width") else None
     return MediaFacts(name, start_s, _number(container.get("duration")), video, audio, is_image, cover, dropped)
+
+
+def _of_one_program(videos: list[dict[str, Any]], sounds: list[dict[str, Any]], programs: Any) -> list[dict[str, Any]]:
+    """The sounds that belong to a picture: in a broadcast of several programs those of its own."""
+    of_picture: set[int] = set()
+    for program in programs if isinstance(programs, list) else []:
+        indexes = {stream.get("index") for stream in program.get("streams", [])}
+        if videos and videos[0].get("index") in indexes:
+            of_picture |= indexes
+    return [sound for sound in sounds if sound.get("index") in of_picture] if of_picture else sounds
 
 
 def _name(stream: dict[str, Any]) -> str:

@@ -11,7 +11,8 @@ import clips
 import numpy as np
 import pytest
 from clips import ClipShelf
-from judge.decode import audio_samples, decode_faults
+from judge.decode import audio_samples, decode_faults, gray_frames
+from judge.marks import beep_onsets, flash_onsets
 
 from channeld.media import clock_samples, loudness
 from channeld.media.cache import ClipCache
@@ -187,3 +188,38 @@ def test_what_the_disk_has_no_room_for_is_not_held_against_the_clip(
         made(cache, small, source)
     monkeypatch.undo()
     assert made(cache, small, source).frames == pytest.approx(3 * FRAMES, abs=1)
+
+
+def test_a_picture_has_the_sound_of_its_own_program(shared_cache: ClipCache, small: Profile, tmp_path: Path) -> None:
+    """Radio stands before television in one stream, and another television behind."""
+    source = tmp_path / "programs.ts"
+    generated = ["sine=400:d=3", "testsrc2=s=320x180:r=25:d=3", "anullsrc=d=3", "color=red:s=160x90:r=25:d=3", "sine=900:d=3"]
+    inputs = [word for each in generated for word in ("-f", "lavfi", "-t", "3", "-i", each)]
+    maps = [word for number in range(5) for word in ("-map", str(number))]
+    programs = ["-program", "title=radio:st=0", "-program", "title=one:st=1:st=2", "-program", "title=two:st=3:st=4"]
+    command = ["ffmpeg", "-v", "error", *inputs, *maps, *programs, "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", str(source)]
+    subprocess.run(command, check=True, timeout=60)
+    facts = probe(source)
+    assert facts.video is not None and [track.index - facts.video.index for track in facts.audio] == [1]
+    assert len(facts.dropped_tracks(facts.audio[0])) == 3
+    clip = made(shared_cache, small, source)
+    assert np.abs(audio_samples(clip.ts_path)).max() < 0.001, "neither the radio's sound nor the other program's"
+
+
+def test_a_recording_that_begins_far_before_its_first_key_frame_airs(
+    shared_cache: ClipCache, small: Profile, shelf: ClipShelf, tmp_path: Path
+) -> None:
+    """Ten seconds from one key frame to the next, as on the web, and cut behind the first."""
+    options = ("-g", "250", "-keyint_min", "250", "-sc_threshold", "0")
+    whole = shelf.get("long-gops.ts", clips.numbered_clip, frames=5000, size=(160, 90), options=options)
+    payload = whole.read_bytes()
+    (source := tmp_path / "late.ts").write_bytes(payload[len(payload) // 188 // 100 * 188 :])
+    facts = probe(source)
+    assert facts.video is not None and facts.video.picture.width == 160 and facts.warnings == ()
+    clip = made(shared_cache, small, source)
+    pictures = list(gray_frames(clip.ts_path))
+    numbers = clips.read_numbers(pictures)
+    assert set(numbers[:100]) == {250}, "the first whole picture stands until its time"
+    assert numbers[-4700:] == list(range(300, 5000))
+    flashes, beeps = np.array(flash_onsets(pictures)) / 25, np.array(beep_onsets(audio_samples(clip.ts_path)))
+    assert len(flashes) == 190 and np.abs(beeps[-190:] - flashes).max() < 0.03
