@@ -91,10 +91,12 @@ def live_picture_chain(profile: Profile, before: str = "") -> str:
 
 
 def live_sound_chain(before: str = "") -> str:
-    """From a live source's sound to stereo 48 kHz without a hole, from the first picture's time on."""
-    # Counted at the end: what aresample fills or drops leaves timestamps that are a few samples off.
-    house = [f"aresample={AUDIO_RATE}:async=1000:first_pts=0", "aformat=sample_fmts=fltp:channel_layouts=stereo"]
-    return ",".join([*([before] if before else []), *house, f"asettb=expr=1/{AUDIO_RATE}", "asetpts=N"])
+    """From a live source's sound to stereo 48 kHz without a hole, every sample at its own time.
+
+    Nothing counts here: the chain is begun anew when the source changes its rate or channels. ts.sound_grid puts what comes in its places.
+    """
+    house = [f"aresample={AUDIO_RATE}:async=1000", "aformat=sample_fmts=fltp:channel_layouts=stereo", f"asettb=expr=1/{AUDIO_RATE}"]
+    return ",".join([*([before] if before else []), *house])
 
 
 PATTERN_TONE = f"sine=frequency=440:beep_factor=2:r={AUDIO_RATE}"
@@ -200,7 +202,11 @@ def _to_house_picture(video: VideoFacts, profile: Profile) -> list[str]:
     if video.colour.is_hdr:
         primaries = video.colour.primaries or "bt2020"
         matrix = video.colour.matrix or "bt2020nc"
+        is_tagged = video.colour.primaries and video.colour.matrix
+        # Of what the file does not say zscale finds no way to anything, whatever it is told itself.
+        said = [] if is_tagged else [f"setparams=color_primaries={primaries}:colorspace={matrix}:color_trc={video.colour.transfer}"]
         steps = [
+            *said,
             f"zscale=w={width}:h={height}:f=bilinear:min={matrix}:pin={primaries}:tin={video.colour.transfer}:t=linear:npl=203",
             "format=gbrpf32le",
             "zscale=p=bt709",

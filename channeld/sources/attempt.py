@@ -132,7 +132,9 @@ class Attempt:
             codec=profile.codec,
         )
         self._has_sound = choice.copies or spec.url == PATTERN or (choice.has_sound and spec.treatment.has_sound)
-        self._conformer = LiveConformer(rules, has_free_gops=choice.copies or is_foreign, has_sound=self._has_sound)
+        self._conformer = LiveConformer(
+            rules, has_free_gops=choice.copies or is_foreign, has_sound=self._has_sound, is_encoded=not choice.copies
+        )
         self._is_quiet = False
         self._received = False
         self._encodes_since_s: float | None = None

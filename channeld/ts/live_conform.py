@@ -17,6 +17,7 @@ from channeld.ts.conform import Conformer, StreamRules, find_units
 from channeld.ts.index import Block
 from channeld.ts.packet import AUDIO_PID, VIDEO_PID, Ints, Packets
 from channeld.ts.silence import SilentTrack
+from channeld.ts.sound_grid import SoundGrid
 from channeld.ts.timeline import WRAP_TICKS, read_timestamps
 
 MIN_BLOCK_S = 0.2
@@ -42,12 +43,14 @@ class LiveConformer(Conformer):
     """Takes FFmpeg's mpegts bytes as they come, gives Blocks. Raises StreamError when a rule is broken.
 
     `has_free_gops`: key frames may come anywhere, at most two GOPs of the profile apart, as those of a copied source do. `has_sound`
-    False: the stream has pictures alone, and gets silence of the rules' silent frame.
+    False: the stream has pictures alone, and gets silence of the rules' silent frame. `is_encoded`: its sound is FFmpeg's own, whose
+    units are put in their places.
     """
 
-    def __init__(self, rules: StreamRules, *, has_free_gops: bool = False, has_sound: bool = True) -> None:
+    def __init__(self, rules: StreamRules, *, has_free_gops: bool = False, has_sound: bool = True, is_encoded: bool = False) -> None:
         super().__init__(rules)
         self._silence = None if has_sound else SilentTrack(rules.silent_frame or b"")
+        self._grid = SoundGrid(rules.silent_frame or b"") if has_sound and is_encoded else None
         self._has_free_gops = has_free_gops
         self.max_pending_packets = MAX_PENDING_PACKETS
         self._is_aligned = False
@@ -80,7 +83,11 @@ class LiveConformer(Conformer):
         self._arrived = _decoding_times(self._pending[-1]) if len(self._pending) > before else self._arrived[:0]
 
     def _received(self, packets: Packets) -> Packets:
-        return packets if self._silence is None or not len(packets) else self._silence.beside(packets)
+        if not len(packets):
+            return packets
+        if self._silence is not None:
+            return self._silence.beside(packets)
+        return packets if self._grid is None else self._grid.place(packets)
 
     def finish(self) -> list[Block]:
         """What may still air of what came: whole pictures up to the last legal cut, with silence where their sound is not there."""

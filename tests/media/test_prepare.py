@@ -96,6 +96,12 @@ def test_every_shape_comes_out_upright_whole_and_readable(shared_cache, small, s
     assert decode_faults(clip.ts_path, frames=clip.frames) == []
 
 
+def test_hdr_that_tells_its_transfer_alone_is_brought_to_what_it_means(shared_cache, small, shelf):
+    tags = ("-pix_fmt", "yuv420p10le", "-x265-params", "log-level=error:pools=1:transfer=smpte2084")
+    source = shelf.get("transfer-alone.mkv", clips.numbered_clip, frames=25, codec="hevc", options=tags)
+    assert clips.read_numbers(made(shared_cache, small, source).ts_path) == list(range(25))
+
+
 def test_interlaced_pictures_give_every_field_at_twice_the_rate(shared_cache, small, shelf):
     """The lowest bit changes with every field and so looks like a still comb; the others, and the moving ramp, tell the moments apart."""
     source = shelf.get("fields.mkv", clips.interlaced_clip)
