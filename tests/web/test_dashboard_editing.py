@@ -147,6 +147,35 @@ def test_a_text_that_cannot_be_read_is_refused_at_its_line_and_stays_to_be_mende
     assert playlist_of("text").read_text() == before, "asking changes nothing"
 
 
+def test_text_that_is_not_saved_waits_for_whoever_comes_back(open_page: OpenPage, playlist_of: PlaylistOf) -> None:
+    dashboard = open_page()
+    page = dashboard.open("channel/text")
+    page.get_by_role("button", name="Edit as text").click()
+    area = page.get_by_label("The playlist file")
+    before = playlist_of("text").read_text()
+    dashboard.until(lambda: area.input_value() == before, "the text")
+    asks = "() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    assert not page.evaluate(asks), "nothing would be lost"
+    mine = before + "- {path: a.mp4, title: Unsaved}\n"
+    area.fill(mine)
+    assert page.evaluate(asks), "the browser asks before it closes the page"
+    page.get_by_role("tab", name="Events").click()
+    area.wait_for(state="detached")
+    assert not page.evaluate(asks), "it is kept here"
+    page.get_by_role("tab", name="Playlist").click()
+    page.get_by_text("What you had not saved is back", exact=False).wait_for()
+    assert area.input_value() == mine
+    playlist_of("text").write_text(before + "- {path: b.mp4, title: Theirs}\n")
+    page.get_by_text("The file has changed meanwhile", exact=False).wait_for()
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("dialog").locator(".added", has_text="Theirs").wait_for()
+    page.get_by_role("dialog").get_by_role("button", name="Keep mine").click()
+    dashboard.until(lambda: playlist_of("text").read_text() == mine, "mine in the file")
+    page.get_by_role("tab", name="Events").click()
+    page.get_by_role("tab", name="Playlist").click()
+    dashboard.row("Unsaved").wait_for()
+
+
 def test_two_people_edit_at_once_and_nothing_is_lost(open_page: OpenPage, playlist_of: PlaylistOf) -> None:
     one, two = open_page(), open_page()
     one.open("channel/two")

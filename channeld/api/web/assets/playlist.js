@@ -37,11 +37,15 @@ class PlaylistTab {
     place.addEventListener("show-line", showLine);
     const keys = (event) => this.#key(event);
     addEventListener("keydown", keys);
+    const leaving = (event) => this.text.isDirty && event.preventDefault();
+    addEventListener("beforeunload", leaving);
     this.ends = [
       page.on((event) => (event.channel === id || event.kind === "page_resync") && TURNS.has(event.kind) && this.#soon()),
       onTick(() => this.rows.tick(page.channels.get(id))),
       () => place.removeEventListener("show-line", showLine),
       () => removeEventListener("keydown", keys),
+      () => removeEventListener("beforeunload", leaving),
+      () => this.text.keep(),
     ];
     this.edits.load().then(() => this.#first()).catch(complain);
   }
@@ -65,7 +69,7 @@ class PlaylistTab {
     if (this.isClosed) return;
     const playing = this.edits.list.entries.findIndex((entry) => entry.is_playing);
     if (playing > 3) this.rows.reveal(playing - 1);
-    if (this.page.wantedLine) this.#showText(true);
+    if (this.page.wantedLine || this.text.isDirty) this.#showText(true);
   }
 
   /** The list is known anew. */

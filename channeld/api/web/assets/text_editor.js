@@ -1,5 +1,6 @@
 /* The playlist's file as it is, with numbered lines; a fault is shown at its line. */
 
+import { session } from "./api.js";
 import { h, say } from "./dom.js";
 import { moment, nameOf } from "./format.js";
 import { complain, speak } from "./notices.js";
@@ -10,11 +11,33 @@ function unixLines(text) {
   return text.replaceAll("\r\n", "\n");
 }
 
+const drafts = new Map(); // what people left without saving it, until they come back or the page is closed
+
 export class TextEditor {
   constructor(edits) {
     this.edits = edits;
     this.base = null; // the text that was begun from
     this.#build();
+    this.#takeUp();
+  }
+
+  get #draftKey() {
+    return JSON.stringify([session.name, this.edits.channel]);
+  }
+
+  /** Have what is not saved here when somebody comes back. */
+  keep() {
+    if (this.isDirty) drafts.set(this.#draftKey, { text: this.area.value, base: this.base, seen: this.seen });
+  }
+
+  #takeUp() {
+    const draft = drafts.get(this.#draftKey);
+    if (!draft) return;
+    drafts.delete(this.#draftKey);
+    Object.assign(this, { base: draft.base, seen: draft.seen });
+    this.area.value = draft.text;
+    this.#changed();
+    say(this.note, "What you had not saved is back.");
   }
 
   #build() {
