@@ -199,15 +199,18 @@ def fitted_size(video: VideoFacts, profile: Profile) -> tuple[int, int]:
 
 def _to_house_picture(video: VideoFacts, profile: Profile) -> list[str]:
     width, height = fitted_size(video, profile)
-    if video.colour.is_hdr:
-        primaries = video.colour.primaries or "bt2020"
-        matrix = video.colour.matrix or "bt2020nc"
-        is_tagged = video.colour.primaries and video.colour.matrix
+    colour = video.colour
+    if colour.is_hdr or colour.primaries == "bt2020":
+        primaries, matrix, transfer = colour.primaries or "bt2020", colour.matrix or "bt2020nc", colour.transfer or "bt709"
+        is_tagged = colour.primaries and colour.matrix and colour.transfer
         # Of what the file does not say zscale finds no way to anything, whatever it is told itself.
-        said = [] if is_tagged else [f"setparams=color_primaries={primaries}:colorspace={matrix}:color_trc={video.colour.transfer}"]
+        said = [] if is_tagged else [f"setparams=color_primaries={primaries}:colorspace={matrix}:color_trc={transfer}"]
+        if not colour.is_hdr:
+            narrow = f"zscale=w={width}:h={height}:f=bilinear:p=bt709:t=bt709:m=bt709:r=tv"
+            return [*said, narrow, "format=yuv420p", *_house_colour(profile, width, height, "in_color_matrix=bt709:")]
         steps = [
             *said,
-            f"zscale=w={width}:h={height}:f=bilinear:min={matrix}:pin={primaries}:tin={video.colour.transfer}:t=linear:npl=203",
+            f"zscale=w={width}:h={height}:f=bilinear:min={matrix}:pin={primaries}:tin={transfer}:t=linear:npl=203",
             "format=gbrpf32le",
             "zscale=p=bt709",
             "tonemap=tonemap=hable:desat=0",

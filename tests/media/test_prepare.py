@@ -102,6 +102,18 @@ def test_hdr_that_tells_its_transfer_alone_is_brought_to_what_it_means(shared_ca
     assert clips.read_numbers(made(shared_cache, small, source).ts_path) == list(range(25))
 
 
+@pytest.mark.parametrize("tags", ["transfer=bt709:colormatrix=bt2020nc", "colormatrix=bt2020nc"], ids=["tagged", "without a transfer"])
+def test_wide_colours_without_hdr_are_brought_to_the_house_s(shared_cache, small, tmp_path: Path, tags: str):
+    wide = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv,zscale=p=bt2020:m=bt2020nc:t=bt709,format=yuv420p10le"
+    source = tmp_path / "wide.mkv"
+    x265 = f"log-level=error:pools=1:colorprim=bt2020:{tags}"
+    clips._make(source, ["-f", "lavfi", "-i", "color=red:s=320x180:r=25:d=1", "-vf", wide, "-c:v", "libx265", "-x265-params", x265])
+    clip = made(shared_cache, small, source)
+    command = ["ffmpeg", "-v", "error", "-i", str(clip.ts_path), "-frames:v", "1", "-vf", "scale=1:1,format=rgb24", "-f", "rawvideo", "-"]
+    red, green, blue = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+    assert red > 240 and max(green, blue) < 30
+
+
 def test_interlaced_pictures_give_every_field_at_twice_the_rate(shared_cache, small, shelf):
     """The lowest bit changes with every field and so looks like a still comb; the others, and the moving ramp, tell the moments apart."""
     source = shelf.get("fields.mkv", clips.interlaced_clip)
