@@ -112,9 +112,15 @@ def read_answer(answer: dict[str, Any]) -> MediaFacts:
         raise ProbeError("no video or audio track")
     used = {id(stream) for stream in (*videos[:1], *sounds, *covers[:1])}
     dropped = tuple(_name(stream) for stream in streams if id(stream) not in used)
-    is_image = not audio and name.endswith("_pipe") and video is not None and video.codec in STILL_CODECS
+    is_image = (
+        not audio and video is not None and ((name.endswith("_pipe") and video.codec in STILL_CODECS) or _is_still_gif(name, videos[0]))
+    )
     cover = _video(covers[0], start_s) if covers and covers[0].get("width") else None
     return MediaFacts(name, start_s, _number(container.get("duration")), video, audio, is_image, cover, dropped)
+
+
+def _is_still_gif(container: str, stream: dict[str, Any]) -> bool:
+    return container == "gif" and str(stream.get("nb_frames")) == "1"
 
 
 def _of_one_program(videos: list[dict[str, Any]], sounds: list[dict[str, Any]], programs: Any) -> list[dict[str, Any]]:

@@ -28,8 +28,8 @@ _CHUNK_BYTES = 1 << 16
 _UTF8_BOM = b"\xef\xbb\xbf"
 
 _MEDIA_SUFFIX = re.compile(
-    r"\.(3g2|3gp|aac|asf|avi|bmp|dv|f4v|flac|flv|gif|jpe?g|m2ts|m2v|m4[av]|mkv|mov|mp[34]|mpe?g|mts|mxf|og[agmv]|opus|png|qt|tiff?"
-    r"|ts|vob|wav|web[mp]|wma|wmv)",
+    r"\.(3g2|3gp|aac|aif[cf]?|amr|apng|asf|avi|bmp|caf|divx|dts|dv|e?ac3|f4v|flac|flv|gif|gxf|ivf|jpe?g|jxl|m[12][apv]|m2ts?|m4[abv]|mka|mkv"
+    r"|mod|mov|mp[2-4]|mpe?g|mpv|mts|mxf|nut|og[agmv]|opus|png|qt|rm|rmvb|tiff?|tod|trp|ts|tta|vob|vro|w64|wav|web[mp]|wma|wmv|wtv|wv|y4m)",
     re.IGNORECASE,
 )
 

@@ -96,6 +96,13 @@ def test_every_shape_comes_out_upright_whole_and_readable(shared_cache, small, s
     assert decode_faults(clip.ts_path, frames=clip.frames) == []
 
 
+def test_a_gif_of_one_picture_is_an_image_and_one_of_many_moves(shared_cache, small, tmp_path: Path):
+    for frames, expected in ((1, 250), (20, 50)):
+        source = tmp_path / f"{frames}.gif"
+        clips._make(source, ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=10", "-frames:v", str(frames)])
+        assert made(shared_cache, small, source).frames == expected
+
+
 def test_hdr_that_tells_its_transfer_alone_is_brought_to_what_it_means(shared_cache, small, shelf):
     tags = ("-pix_fmt", "yuv420p10le", "-x265-params", "log-level=error:pools=1:transfer=smpte2084")
     source = shelf.get("transfer-alone.mkv", clips.numbered_clip, frames=25, codec="hevc", options=tags)

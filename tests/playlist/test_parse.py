@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from channeld.base.errors import PlaylistError
 from channeld.playlist.locate import PathRules
 from channeld.playlist.model import Playlist
-from channeld.playlist.parse import MAX_ENTRIES, MAX_LINES, load, natural_key, parse, text_of
+from channeld.playlist.parse import MAX_ENTRIES, MAX_LINES, is_media_name, load, natural_key, parse, text_of
 
 RULES = PathRules()
 
@@ -169,6 +169,41 @@ def test_a_folder_lists_its_media_in_natural_order(tmp_path):
     entries = load(tmp_path, RULES).entries
     assert [entry.locator for entry in entries if entry.fault is None] == ["1.mkv", "2.MP4", "10.mp4"]
     assert [entry.id for entry in entries] == ["e1", "e2", "e3", "e4"]
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        "m2t",
+        "m2ts",
+        "mts",
+        "trp",
+        "vob",
+        "mpg",
+        "m2p",
+        "divx",
+        "rmvb",
+        "wtv",
+        "webm",
+        "ogv",
+        "mka",
+        "m4b",
+        "ac3",
+        "eac3",
+        "aiff",
+        "caf",
+        "gif",
+        "webp",
+        "jxl",
+    ],
+)
+def test_all_common_kinds_of_media_are_in_a_folder(suffix: str) -> None:
+    assert is_media_name(f"film.{suffix}") and is_media_name(f"FILM.{suffix.upper()}")
+
+
+@pytest.mark.parametrize("name", ["film.txt", "film.srt", "film.nfo", "film", "film.mp4.part", ".film.mp4", "film.m3u8"])
+def test_what_lies_beside_media_is_not(name: str) -> None:
+    assert not is_media_name(name)
 
 
 def test_natural_order_reads_numbers():
