@@ -15,6 +15,11 @@ _SAR = re.compile(r"SAR (\d+:\d+)")
 _RATE = re.compile(r"\b(\d{1,9}(?:\.\d{1,9})?)(k?) (fps|tbr)\b")
 # At the line's start: behind it stands what whoever made the file wrote, such as its title.
 _ROTATION = re.compile(r"^\s*displaymatrix: rotation of (-?\d{1,9}(?:\.\d+)?)")
+_NAME = r"([a-z][a-z0-9-]{2,20})"
+# Right behind the pixel format, where the order of fields may stand alone, too.
+_COLOUR = re.compile(rf"(?<=\w)\((?:(?:tv|pc), )?(?!progressive){_NAME}(?:/{_NAME}/{_NAME})?[,)]")
+"""Matrix, primaries and transfer, or one name for all three."""
+_PROGRAM = re.compile(r"^\s*(?:Program (\d{1,9})|No Program)\s*$")
 _FIELDS = {
     "top first": "tt",
     "bottom first": "bb",
@@ -27,7 +32,8 @@ _CHANNELS = {"mono": 1, "stereo": 2, "5.1": 6, "5.1(side)": 6, "7.1": 8, "quad":
 
 def parse_banner(lines: list[str]) -> dict[str, Any]:
     """ffprobe's answer, as far as the banner tells it."""
-    answer: dict[str, Any] = {"format": {}, "streams": []}
+    answer: dict[str, Any] = {"format": {}, "programs": [], "streams": []}
+    of_program: list[dict[str, Any]] | None = None
     for line in lines:
         if match := _INPUT.match(line):
             answer["format"]["format_name"] = match[1]
@@ -37,6 +43,11 @@ def parse_banner(lines: list[str]) -> dict[str, Any]:
             answer["format"]["start_time"] = match[4]
         elif match := _STREAM.match(line):
             answer["streams"].append(_stream(match))
+            if of_program is not None:
+                of_program.append(answer["streams"][-1])
+        elif match := _PROGRAM.match(line):
+            of_program = [] if match[1] else None
+            answer["programs"] += [{"program_id": int(match[1]), "streams": of_program}] if match[1] else []
         elif (match := _ROTATION.match(line)) and answer["streams"]:
             answer["streams"][-1]["side_data_list"] = [{"rotation": float(match[1])}]
     return answer
@@ -73,9 +84,8 @@ def _video(rest: str) -> dict[str, Any]:
     for words, order in _FIELDS.items():
         if words in rest:
             values["field_order"] = order
-    for transfer in ("smpte2084", "arib-std-b67"):
-        if transfer in rest:
-            values |= {"color_transfer": transfer, "color_primaries": "bt2020", "color_space": "bt2020nc"}
+    if colour := _COLOUR.search(rest):
+        values |= {"color_space": colour[1], "color_primaries": colour[2] or colour[1], "color_transfer": colour[3] or colour[1]}
     if pixel := re.search(r", (yuvj?\w+|rgb\w+|bgr\w+|gbr\w+|gray\w*|pal8|nv12)", rest):
         values["pix_fmt"] = pixel[1]
     values["color_range"] = "pc" if re.search(r"\(pc\b|yuvj", rest) else "tv"

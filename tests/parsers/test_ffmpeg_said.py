@@ -135,6 +135,35 @@ def test_the_banner_tells_what_prepare_needs() -> None:
     assert (sound["channels"], sound["tags"], three["channels"], nothing["codec_name"]) == (6, {"language": "deu"}, 3, "unknown")
 
 
+@pytest.mark.parametrize(
+    ("said", "colours"),
+    [
+        ("yuv420p10le(tv, bt2020nc/bt2020/smpte2084, progressive)", ("bt2020nc", "bt2020", "smpte2084")),
+        ("yuv420p10le(tv, unknown/unknown/smpte2084, progressive)", ("unknown", "unknown", "smpte2084")),
+        ("yuv420p(tv, bt709, top coded first (swapped))", ("bt709", "bt709", "bt709")),
+        ("yuvj420p(pc, bt470bg/unknown/unknown)", ("bt470bg", "unknown", "unknown")),
+        ("yuv420p(smpte170m)", ("smpte170m", "smpte170m", "smpte170m")),
+        ("yuv420p(tv, progressive)", None),
+        ("yuv420p(progressive)", None),
+        ("yuv420p, 640x360 (default) (attached pic)", None),
+    ],
+)
+def test_colours_are_what_the_banner_says(said: str, colours: tuple[str, str, str] | None) -> None:
+    stream = parse_banner([f"  Stream #0:0: Video: hevc (Main 10) (hev1 / 0x31766568), {said}, 640x360, 25 fps"])["streams"][0]
+    found = tuple(stream.get(key) for key in ("color_space", "color_primaries", "color_transfer"))
+    assert found == (colours or (None, None, None))
+
+
+def test_each_program_has_its_tracks() -> None:
+    picture, sound = "Video: h264, yuv420p, 640x360, 25 fps", "Audio: aac, 48000 Hz, stereo"
+    lines = ["  Program 7 ", "    Metadata:", "      service_name    : Program 9", f"  Stream #0:0: {sound}", "  Program 8 "]
+    lines += [f"  Stream #0:1: {picture}", f"  Stream #0:2: {sound}", "  No Program", f"  Stream #0:3: {sound}"]
+    answer = parse_banner(lines)
+    programs = {program["program_id"]: [stream["index"] for stream in program["streams"]] for program in answer["programs"]}
+    assert programs == {7: [0], 8: [1, 2]} and len(answer["streams"]) == 4
+    assert [track.index for track in read_answer(answer).audio] == [2]
+
+
 def test_how_an_attempt_ended_is_told_when_no_line_says_why() -> None:
     last = ChildExited("ffmpeg", 1, "[error] one\n[tcp @ 0x1] [error] the last")
     assert Diary().explain(last, was_live=False) == (Reason.OTHER, "the last")
