@@ -23,6 +23,8 @@ from channeld.telemetry import log
 from channeld.ts.index import ClipHeader, IndexParser, Totals
 
 NextAiring = Callable[[str], float | None]
+RULES = 2
+"""Raised when clips may be prepared that were refused: what is remembered under another number is forgotten."""
 MAX_REFUSALS = 50_000
 MAX_RECORD_BYTES = 64 * 1024
 HEADER_JSON_AT = 12
@@ -189,7 +191,7 @@ class ClipCache:
             while len(self._refusals) > MAX_REFUSALS:
                 self._refusals.pop(next(iter(self._refusals)))
             try:
-                write_atomically(self._root / "refusals.json", json.dumps(self._refusals).encode())
+                write_atomically(self._root / "refusals.json", json.dumps({"rules": RULES, "refused": self._refusals}).encode())
             except OSError as error:  # known as long as this process lives, and written with the next one
                 _log.warning("refusals_not_written", error=error.strerror)
 
@@ -261,9 +263,9 @@ def _remove(idx: Path) -> None:
 
 
 def load_refusals(path: Path) -> dict[str, str]:
-    """Why clips cannot be prepared, by key; empty where there is no such file."""
+    """Why clips cannot be prepared, by key; empty where there is no such file, or it was written by other rules."""
     with contextlib.suppress(OSError, ValueError):
         found = json.loads(path.read_bytes())
-        if isinstance(found, dict):
-            return {str(key): str(reason) for key, reason in found.items()}
+        if isinstance(found, dict) and found.get("rules") == RULES and isinstance(found.get("refused"), dict):
+            return {str(key): str(reason) for key, reason in found["refused"].items()}
     return {}

@@ -25,6 +25,10 @@ AHEAD_TICKS = 10 * TICKS
 """From how much on FFmpeg takes a step back, and one ahead, for a jump (`dts_delta_threshold`)."""
 FASTER = 4
 """So many times the usual speed is no change of the bit rate."""
+PACK_BYTES = 12
+"""The shortest pack header (MPEG-1's)."""
+MAX_TICKS = 500
+"""Of one sample; clocks stand each 0.1 s or, in a program stream, 2048 bytes."""
 _PACK = b"\x00\x00\x01\xba"
 
 
@@ -80,7 +84,7 @@ def _of_packets(piece: bytes, at: int, first: int, stride: int) -> list[Tick]:
     count = (len(piece) - first) // stride
     rows = np.frombuffer(piece, np.uint8, count * stride, first).reshape(count, stride)
     has_clock = (rows[:, 0] == 0x47) & ((rows[:, 3] & 0x20) != 0) & (rows[:, 4] >= 7) & ((rows[:, 5] & 0x10) != 0)
-    found = np.flatnonzero(has_clock)
+    found = np.flatnonzero(has_clock)[:MAX_TICKS]
     wide = rows[found].astype(np.int64)
     clocks = (wide[:, 1] & 0x1F) << 8 | wide[:, 2]
     ticks = wide[:, 6] << 25 | wide[:, 7] << 17 | wide[:, 8] << 9 | wide[:, 9] << 1 | wide[:, 10] >> 7
@@ -101,7 +105,7 @@ def _of_packs(piece: bytes, at: int) -> list[Tick]:
             elif field[0] >> 4 == 0b0010:
                 value >>= 8  # one byte shorter
                 found.append(Tick(0, at + place, (value >> 33 & 7) << 30 | (value >> 17 & 0x7FFF) << 15 | (value >> 1 & 0x7FFF)))
-        place = piece.find(_PACK, place + 4)
+        place = piece.find(_PACK, place + PACK_BYTES) if len(found) < MAX_TICKS else -1
     return found
 
 

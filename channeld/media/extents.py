@@ -15,8 +15,10 @@ from channeld.media.ffmpeg_args import packets_args, whole_packets_args
 from channeld.media.tools import Tools
 
 TAIL_S = 15.0
-JUMP_S = 2.0
-"""A clock that goes on says another length of a file than its first and last timestamps, by more than this: it jumps."""
+JUMP_S = 0.5
+"""A clock that goes on says that a track ends elsewhere than its last timestamps do, by more than this: it jumps."""
+WHOLE_FILE_S = 120.0
+"""How long it may take to read a file whose clock jumps: 18 GB from a disk of 150 MB/s."""
 WITH_JUMPS = frozenset(("mpegts", "mpeg"))
 """FFmpeg's formats whose clock may begin anew."""
 
@@ -57,8 +59,12 @@ def _ticks(field: bytes) -> int:
 
 def measure_ends(source: Path, facts: MediaFacts, *, tools: Tools, timeout_s: float) -> MediaFacts:
     """Facts with the end of each track; a track without packets keeps None, a deadline leaves all as declared, with a warning."""
-    if facts.container in WITH_JUMPS and (found := _over_jumps(source, facts, tools, timeout_s)) is not None:
-        return found
+    if facts.container in WITH_JUMPS:
+        facts = _over_jumps(source, facts, tools, timeout_s)
+    return facts if facts.jump_s is not None else _by_tail(source, facts, tools, timeout_s)
+
+
+def _by_tail(source: Path, facts: MediaFacts, tools: Tools, timeout_s: float) -> MediaFacts:
     tracks: list[VideoFacts | AudioFacts] = [track for track in (facts.video, *facts.audio) if track is not None]
     start_s = max(0.0, (facts.duration_s or 0.0) - TAIL_S)
     indexes, late = [track.index for track in tracks], facts.is_known_late
@@ -71,23 +77,33 @@ def measure_ends(source: Path, facts: MediaFacts, *, tools: Tools, timeout_s: fl
     return _with_spans(facts, [_ended(track.span, ends.get(number), facts.start_s) for number, track in enumerate(tracks)])
 
 
-def _over_jumps(source: Path, facts: MediaFacts, tools: Tools, timeout_s: float) -> MediaFacts | None:
-    """Facts by a clock that goes on, of a file whose own jumps; None of any other."""
+def _over_jumps(source: Path, facts: MediaFacts, tools: Tools, timeout_s: float) -> MediaFacts:
+    """Facts by a clock that goes on, of a file whose own jumps; any other's as they are."""
     tracks: list[VideoFacts | AudioFacts] = [track for track in (facts.video, *facts.audio) if track is not None]
     indexes = [track.index for track in tracks]
     try:
         jump_s = clock_samples.shortest_jump_s(source)
         if jump_s is None:
-            return None
-        ends = child.twice(lambda: _listing(whole_packets_args(source, indexes, jump_s, tools), timeout_s))
-    except (OSError, ProcessError):
-        return None  # it is told where its tail is read
-    length_s = max(ends.values(), default=0.0)
-    if abs(length_s - (facts.duration_s or 0.0)) <= JUMP_S:
-        return None
+            return facts
+        argv = whole_packets_args(source, indexes, jump_s, tools)
+        ends = child.twice(lambda: _listing(argv, max(timeout_s, WHOLE_FILE_S)))
+    except (OSError, ProcessError) as error:
+        return replace(facts, warnings=(*facts.warnings, f"its clock may jump, and it could not be read to its end ({error})"))
     spans = [_ended(replace(track.span, declared_s=None), ends.get(number), 0.0) for number, track in enumerate(tracks)]
+    told = _by_tail(source, facts, tools, timeout_s)
+    if all(_is_same(span, track.span) for span, track in zip(spans, (each for each in (told.video, *told.audio) if each), strict=True)):
+        return facts
+    length_s = max(ends.values(), default=0.0)
     warning = f"the clock of the file jumps: {length_s:.1f} s of it are there"
     return replace(_with_spans(facts, spans), duration_s=length_s, jump_s=jump_s, warnings=(*facts.warnings, warning))
+
+
+def _is_same(span: Span, told: Span) -> bool:
+    """A track ends where its last timestamps say, and where the file does."""
+    if span.end_s is None or told.end_s is None:
+        return True
+    declared_s = told.declared_s if told.declared_s is not None else span.end_s - span.start_s
+    return abs(span.end_s - told.end_s) <= JUMP_S and abs(span.end_s - span.start_s - declared_s) <= JUMP_S
 
 
 def _with_spans(facts: MediaFacts, spans: list[Span]) -> MediaFacts:

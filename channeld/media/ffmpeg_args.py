@@ -74,16 +74,18 @@ def prepare_args(
     *,
     is_still: bool = False,
     is_apart: bool = False,
+    followed: int | None = None,
 ) -> list[str]:
     """Conform a source to the house format on stdout. A still is one picture (an image, cover art) held for the whole clip.
 
     `voice` None: silence. `is_apart`: it has a reader of its own, even of the same file, so that where it ends or pauses silence follows at
-    once, not at the end of the pictures.
+    once, not at the end of the pictures. `followed`: a track of the source that is read and thrown away, for its clock.
     """
-    media = _source(source, plan.seek_s, {"noaccurate_seek": None, "reinit_filter:v": 0, "max_error_rate": 1})
+    media = _source(source, plan.seek_s, {"noaccurate_seek": None, "reinit_filter:v": 0, "max_error_rate": 1} | _patience(plan))
     heard = media[str(voice.index)] if voice is not None and not is_apart else _heard(voice)
     chains = filters.picture_chain(video, plan, profile, is_still=is_still), _sound_chain(voice, plan, profile, sound)
-    return _command(tools, [media[str(video.index)], heard], _house_options(profile) | _filters(*chains), plan)
+    options = _house_options(profile) | _filters(*chains)
+    return _command(tools, [media[str(video.index)], heard], options, plan, [] if followed is None else [media[str(followed)]])
 
 
 def card_args(title: str, voice: Voice | None, plan: Plan, profile: Profile, sound: Sound, tools: Tools) -> list[str]:
@@ -100,13 +102,17 @@ def measure_args(voice: Voice, length_s: float, tools: Tools) -> list[str]:
     return [tools.ffmpeg, *_QUIET, "-loglevel", "info", "-progress", "pipe:1", *_over_jumps(voice.plan.jump_s), *argv]
 
 
-def even_args(voice: Voice, length_s: float, tools: Tools) -> list[str]:
-    """Decode `length_s` seconds of a track to one sample rate and stereo, on stdout: Matroska, whose time begins with the clip's."""
+def even_args(voice: Voice, length_s: float, tools: Tools, *, followed: int | None = None) -> list[str]:
+    """Decode `length_s` seconds of a track to one sample rate and stereo, on stdout: Matroska, whose time begins with the clip's.
+
+    `followed`: as in `prepare_args`.
+    """
+    media = _read_apart(voice)
     # A second track, of silence, which begins at 0 for certain: a reader counts from the first of all.
     begin = ffmpeg.input(SILENCE, t="0.1", **_LAVFI)["0"]
     options = {"filter:a:0": filters.even_chain(voice.plan, length_s), "c:a": "pcm_f32le", "ar": filters.AUDIO_RATE, "f": "matroska"}
-    argv = ffmpeg.output(_heard(voice), begin, "pipe:1", **options).get_args()
-    return [tools.ffmpeg, *_QUIET, "-loglevel", "error", *_over_jumps(voice.plan.jump_s), *argv]
+    beside = [] if followed is None else [media[str(followed)]]
+    return _command(tools, [media[str(voice.index)], begin], options, voice.plan, beside)
 
 
 def packets_args(source: Path, indexes: list[int], start_s: float, tools: Tools, *, is_patient: bool = False) -> list[str]:
@@ -239,7 +245,15 @@ def _heard(voice: Voice | None) -> Any:
     """A sound by a reader of its own; None: silence."""
     if voice is None:
         return ffmpeg.input(SILENCE, **_LAVFI)["0"]
-    return _source(voice.source, voice.plan.seek_s, {"noaccurate_seek": None, "max_error_rate": 1})[str(voice.index)]
+    return _read_apart(voice)[str(voice.index)]
+
+
+def _read_apart(voice: Voice) -> Any:
+    return _source(voice.source, voice.plan.seek_s, {"noaccurate_seek": None, "max_error_rate": 1} | _patience(voice.plan))
+
+
+def _patience(plan: Plan) -> dict[str, str]:
+    return _PATIENCE if plan.is_known_late else {}
 
 
 def _sound_chain(voice: Voice | None, plan: Plan, profile: Profile, sound: Sound) -> str:
@@ -259,8 +273,12 @@ def _over_jumps(jump_s: float | None) -> list[str]:
     return [] if jump_s is None else ["-dts_delta_threshold", f"{min(_JUMP_S, max(1.0, jump_s / 2)):.3f}"]
 
 
-def _command(tools: Tools, streams: list[Any], options: dict[str, Any], plan: Plan) -> list[str]:
-    return [tools.ffmpeg, *_QUIET, *_COUNTED, *_over_jumps(plan.jump_s), *ffmpeg.output(*streams, "pipe:1", **options).get_args()]
+def _command(tools: Tools, streams: list[Any], options: dict[str, Any], plan: Plan, followed: list[Any] | None = None) -> list[str]:
+    """`followed`: streams that are read and thrown away, for their clock."""
+    output = ffmpeg.output(*streams, "pipe:1", **options)
+    if followed:
+        output = ffmpeg.merge_outputs(output, ffmpeg.output(*followed, "-", c="copy", f="null"))
+    return [tools.ffmpeg, *_QUIET, *_COUNTED, *_over_jumps(plan.jump_s), *output.get_args()]
 
 
 def _filters(picture: str, sound: str) -> dict[str, Any]:

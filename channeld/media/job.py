@@ -112,7 +112,7 @@ def _attempt(
         if work.has_changed_sound:
             raise SoundChangedError("its sound changes midway") from error
         if isinstance(error, ChildExited) and not isinstance(error, ChildKilled):
-            raise PrepareError(_last_words(error)) from error
+            raise PrepareError(last_words(error)) from error
         if isinstance(error, StreamError):
             raise PrepareError(f"not conformed: {error}") from error
         raise
@@ -183,6 +183,7 @@ class _Work:
         return Progress(clip, self._job.profile.fps.seconds(self._job.frames), speed)
 
 
-def _last_words(error: ChildExited) -> str:
+def last_words(error: ChildExited) -> str:
+    """Of FFmpeg, as a sentence."""
     told = [line.split("] ")[-1] for line in error.stderr_tail.splitlines() if "[error]" in line or "[fatal]" in line]
     return f"FFmpeg failed: {(told or ['no reason given'])[-1]}"

@@ -33,7 +33,8 @@ class Trim:
 class Plan:
     """A clip in seconds from the file's start: where FFmpeg seeks to, where frame 0 lies, how many frames.
 
-    `picture_frames` of them come from the source; what is missing beyond is its last picture, held. `jump_s`: as in MediaFacts.
+    `picture_frames` of them come from the source; what is missing beyond is its last picture, held.
+    `jump_s`, `is_known_late`: as in MediaFacts.
     """
 
     seek_s: float
@@ -41,6 +42,12 @@ class Plan:
     frames: int
     picture_frames: int
     jump_s: float | None = None
+    is_known_late: bool = False
+
+    @property
+    def unseen_s(self) -> float:
+        """How much is decoded before anything of it airs: what was not sought."""
+        return max(0.0, self.origin_s - self.seek_s)
 
     @property
     def shift_s(self) -> float:
@@ -72,7 +79,7 @@ def make_plan(facts: MediaFacts, audio: AudioFacts | None, trim: Trim, fps: Fram
     origin_s += fps.seconds(first)
     can_seek = origin_s > SEEK_FROM_S and facts.jump_s is None
     seek_s = max(0.0, origin_s - PREROLL_S) if can_seek else 0.0
-    return Plan(seek_s, origin_s, max(MIN_FRAMES, last - first), max(0, min(picture, last) - first), facts.jump_s)
+    return Plan(seek_s, origin_s, max(MIN_FRAMES, last - first), max(0, min(picture, last) - first), facts.jump_s, facts.is_known_late)
 
 
 def _length(trim: Trim) -> float | None:

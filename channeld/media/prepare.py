@@ -16,7 +16,7 @@ from channeld.media import child, loudness
 from channeld.media.cache import ClipCache, clip_key
 from channeld.media.card import ensure_reference, key_of_profile
 from channeld.media.clip import PreparedClip
-from channeld.media.even_sound import even
+from channeld.media.even_sound import EvenSound, even
 from channeld.media.extents import WITH_JUMPS
 from channeld.media.facts import AudioFacts, MediaFacts, VideoFacts, choose_audio
 from channeld.media.ffmpeg_args import Sound, Voice, card_args, prepare_args
@@ -101,11 +101,16 @@ def prepare(
         profile_key = key_of_profile(request.profile, tools)
 
         def run(work: _Layout) -> PreparedClip:
-            def decide(log: DecodeLog) -> tuple[str, ...]:
-                return facts.warnings + judge(log, work.video, work.judged_audio, work.expected_frames, tolerance)
+            sound_log = work.even_sound.log if work.even_sound is not None else None
 
+            def decide(log: DecodeLog) -> tuple[str, ...]:
+                return facts.warnings + judge(log, work.video, work.audio, work.expected_frames, tolerance, sound_log=sound_log)
+
+            patience_s = stall_s + (work.plan.unseen_s if facts.jump_s is not None else 0.0)
             told = work.told(request, facts)
-            job = Job(key, request.profile, profile_key, work.argv, work.plan.frames, told, stall_s, work.inputs, not work.is_even)
+            job = Job(
+                key, request.profile, profile_key, work.argv, work.plan.frames, told, patience_s, work.inputs, work.even_sound is None
+            )
             return run_job(job, cache, reference, judge=decide, on_block=on_block, should_stop=should_stop)
 
         work = _lay_out(request, file, facts, tools, should_stop)
@@ -114,8 +119,9 @@ def prepare(
                 return run(work)
         assert work.voice is not None  # silence does not change
         length_s = request.profile.fps.seconds(work.plan.frames) + AUDIO_SURPLUS_S
-        with even(work.voice, length_s, cache.root, tools, stall_s=stall_s, should_stop=should_stop) as voice:
-            return run(_lay_out(request, file, facts, tools, should_stop, voice))
+        picture = facts.video.index if facts.video is not None else None
+        with even(work.voice, picture, length_s, cache.root, tools, stall_s=stall_s, should_stop=should_stop) as sound:
+            return run(_lay_out(request, file, facts, tools, should_stop, sound))
 
 
 @contextlib.contextmanager
@@ -135,7 +141,7 @@ def _opened(request: PrepareRequest) -> Iterator[Path]:
 class _Layout:
     """A request made concrete: tracks, plan, sound and command line. `video` None: a card or cover stands for it.
 
-    `has_changed_sound`: it was heard to have more than one rate or number of channels. `is_even`: it is not the file's own (even_sound).
+    `has_changed_sound`: it was heard to have more than one rate or number of channels. `even_sound`: what stands for the file's own.
     """
 
     argv: list[str]
@@ -146,18 +152,13 @@ class _Layout:
     voice: Voice | None
     is_still: bool
     has_changed_sound: bool
-    is_even: bool
+    even_sound: EvenSound | None
 
     @property
     def inputs(self) -> range:
         """Which of FFmpeg's inputs are the file: a card comes before it, sound that was made even behind it."""
         has_card = self.video is None and not self.is_still
-        return range(int(has_card), 1 if self.is_even else EVERY_INPUT.stop)
-
-    @property
-    def judged_audio(self) -> AudioFacts | None:
-        """The track that FFmpeg decodes from the file."""
-        return None if self.is_even else self.audio
+        return range(int(has_card), EVERY_INPUT.stop if self.even_sound is None else 1)
 
     @property
     def expected_frames(self) -> int:
@@ -176,15 +177,15 @@ class _Layout:
 
 
 def _lay_out(
-    request: PrepareRequest, file: Path, facts: MediaFacts, tools: Tools, should_stop: child.Stop, even_voice: Voice | None = None
+    request: PrepareRequest, file: Path, facts: MediaFacts, tools: Tools, should_stop: child.Stop, even_sound: EvenSound | None = None
 ) -> _Layout:
-    """`even_voice`: what is heard in place of the file's own sound."""
+    """`even_sound`: what is heard in place of the file's own."""
     profile = request.profile
     audio = choose_audio(facts, profile.audio_language)
     plan = make_plan(facts, audio, request.trim, profile.fps)
     audio = _heard(audio, plan)
     voice = Voice(file, audio.index, plan) if audio is not None else None
-    voice = even_voice or voice
+    voice = even_sound.voice if even_sound is not None else voice
     sound, has_changed_sound = Sound(), False
     if voice is not None:
         heard = loudness.measure(voice, profile.fps.seconds(plan.frames), tools, urgent=request.urgent, should_stop=should_stop)
@@ -197,9 +198,10 @@ def _lay_out(
         argv = card_args(request.file.stem.replace("_", " "), voice, plan, profile, sound, tools)
     else:
         # Where clocks may jump, FFmpeg needs the pictures to tell a pause of the sound from a jump.
-        is_apart = even_voice is not None or facts.container not in WITH_JUMPS
-        argv = prepare_args(file, picture, voice, plan, profile, sound, tools, is_still=is_still, is_apart=is_apart)
-    return _Layout(argv, plan, sound, facts.video, audio, voice, is_still, has_changed_sound, even_voice is not None)
+        is_apart = even_sound is not None or facts.container not in WITH_JUMPS
+        followed = audio.index if audio is not None and even_sound is not None and plan.jump_s is not None else None
+        argv = prepare_args(file, picture, voice, plan, profile, sound, tools, is_still=is_still, is_apart=is_apart, followed=followed)
+    return _Layout(argv, plan, sound, facts.video, audio, voice, is_still, has_changed_sound, even_sound)
 
 
 def _heard(audio: AudioFacts | None, plan: Plan) -> AudioFacts | None:

@@ -134,21 +134,33 @@ def _check_span(kind: str, span: Span, tolerance: Tolerance) -> None:
         raise PrepareError(f"cut short: {there_s:.1f} s of the declared {span.declared_s:.1f} s of {kind} are there")
 
 
-def judge(log: DecodeLog, video: VideoFacts | None, audio: AudioFacts | None, picture_frames: int, tolerance: Tolerance) -> tuple[str, ...]:
-    """Warnings of a clip that may air. Raises PrepareError with the reason of one that may not."""
+def judge(
+    log: DecodeLog,
+    video: VideoFacts | None,
+    audio: AudioFacts | None,
+    picture_frames: int,
+    tolerance: Tolerance,
+    *,
+    sound_log: DecodeLog | None = None,
+) -> tuple[str, ...]:
+    """Warnings of a clip that may air. Raises PrepareError with the reason of one that may not.
+
+    `sound_log`: of the run in which the sound was decoded, where that was another.
+    """
     warnings = []
+    sound_log = sound_log or log
     if video is not None:
         if not log.decoded(video.index) or not log.house_frames:
             raise PrepareError("no picture could be decoded")
         if log.house_frames < tolerance.min_duration * picture_frames:
             raise PrepareError(f"only {log.house_frames} of {picture_frames} frames could be decoded")
-    elif audio is not None and not log.decoded(audio.index):
+    elif audio is not None and not sound_log.decoded(audio.index):
         raise PrepareError("no sound could be decoded")
-    for kind, track, is_decisive in (("picture", video, True), ("sound", audio, video is None)):
-        if track is None or not log.errors(track.index):
+    for kind, track, its, is_decisive in (("picture", video, log, True), ("sound", audio, sound_log, video is None)):
+        if track is None or not its.errors(track.index):
             continue
-        share = log.error_share(track.index)
+        share = its.error_share(track.index)
         if is_decisive and share > tolerance.max_errors:
             raise PrepareError(f"damaged: {share:.0%} of the {kind}'s frames have errors")
-        warnings.append(f"{log.errors(track.index)} frames of the {kind} have errors")
+        warnings.append(f"{its.errors(track.index)} frames of the {kind} have errors")
     return tuple(warnings)

@@ -112,6 +112,14 @@ def test_while_room_is_low_a_clip_takes_the_place_of_one_that_airs_later(tmp_pat
     assert cache.evict(TS_BYTES, airing.get, airs_in_s=700.0) == []
 
 
+@pytest.mark.parametrize(
+    "written", ['{"aa": "damaged"}', '{"rules": 1, "refused": {"aa": "damaged"}}', "[]", '{"rules": 2, "refused": []}']
+)
+def test_what_other_rules_refused_is_tried_again(tmp_path: Path, written: str):
+    (tmp_path / "refusals.json").write_text(written)
+    assert ClipCache(tmp_path, 1 << 20).refusal("aa") is None
+
+
 def test_refusals_are_remembered_over_a_restart_by_content(tmp_path: Path):
     ClipCache(tmp_path, 1 << 20).refuse("aa", "damaged")
     again = ClipCache(tmp_path, 1 << 20)

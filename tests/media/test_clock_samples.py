@@ -97,6 +97,11 @@ def test_a_long_file_is_looked_at_in_bounded_samples(tmp_path: Path, monkeypatch
     assert len(looked) == SAMPLES and max(looked) <= SAMPLE_BYTES
 
 
+def test_a_file_of_nothing_but_clocks_costs_no_more_than_another(tmp_path: Path) -> None:
+    pack = b"\0\0\1\xba\x44"
+    assert len(ticks_of(pack * 50_000, 0)) == len(ticks_of(with_pcr(1) * 1_000, 0)) == clock_samples.MAX_TICKS
+
+
 @FUZZED
 @given(
     pieces=st.lists(

@@ -1,6 +1,7 @@
 """What recordings of broadcasts do in their midst: the clock begins anew, the picture changes its shape."""
 
 import errno
+import random
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -14,12 +15,15 @@ from clips import ClipShelf
 from judge.decode import audio_samples, decode_faults, gray_frames
 from judge.marks import beep_onsets, flash_onsets
 
+from channeld.base.errors import PrepareError
 from channeld.media import clock_samples, loudness
 from channeld.media.cache import ClipCache
 from channeld.media.clip import PreparedClip
+from channeld.media.extents import measure_ends
 from channeld.media.prepare import PrepareRequest, prepare
-from channeld.media.probe import probe
+from channeld.media.probe import look, probe
 from channeld.media.profile import Profile
+from channeld.media.tools import find_tools
 
 FRAMES = 100
 FIRST, SECOND = list(range(FRAMES)), list(range(1000, 1000 + FRAMES))
@@ -51,8 +55,15 @@ def halves(shelf: ClipShelf, kind: str, **facts: object) -> list[Path]:
 
 @pytest.mark.parametrize(
     ("format", "offsets_s"),
-    [("mpegts", (0, 0)), ("mpegts", (0, 3000)), ("mpegts", (5000, 20)), ("mpegts", (0, 15)), ("dvd", (0, 0)), ("dvd", (0, 3000))],
-    ids=["anew", "ahead", "back", "a little ahead", "program stream anew", "program stream ahead"],
+    [
+        pytest.param("mpegts", (0, 0), id="anew"),
+        pytest.param("mpegts", (0, 2.5), id="a little back"),
+        pytest.param("mpegts", (0, 3000), id="ahead"),
+        pytest.param("mpegts", (5000, 20), id="back"),
+        pytest.param("mpegts", (0, 15), id="a little ahead"),
+        pytest.param("dvd", (0, 0), id="program stream anew"),
+        pytest.param("dvd", (0, 3000), id="program stream ahead"),
+    ],
 )
 def test_a_clock_that_jumps_loses_nothing(
     shared_cache: ClipCache, small: Profile, shelf: ClipShelf, tmp_path: Path, format: str, offsets_s: tuple[float, float]
@@ -66,6 +77,41 @@ def test_a_clock_that_jumps_loses_nothing(
     assert abs(len(numbers) - 2 * FRAMES) <= 3, "a few stand twice where the halves meet"
     assert max(map(abs, clips.av_sync(clip.ts_path))) < 60.0
     assert any("clock of the file jumps" in warning for warning in probe(source).warnings)
+
+
+def test_jumps_that_make_up_for_each_other_are_jumps(shared_cache: ClipCache, small: Profile, shelf: ClipShelf, tmp_path: Path) -> None:
+    source = joined(tmp_path / "there-and-back.ts", [*halves(shelf, "h264"), halves(shelf, "h264")[0]], [0, 3000, 8], format="mpegts")
+    numbers = clips.read_numbers(made(shared_cache, small, source).ts_path)
+    assert abs(len(numbers) - 3 * FRAMES) <= 3 and set(SECOND[:-2]) <= set(numbers)
+
+
+def test_a_file_that_takes_too_long_to_read_is_told_of(shelf: ClipShelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> list[str]:
+        return ["sleep", "30"]
+
+    source = joined(tmp_path / "slow.ts", halves(shelf, "h264"), [0, 0], format="mpegts")
+    monkeypatch.setattr("channeld.media.extents.whole_packets_args", refuse)
+    monkeypatch.setattr("channeld.media.extents.WHOLE_FILE_S", 0.5)
+    facts = measure_ends(source, look(source, timeout_s=20, tools=find_tools()), tools=find_tools(), timeout_s=0.5)
+    assert facts.jump_s is None and "its clock may jump" in facts.warnings[0]
+
+
+def test_sound_that_changes_stays_with_pictures_whose_clock_jumps(
+    shared_cache: ClipCache, small: Profile, shelf: ClipShelf, tmp_path: Path
+) -> None:
+    """Each part's sound ends long before its pictures."""
+    parts = []
+    for number, part in enumerate(with_sounds(shelf, "ac3") * 2):
+        short = tmp_path / f"short-{number}.ts"
+        cut = ["-filter_complex", "[0:a]atrim=end=3.1[a]", "-map", "0:v", "-map", "[a]", "-c:v", "copy", "-c:a", "ac3"]
+        subprocess.run(["ffmpeg", "-v", "error", "-i", str(part), *cut, str(short)], check=True, timeout=60)
+        parts.append(short.read_bytes())
+    (source := tmp_path / "short-sounds.ts").write_bytes(b"".join(parts))
+    clip = made(shared_cache, small, source)
+    pictures = list(gray_frames(clip.ts_path))
+    flashes, beeps = np.array(flash_onsets(pictures)) / 25, np.array(beep_onsets(audio_samples(clip.ts_path)))
+    offsets = [min(abs(beep - flashes)) for beep in beeps]
+    assert len(beeps) >= 10 and max(offsets) < 0.06
 
 
 def test_what_is_wanted_behind_a_jump_is_found(shared_cache: ClipCache, small: Profile, shelf: ClipShelf, tmp_path: Path) -> None:
@@ -174,6 +220,38 @@ def test_radio_that_changes_its_sound_airs_on_its_card(shared_cache: ClipCache, 
     assert all(loud[second * 48_000 : (second + 1) * 48_000].mean() > 0.5 for second in range(8))
 
 
+def test_damage_to_sound_that_changes_is_judged(shared_cache: ClipCache, small: Profile, tmp_path: Path) -> None:
+    pieces = []
+    for channels in (2, 6):
+        piece = tmp_path / f"{channels}.aac"
+        noise = ["-f", "lavfi", "-i", "anoisesrc=duration=6:seed=1", "-ac", str(channels), "-c:a", "aac"]
+        subprocess.run(["ffmpeg", "-v", "error", *noise, str(piece)], check=True, timeout=60)
+        pieces.append(piece.read_bytes())
+    payload = bytearray(b"".join(pieces))
+    dice = random.Random(1)
+    at, number = 0, 0
+    while at < len(payload) - 7:
+        length = (payload[at + 3] & 3) << 11 | payload[at + 4] << 3 | payload[at + 5] >> 5
+        if number % 3 == 0:
+            payload[at + 9 : at + length] = dice.randbytes(length - 9)
+        at, number = at + length, number + 1
+    (source := tmp_path / "damaged.aac").write_bytes(payload)
+    with pytest.raises(PrepareError, match="damaged"):
+        made(shared_cache, small, source)
+
+
+def test_no_memory_for_the_sound_is_not_held_against_the_clip(
+    cache: ClipCache, small: Profile, shelf: ClipShelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = joined(tmp_path / "channels.ts", with_sounds(shelf, "ac3"), [0, FRAMES / 25], format="mpegts")
+    for status, error in ((1, OSError), (0, OSError), (2, PrepareError)):
+        said = "[error] Cannot allocate memory" if error is OSError else "[error] something else"
+        child = ["sh", "-c", f"echo '{said}' >&2; exit {status}"]
+        monkeypatch.setattr("channeld.media.even_sound.even_args", lambda *_, argv=child, **__: argv)
+        with pytest.raises(error, match="memory" if error is OSError else "could not be decoded"):
+            made(cache, small, source)
+
+
 def test_what_the_disk_has_no_room_for_is_not_held_against_the_clip(
     cache: ClipCache, small: Profile, shelf: ClipShelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,3 +301,5 @@ def test_a_recording_that_begins_far_before_its_first_key_frame_airs(
     assert numbers[-4700:] == list(range(300, 5000))
     flashes, beeps = np.array(flash_onsets(pictures)) / 25, np.array(beep_onsets(audio_samples(clip.ts_path)))
     assert len(flashes) == 190 and np.abs(beeps[-190:] - flashes).max() < 0.03
+    part = made(shared_cache, small, source, in_s=60.0, duration_s=4.0)
+    assert clips.read_numbers(part.ts_path) == numbers[1500:1600]
