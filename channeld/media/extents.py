@@ -10,7 +10,7 @@ from pathlib import Path
 
 from channeld.base.errors import ProcessError
 from channeld.media import child, clock_samples
-from channeld.media.facts import AudioFacts, MediaFacts, Span, VideoFacts
+from channeld.media.facts import STREAMS, AudioFacts, MediaFacts, Span, VideoFacts
 from channeld.media.ffmpeg_args import packets_args, whole_packets_args
 from channeld.media.tools import Tools
 
@@ -19,8 +19,6 @@ JUMP_S = 0.5
 """A clock that goes on says that a track ends elsewhere than its last timestamps do, by more than this: it jumps."""
 WHOLE_FILE_S = 120.0
 """How long it may take to read a file whose clock jumps: 18 GB from a disk of 150 MB/s."""
-WITH_JUMPS = frozenset(("mpegts", "mpeg"))
-"""FFmpeg's formats whose clock may begin anew."""
 
 
 class PacketEnds:
@@ -59,7 +57,7 @@ def _ticks(field: bytes) -> int:
 
 def measure_ends(source: Path, facts: MediaFacts, *, tools: Tools, timeout_s: float) -> MediaFacts:
     """Facts with the end of each track; a track without packets keeps None, a deadline leaves all as declared, with a warning."""
-    if facts.container in WITH_JUMPS:
+    if facts.container in STREAMS:
         facts = _over_jumps(source, facts, tools, timeout_s)
     return facts if facts.jump_s is not None else _by_tail(source, facts, tools, timeout_s)
 

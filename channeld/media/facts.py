@@ -7,6 +7,8 @@ Pure; crosses from the probe to prepare, the API and the index.
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+STREAMS = frozenset(("mpegts", "mpeg"))
+"""FFmpeg's formats that have no index of key frames, and a clock that may begin anew."""
 HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
 
 

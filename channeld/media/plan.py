@@ -9,13 +9,16 @@ from dataclasses import dataclass
 
 from channeld.base.errors import PrepareError
 from channeld.base.units import FrameRate
-from channeld.media.facts import AudioFacts, MediaFacts, Span
+from channeld.media.facts import STREAMS, AudioFacts, MediaFacts, Span
 
 JOIN_TOLERANCE_S = 0.2
 """Tracks that start or end within this of each other are taken to start or end together; the picture decides."""
 IMAGE_SECONDS = 10.0
 PREROLL_S = 5.0
-SEEK_FROM_S = 12.0
+STREAM_PREROLL_S = 20.0
+"""Where FFmpeg finds a moment, but not the key frame before it: longer than from one to the next."""
+SEEK_GAIN_S = 7.0
+"""What would be left out by less is not worth a seek."""
 MIN_FRAMES = 2
 """x264 cannot tell the reordering delay of a single picture and writes it without a DTS; one picture airs as two."""
 
@@ -77,8 +80,9 @@ def make_plan(facts: MediaFacts, audio: AudioFacts | None, trim: Trim, fps: Fram
             f"nothing left between in {trim.in_s:g} s and out {fps.seconds(last):g} s (the clip has {fps.seconds(whole):.3f} s)"
         )
     origin_s += fps.seconds(first)
-    can_seek = origin_s > SEEK_FROM_S and facts.jump_s is None
-    seek_s = max(0.0, origin_s - PREROLL_S) if can_seek else 0.0
+    preroll_s = STREAM_PREROLL_S if facts.container in STREAMS else PREROLL_S
+    can_seek = origin_s > preroll_s + SEEK_GAIN_S and facts.jump_s is None
+    seek_s = origin_s - preroll_s if can_seek else 0.0
     return Plan(seek_s, origin_s, max(MIN_FRAMES, last - first), max(0, min(picture, last) - first), facts.jump_s, facts.is_known_late)
 
 

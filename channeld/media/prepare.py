@@ -17,8 +17,7 @@ from channeld.media.cache import ClipCache, clip_key
 from channeld.media.card import ensure_reference, key_of_profile
 from channeld.media.clip import PreparedClip
 from channeld.media.even_sound import EvenSound, even
-from channeld.media.extents import WITH_JUMPS
-from channeld.media.facts import AudioFacts, MediaFacts, VideoFacts, choose_audio
+from channeld.media.facts import STREAMS, AudioFacts, MediaFacts, VideoFacts, choose_audio
 from channeld.media.ffmpeg_args import Sound, Voice, card_args, prepare_args
 from channeld.media.filters import AUDIO_SURPLUS_S
 from channeld.media.job import STALL_S, Job, OnBlock, SoundChangedError, ignore_progress, run_job
@@ -198,7 +197,7 @@ def _lay_out(
         argv = card_args(request.file.stem.replace("_", " "), voice, plan, profile, sound, tools)
     else:
         # Where clocks may jump, FFmpeg needs the pictures to tell a pause of the sound from a jump.
-        is_apart = even_sound is not None or facts.container not in WITH_JUMPS
+        is_apart = even_sound is not None or facts.container not in STREAMS
         followed = audio.index if audio is not None and even_sound is not None and plan.jump_s is not None else None
         argv = prepare_args(file, picture, voice, plan, profile, sound, tools, is_still=is_still, is_apart=is_apart, followed=followed)
     return _Layout(argv, plan, sound, facts.video, audio, voice, is_still, has_changed_sound, even_sound)

@@ -305,3 +305,15 @@ def test_a_recording_that_begins_far_before_its_first_key_frame_airs(
     assert len(flashes) == 50 and np.abs(beeps[-50:] - flashes).max() < 0.03
     part = made(shared_cache, small, source, in_s=30.0, duration_s=4.0)
     assert clips.read_numbers(part.ts_path) == numbers[750:850]
+
+
+@pytest.mark.parametrize("in_s", [16.0, 33.0, 45.6])
+def test_a_part_begins_with_its_own_picture_however_far_from_a_key_frame(
+    shared_cache: ClipCache, small: Profile, shelf: ClipShelf, in_s: float
+) -> None:
+    """In a transport stream FFmpeg seeks a moment, and whatever stands before the next key frame is lost."""
+    options = ("-g", "250", "-keyint_min", "250", "-sc_threshold", "0")
+    source = shelf.get("long-gops.ts", clips.numbered_clip, frames=1500, size=(160, 90), options=options)
+    numbers = clips.read_numbers(made(shared_cache, small, source, in_s=in_s, duration_s=2.0).ts_path)
+    first = round(in_s * 25)
+    assert numbers == list(range(first, first + 50))
