@@ -96,7 +96,7 @@ class StockReader:
 
     def _unprepared(self, request: PrepareRequest, entry: Entry, tools: Tools) -> _Part | None:
         try:
-            facts = check(request, tools=tools)
+            facts = check(request, tools=tools, whole_s=0.0)
             plan = make_plan(facts, choose_audio(facts, request.profile.audio_language), request.trim, request.profile.fps)
         except MediaError:
             return None

@@ -20,7 +20,7 @@ def foreseen_length_s(profile: Profile, entry: Entry) -> float | None:
     if request is None:
         return None
     try:
-        request = replace(request, facts=check(request))
+        request = replace(request, facts=check(request, whole_s=0.0))
     except (ChannelError, OSError):
         return None
     facts = request.facts

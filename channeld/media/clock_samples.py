@@ -1,7 +1,8 @@
 """Whether the clock of a transport or program stream begins anew somewhere in a file: seen in samples of it, of which nothing is decoded.
 
 Rule: it may say that a clock jumps where it does not, which costs whoever asks a reading of the whole file. A jump that is short for the
-distance between two samples is not seen; a file of SAMPLES times SAMPLE_BYTES is looked at whole. Blocking.
+distance between two samples is not seen; a file of SAMPLES times SAMPLE_BYTES is looked
+at whole, but for what has more clocks than any stream needs. Blocking.
 """
 
 from itertools import pairwise

@@ -40,7 +40,10 @@ def even(
     # Where a clock jumps, both tracks tell by how much: whoever reads one alone comes to another time.
     argv = even_args(voice, length_s, tools, followed=picture if voice.plan.jump_s is not None else None)
     with tempfile.TemporaryFile(dir=folder) as file:
-        log = child.twice(lambda: _decode(argv, file, stall_s + voice.plan.unseen_s, should_stop))
+        try:
+            log = child.twice(lambda: _decode(argv, file, stall_s, should_stop))
+        except ChildKilled as error:
+            raise PrepareError(f"FFmpeg was ended by signal {-error.status}, twice") from error
         if log.machine_failure is not None:
             raise log.machine_failure
         path = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")

@@ -5,10 +5,10 @@ Blocking; run by the probe.
 """
 
 import contextlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from channeld.base.errors import ProcessError
+from channeld.base.errors import ChildExited, ChildKilled, ChildStalled, ProcessError
 from channeld.media import child, clock_samples
 from channeld.media.facts import STREAMS, AudioFacts, MediaFacts, Span, VideoFacts
 from channeld.media.ffmpeg_args import packets_args, whole_packets_args
@@ -55,40 +55,82 @@ def _ticks(field: bytes) -> int:
     return -(1 << 62) if text == b"NOPTS" else int(text)
 
 
-def measure_ends(source: Path, facts: MediaFacts, *, tools: Tools, timeout_s: float) -> MediaFacts:
-    """Facts with the end of each track; a track without packets keeps None, a deadline leaves all as declared, with a warning."""
+def measure_ends(
+    source: Path,
+    facts: MediaFacts,
+    *,
+    tools: Tools,
+    timeout_s: float,
+    whole_s: float = WHOLE_FILE_S,
+    should_stop: child.Stop = child.never,
+) -> MediaFacts:
+    """Facts with the end of each track; a track without packets keeps None, a deadline leaves all as declared, with a warning.
+
+    `whole_s`: how long it may take to read a file whose clock jumps. Raises ChildStopped; then also OSError, SpawnError and
+    ChildKilled.
+    """
+    reader = _Reader(source, tools, timeout_s, should_stop)
     if facts.container in STREAMS:
-        facts = _over_jumps(source, facts, tools, timeout_s)
-    return facts if facts.jump_s is not None else _by_tail(source, facts, tools, timeout_s)
+        facts = _over_jumps(reader, facts, whole_s)
+    return facts if facts.jump_s is not None else _by_tail(reader, facts)
 
 
-def _by_tail(source: Path, facts: MediaFacts, tools: Tools, timeout_s: float) -> MediaFacts:
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Lists the packets of a file."""
+
+    source: Path
+    tools: Tools
+    timeout_s: float
+    should_stop: child.Stop
+
+    def ends_s(self, indexes: list[int], start_s: float, *, is_patient: bool) -> dict[int, float]:
+        """Of each track by its place among these, from about `start_s` on."""
+        return self._listed(packets_args(self.source, indexes, start_s, self.tools, is_patient=is_patient), self.timeout_s)
+
+    def whole_ends_s(self, indexes: list[int], jump_s: float, whole_s: float) -> dict[int, float]:
+        """The same by a clock that goes on where the file's jumps."""
+        argv = whole_packets_args(self.source, indexes, jump_s, self.tools)
+        return child.twice(lambda: self._listed(argv, whole_s))
+
+    def _listed(self, argv: list[str], timeout_s: float) -> dict[int, float]:
+        listing = PacketEnds()
+        with contextlib.closing(child.stream(argv, stall_s=timeout_s, deadline_s=timeout_s, should_stop=self.should_stop)) as chunks:
+            for chunk in chunks:
+                listing.feed(chunk)
+        return listing.ends_s
+
+
+def _by_tail(reader: _Reader, facts: MediaFacts) -> MediaFacts:
     tracks: list[VideoFacts | AudioFacts] = [track for track in (facts.video, *facts.audio) if track is not None]
     start_s = max(0.0, (facts.duration_s or 0.0) - TAIL_S)
     indexes, late = [track.index for track in tracks], facts.is_known_late
     try:
-        ends = child.twice(lambda: _listing(packets_args(source, indexes, start_s, tools, is_patient=late), timeout_s))
+        ends = child.twice(lambda: reader.ends_s(indexes, start_s, is_patient=late))
         if start_s and (not ends or (facts.video is not None and 0 not in ends)):
-            ends = {**_listing(packets_args(source, indexes, 0.0, tools, is_patient=late), timeout_s), **ends}
+            ends = {**reader.ends_s(indexes, 0.0, is_patient=late), **ends}
+    except child.ChildStopped:
+        raise
     except ProcessError as error:
         return _as_declared(facts, f"the tracks' ends could not be read ({error})")
     return _with_spans(facts, [_ended(track.span, ends.get(number), facts.start_s) for number, track in enumerate(tracks)])
 
 
-def _over_jumps(source: Path, facts: MediaFacts, tools: Tools, timeout_s: float) -> MediaFacts:
+def _over_jumps(reader: _Reader, facts: MediaFacts, whole_s: float) -> MediaFacts:
     """Facts by a clock that goes on, of a file whose own jumps; any other's as they are."""
     tracks: list[VideoFacts | AudioFacts] = [track for track in (facts.video, *facts.audio) if track is not None]
     indexes = [track.index for track in tracks]
+    jump_s = clock_samples.shortest_jump_s(reader.source)
+    if jump_s is None:
+        return facts
     try:
-        jump_s = clock_samples.shortest_jump_s(source)
-        if jump_s is None:
-            return facts
-        argv = whole_packets_args(source, indexes, jump_s, tools)
-        ends = child.twice(lambda: _listing(argv, max(timeout_s, WHOLE_FILE_S)))
-    except (OSError, ProcessError) as error:
+        ends = reader.whole_ends_s(indexes, jump_s, whole_s)
+    except ChildKilled:
+        raise
+    except (ChildExited, ChildStalled) as error:
         return replace(facts, warnings=(*facts.warnings, f"its clock may jump, and it could not be read to its end ({error})"))
     spans = [_ended(replace(track.span, declared_s=None), ends.get(number), 0.0) for number, track in enumerate(tracks)]
-    told = _by_tail(source, facts, tools, timeout_s)
+    told = _by_tail(reader, facts)
     if all(_is_same(span, track.span) for span, track in zip(spans, (each for each in (told.video, *told.audio) if each), strict=True)):
         return facts
     length_s = max(ends.values(), default=0.0)
@@ -123,11 +165,3 @@ def _as_declared(facts: MediaFacts, warning: str) -> MediaFacts:
 
 def _ended(span: Span, end_s: float | None, start_s: float) -> Span:
     return span if end_s is None else replace(span, end_s=max(span.start_s, end_s - start_s))
-
-
-def _listing(argv: list[str], timeout_s: float) -> dict[int, float]:
-    listing = PacketEnds()
-    with contextlib.closing(child.stream(argv, stall_s=timeout_s, deadline_s=timeout_s)) as chunks:
-        for chunk in chunks:
-            listing.feed(chunk)
-    return listing.ends_s

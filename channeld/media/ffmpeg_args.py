@@ -85,7 +85,8 @@ def prepare_args(
     heard = media[str(voice.index)] if voice is not None and not is_apart else _heard(voice)
     chains = filters.picture_chain(video, plan, profile, is_still=is_still), _sound_chain(voice, plan, profile, sound)
     options = _house_options(profile) | _filters(*chains)
-    return _command(tools, [media[str(video.index)], heard], options, plan, [] if followed is None else [media[str(followed)]])
+    beside = None if followed is None else _Followed(media[str(followed)], plan.shift_s + profile.fps.seconds(plan.frames))
+    return _command(tools, [media[str(video.index)], heard], options, plan, beside)
 
 
 def card_args(title: str, voice: Voice | None, plan: Plan, profile: Profile, sound: Sound, tools: Tools) -> list[str]:
@@ -111,7 +112,7 @@ def even_args(voice: Voice, length_s: float, tools: Tools, *, followed: int | No
     # A second track, of silence, which begins at 0 for certain: a reader counts from the first of all.
     begin = ffmpeg.input(SILENCE, t="0.1", **_LAVFI)["0"]
     options = {"filter:a:0": filters.even_chain(voice.plan, length_s), "c:a": "pcm_f32le", "ar": filters.AUDIO_RATE, "f": "matroska"}
-    beside = [] if followed is None else [media[str(followed)]]
+    beside = None if followed is None else _Followed(media[str(followed)], voice.plan.shift_s + length_s)
     return _command(tools, [media[str(voice.index)], begin], options, voice.plan, beside)
 
 
@@ -273,11 +274,19 @@ def _over_jumps(jump_s: float | None) -> list[str]:
     return [] if jump_s is None else ["-dts_delta_threshold", f"{min(_JUMP_S, max(1.0, jump_s / 2)):.3f}"]
 
 
-def _command(tools: Tools, streams: list[Any], options: dict[str, Any], plan: Plan, followed: list[Any] | None = None) -> list[str]:
-    """`followed`: streams that are read and thrown away, for their clock."""
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """A stream that is read and thrown away for its clock, up to `end_s` of FFmpeg's time: else all of the file would be read for it."""
+
+    stream: Any
+    end_s: float
+
+
+def _command(tools: Tools, streams: list[Any], options: dict[str, Any], plan: Plan, followed: _Followed | None = None) -> list[str]:
     output = ffmpeg.output(*streams, "pipe:1", **options)
-    if followed:
-        output = ffmpeg.merge_outputs(output, ffmpeg.output(*followed, "-", c="copy", f="null"))
+    if followed is not None:
+        thrown_away = ffmpeg.output(followed.stream, "-", c="copy", f="null", t=f"{followed.end_s + 1:.6f}")
+        output = ffmpeg.merge_outputs(output, thrown_away)
     return [tools.ffmpeg, *_QUIET, *_COUNTED, *_over_jumps(plan.jump_s), *output.get_args()]
 
 

@@ -17,6 +17,7 @@ from channeld.media.cache import ClipCache, clip_key
 from channeld.media.card import ensure_reference, key_of_profile
 from channeld.media.clip import PreparedClip
 from channeld.media.even_sound import EvenSound, even
+from channeld.media.extents import WHOLE_FILE_S
 from channeld.media.facts import STREAMS, AudioFacts, MediaFacts, VideoFacts, choose_audio
 from channeld.media.ffmpeg_args import Sound, Voice, card_args, prepare_args
 from channeld.media.filters import AUDIO_SURPLUS_S
@@ -27,6 +28,9 @@ from channeld.media.probe import probe
 from channeld.media.profile import Profile
 from channeld.media.tools import Tools, find_tools
 from channeld.media.verdict import EVERY_INPUT, DecodeLog, Tolerance, check_declared, judge
+
+UNSEEN_PATIENCE = 4
+"""Nothing comes of FFmpeg while it decodes what does not air, which may go no faster than a quarter of real time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ def prepare(
     if key is not None and (found := cache.find(key)) is not None:
         return found
     with _opened(request) as file:
-        facts = request.facts or probe(file, tools=tools)
+        facts = request.facts or probe(file, tools=tools, should_stop=should_stop)
         key = key or request_key(request, cache, tools)
         if (found := cache.find(key)) is not None:
             return found
@@ -105,7 +109,7 @@ def prepare(
             def decide(log: DecodeLog) -> tuple[str, ...]:
                 return facts.warnings + judge(log, work.video, work.audio, work.expected_frames, tolerance, sound_log=sound_log)
 
-            patience_s = stall_s + (work.plan.unseen_s if facts.jump_s is not None else 0.0)
+            patience_s = stall_s + UNSEEN_PATIENCE * work.plan.unseen_s
             told = work.told(request, facts)
             job = Job(
                 key, request.profile, profile_key, work.argv, work.plan.frames, told, patience_s, work.inputs, work.even_sound is None
@@ -119,7 +123,8 @@ def prepare(
         assert work.voice is not None  # silence does not change
         length_s = request.profile.fps.seconds(work.plan.frames) + AUDIO_SURPLUS_S
         picture = facts.video.index if facts.video is not None else None
-        with even(work.voice, picture, length_s, cache.root, tools, stall_s=stall_s, should_stop=should_stop) as sound:
+        patience_s = stall_s + UNSEEN_PATIENCE * work.plan.unseen_s
+        with even(work.voice, picture, length_s, cache.root, tools, stall_s=patience_s, should_stop=should_stop) as sound:
             return run(_lay_out(request, file, facts, tools, should_stop, sound))
 
 
@@ -210,12 +215,19 @@ def _heard(audio: AudioFacts | None, plan: Plan) -> AudioFacts | None:
     return audio
 
 
-def check(request: PrepareRequest, tolerance: Tolerance | None = None, tools: Tools | None = None) -> MediaFacts:
-    """Probe a source and refuse it for what can be known without decoding. Raises ProbeError, PrepareError, OSError."""
+def check(
+    request: PrepareRequest,
+    tolerance: Tolerance | None = None,
+    tools: Tools | None = None,
+    *,
+    whole_s: float = WHOLE_FILE_S,
+    should_stop: child.Stop = child.never,
+) -> MediaFacts:
+    """Probe a source and refuse it for what can be known without decoding. `whole_s` and errors as of `probe`, and PrepareError."""
     facts = request.facts
     if facts is None:
         with _opened(request) as file:
-            facts = probe(file, tools=tools)
+            facts = probe(file, tools=tools, whole_s=whole_s, should_stop=should_stop)
     check_declared(facts, tolerance or Tolerance())
     audio = choose_audio(facts, request.profile.audio_language)
     if make_plan(facts, audio, request.trim, request.profile.fps).frames < 1:

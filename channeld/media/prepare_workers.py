@@ -17,7 +17,7 @@ from channeld.base.errors import ChildStalled, MediaError, ProcessError
 from channeld.base.worker import Worker
 from channeld.media.board import Board
 from channeld.media.cache import ClipCache
-from channeld.media.child import ChildStopped
+from channeld.media.child import ChildStopped, Stop
 from channeld.media.clip import PreparedClip
 from channeld.media.clip_state import growing, pending, ready, refused
 from channeld.media.facts import choose_audio
@@ -86,14 +86,14 @@ class LookupWorker(Worker):
     def _probe(self, key: str, request: PrepareRequest) -> None:
         # What cannot be probed comes to the same end in prepare, which tells and remembers it.
         with contextlib.suppress(MediaError, ProcessError, OSError):
-            learn(self._board, self._kit, key, request)
+            learn(self._board, self._kit, key, request, self.stopping.is_set)
 
 
-def learn(board: Board, kit: Kit, key: str, request: PrepareRequest) -> PrepareRequest:
-    """Find out a clip's facts and length, once. Raises ProbeError, PrepareError."""
+def learn(board: Board, kit: Kit, key: str, request: PrepareRequest, should_stop: Stop) -> PrepareRequest:
+    """Find out a clip's facts and length, once. Raises as `check`."""
     if request.facts is not None:
         return request
-    facts = check(request, kit.tolerance, kit.tools)
+    facts = check(request, kit.tolerance, kit.tools, should_stop=should_stop)
     plan = make_plan(facts, choose_audio(facts, request.profile.audio_language), request.trim, request.profile.fps)
     known = replace(request, facts=facts)
     with board.changed:
@@ -127,8 +127,12 @@ class PrepareWorker(Worker):
 
     def _prepare(self, key: str, request: PrepareRequest, airs_in_s: float, preempted: threading.Event) -> None:
         board, kit, began_s = self._board, self.kit, time.monotonic()
+
+        def should_stop() -> bool:
+            return self.stopping.is_set() or preempted.is_set()
+
         try:
-            request = learn(board, kit, key, request)
+            request = learn(board, kit, key, request, should_stop)
             if not self._evict(board.bytes_of(key, request), airs_in_s):
                 self._later(key, "the cache is full of clips that air sooner", is_for_room=True)
                 return
@@ -136,7 +140,7 @@ class PrepareWorker(Worker):
                 replace(request, urgent=airs_in_s < URGENT_S),
                 kit.cache,
                 on_block=lambda progress: board.tell(key, growing(progress)),
-                should_stop=lambda: self.stopping.is_set() or preempted.is_set(),
+                should_stop=should_stop,
                 tolerance=kit.tolerance,
                 tools=kit.tools,
                 key=key,

@@ -12,7 +12,7 @@ from typing import Any
 
 from channeld.base.errors import ChildExited, ChildKilled, ChildStalled, ProbeError, ProcessError, SpawnError
 from channeld.media import child
-from channeld.media.extents import measure_ends
+from channeld.media.extents import WHOLE_FILE_S, measure_ends
 from channeld.media.facts import AudioFacts, Colour, MediaFacts, Picture, Span, VideoFacts
 from channeld.media.ffmpeg_args import banner_args, ffprobe_args
 from channeld.media.probe_banner import parse_banner
@@ -23,25 +23,36 @@ VFR_RATIO = 1.02
 STILL_CODECS = ("mjpeg", "png", "bmp", "tiff", "webp", "jpegxl", "jpeg2000", "ppm", "pgm", "targa", "qoi")
 
 
-def probe(path: Path, *, timeout_s: float = 20.0, tools: Tools | None = None) -> MediaFacts:
-    """Facts of a media file. Raises ProbeError: empty, not media, no tracks; another ProcessError when nothing can be said of it."""
+def probe(
+    path: Path,
+    *,
+    timeout_s: float = 20.0,
+    whole_s: float = WHOLE_FILE_S,
+    tools: Tools | None = None,
+    should_stop: child.Stop = child.never,
+) -> MediaFacts:
+    """Facts of a media file. `whole_s`: how long it may take to read a file whose clock jumps, if that is more than `timeout_s`.
+
+    Raises ProbeError: empty, not media, no tracks; another ProcessError, or OSError, when nothing can be said of it.
+    """
     tools = tools or find_tools()
     started = time.monotonic()
-    facts = look(path, timeout_s=timeout_s, tools=tools)
+    facts = look(path, timeout_s=timeout_s, tools=tools, should_stop=should_stop)
     if facts.is_image:
         return facts
-    return measure_ends(path, facts, tools=tools, timeout_s=max(1.0, timeout_s - (time.monotonic() - started)))
+    left_s = max(1.0, timeout_s - (time.monotonic() - started))
+    return measure_ends(path, facts, tools=tools, timeout_s=left_s, whole_s=max(left_s, whole_s), should_stop=should_stop)
 
 
-def look(path: Path, *, timeout_s: float, tools: Tools) -> MediaFacts:
+def look(path: Path, *, timeout_s: float, tools: Tools, should_stop: child.Stop = child.never) -> MediaFacts:
     """What the file declares, its ends not measured. Raises as `probe`."""
     _check_file(path)
     try:
-        answer = child.twice(lambda: _ask(path, tools, timeout_s, is_patient=False))
+        answer = child.twice(lambda: _ask(path, tools, timeout_s, should_stop, is_patient=False))
         is_late = any(_is_unknown_picture(stream) for stream in answer.get("streams", []))
         if is_late:
-            answer = child.twice(lambda: _ask(path, tools, timeout_s, is_patient=True))
-    except (ChildKilled, ChildStalled, SpawnError):
+            answer = child.twice(lambda: _ask(path, tools, timeout_s, should_stop, is_patient=True))
+    except (ChildKilled, ChildStalled, child.ChildStopped, SpawnError):
         raise  # perhaps the machine's fault, or the disk's: no verdict on the file
     except ChildExited as error:
         # By which path FFmpeg had it is nobody's business: it may be that of a descriptor.
@@ -69,18 +80,20 @@ def _is_unknown_picture(stream: Any) -> bool:
     return isinstance(stream, dict) and stream.get("codec_type") == "video" and bool(stream.get("codec_name")) and not stream.get("width")
 
 
-def _ask(path: Path, tools: Tools, timeout_s: float, *, is_patient: bool) -> dict[str, Any]:
+def _ask(path: Path, tools: Tools, timeout_s: float, should_stop: child.Stop, *, is_patient: bool) -> dict[str, Any]:
     if tools.ffprobe is None:
         lines: list[str] = []
         try:
             argv = banner_args(path, tools, is_patient=is_patient)
-            child.run(argv, max_bytes=MAX_ANSWER_BYTES, deadline_s=timeout_s, on_line=lines.append)
+            child.run(argv, max_bytes=MAX_ANSWER_BYTES, deadline_s=timeout_s, on_line=lines.append, should_stop=should_stop)
         except ChildExited as error:
             # FFmpeg without an output always ends with status 1; only a missing banner means trouble.
             if not any(line.lstrip().startswith("Stream #") for line in lines):
                 raise error
         return parse_banner(lines)
-    answer = child.run(ffprobe_args(path, tools, is_patient=is_patient), max_bytes=MAX_ANSWER_BYTES, deadline_s=timeout_s)
+    answer = child.run(
+        ffprobe_args(path, tools, is_patient=is_patient), max_bytes=MAX_ANSWER_BYTES, deadline_s=timeout_s, should_stop=should_stop
+    )
     parsed = json.loads(answer)
     if not isinstance(parsed, dict):
         raise ValueError("no answer")

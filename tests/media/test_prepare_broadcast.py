@@ -2,8 +2,10 @@
 
 import errno
 import random
+import re
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -14,12 +16,16 @@ import pytest
 from clips import ClipShelf
 from judge.decode import audio_samples, decode_faults, gray_frames
 from judge.marks import beep_onsets, flash_onsets
+from prepared import TINY
 
 from channeld.base.errors import PrepareError
 from channeld.media import clock_samples, loudness
 from channeld.media.cache import ClipCache
+from channeld.media.child import ChildStopped
 from channeld.media.clip import PreparedClip
 from channeld.media.extents import measure_ends
+from channeld.media.ffmpeg_args import Sound, Voice, even_args, prepare_args
+from channeld.media.plan import Plan
 from channeld.media.prepare import PrepareRequest, prepare
 from channeld.media.probe import look, probe
 from channeld.media.profile import Profile
@@ -92,8 +98,7 @@ def test_a_file_that_takes_too_long_to_read_is_told_of(shelf: ClipShelf, tmp_pat
 
     source = joined(tmp_path / "slow.ts", halves(shelf, "h264"), [0, 0], format="mpegts")
     monkeypatch.setattr("channeld.media.extents.whole_packets_args", refuse)
-    monkeypatch.setattr("channeld.media.extents.WHOLE_FILE_S", 0.5)
-    facts = measure_ends(source, look(source, timeout_s=20, tools=find_tools()), tools=find_tools(), timeout_s=0.5)
+    facts = measure_ends(source, look(source, timeout_s=20, tools=find_tools()), tools=find_tools(), timeout_s=20, whole_s=0.5)
     assert facts.jump_s is None and "its clock may jump" in facts.warnings[0]
 
 
@@ -113,6 +118,30 @@ def test_sound_that_changes_stays_with_pictures_whose_clock_jumps(
     flashes, beeps = np.array(flash_onsets(pictures)) / 25, np.array(beep_onsets(audio_samples(clip.ts_path)))
     offsets = [min(abs(beep - flashes)) for beep in beeps]
     assert len(beeps) >= 10 and max(offsets) < 0.06
+
+
+def test_no_more_of_the_file_is_read_than_a_part_of_it_needs(shelf: ClipShelf, tmp_path: Path) -> None:
+    """Neither of the tracks that are read for their clock alone."""
+    plan = Plan(0.0, 2.0, 50, 50, jump_s=4.0)
+    source = joined(tmp_path / "long.ts", with_sounds(shelf, "aac")[:1] * 5, [n * FRAMES / 25 for n in range(5)], format="mpegts")
+    facts = probe(source)
+    assert facts.video is not None
+    own = Voice(source, facts.audio[0].index, plan)
+    for argv in (
+        even_args(own, 2.0, find_tools(), followed=facts.video.index),
+        prepare_args(source, facts.video, own, plan, TINY, Sound(), find_tools(), is_apart=True, followed=facts.audio[0].index),
+    ):
+        said = subprocess.run(argv, capture_output=True, check=True, timeout=60).stderr.decode(errors="replace")
+        decoded = [int(count) for count in re.findall(r"(\d+) frames decoded", said)]
+        assert decoded and max(decoded) < 48_000 / 1024 * 8, "of twenty seconds"
+
+
+def test_a_stop_ends_the_reading_of_a_whole_file(shelf: ClipShelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = joined(tmp_path / "stopped.ts", halves(shelf, "h264"), [0, 0], format="mpegts")
+    monkeypatch.setattr("channeld.media.extents.whole_packets_args", lambda *_: ["sleep", "60"])
+    begun_s = time.monotonic()
+    with pytest.raises(ChildStopped):
+        probe(source, should_stop=lambda: time.monotonic() - begun_s > 2.0)
 
 
 def test_what_is_wanted_behind_a_jump_is_found(shared_cache: ClipCache, small: Profile, shelf: ClipShelf, tmp_path: Path) -> None:
