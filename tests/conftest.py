@@ -4,6 +4,7 @@ Rule: nothing here replaces a part of the world. A test whose program is missing
 """
 
 import logging
+import os
 import shutil
 import signal
 import socket
@@ -16,9 +17,20 @@ import pytest
 import structlog
 from hypothesis import settings
 
+
+class DescriptorLogger:
+    """Writes lines to the descriptor: pytest swaps and reads `sys.stdout` between tests, and a thread that wrote to it just then ended the
+    whole process (a segmentation fault in TextIOWrapper, once)."""
+
+    def msg(self, message: str) -> None:
+        os.write(1, f"{message}\n".encode(errors="replace"))
+
+    log = debug = info = warning = warn = error = err = critical = fatal = exception = failure = msg
+
+
 # Where nothing is configured, tracebacks are drawn with the variables of every frame: ten seconds for a store that fails on purpose.
 _PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _PLAIN])
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _PLAIN], logger_factory=lambda *_: DescriptorLogger())
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Helpers that several packages share stand in tests/ itself; each folder of tests finds them by this.

@@ -40,9 +40,9 @@ def test_only_this_machine_and_private_networks_are_near(host: str, expected: bo
 
 
 @pytest.mark.parametrize("control", ["file:///etc/passwd", "http://8.8.8.8/control", "http://127.0.0.1:1/control", "gopher://127.0.0.1/"])
-def test_an_address_that_may_not_or_cannot_be_asked_is_told_and_harms_nobody(control: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_address_that_may_not_or_cannot_be_asked_is_told_and_harms_nobody(control: str, capfd: pytest.CaptureFixture[str]) -> None:
     PublisherDrop(control, "rtmp://h/live/SECRET", log.get("test")).take([TAKEN], healthy_s=0.0)
-    told = "".join(capsys.readouterr())
+    told = "".join(capfd.readouterr())
     assert "publisher_not_dropped" in told and "SECRET" not in told
 
 
@@ -63,7 +63,7 @@ def test_a_name_that_is_taken_is_freed_where_control_is_configured(
     feeder: Feeder,
     tmp_path: Path,
     until: Until,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     nginx_rtmp.wait_for_segments("a")
     holder, seen = Holder(), list[PushState]()
@@ -83,7 +83,7 @@ def test_a_name_that_is_taken_is_freed_where_control_is_configured(
         until(lambda: output.state.condition is PushCondition.UP)
         assert "already publishing" in {state.reason for state in seen}
         assert other_publisher.wait(20) is not None, "the other one was shown out"
-        assert "publisher_dropped" in "".join(capsys.readouterr())
+        assert "publisher_dropped" in "".join(capfd.readouterr())
     finally:
         output.close()
         holder.close()
