@@ -293,10 +293,9 @@ def test_what_is_no_pipe_is_left_alone_told_and_tried_again(house: House) -> Non
 
 def test_a_pipe_that_somebody_removed_comes_back(house: House) -> None:
     house.open(house.target())
-    until(lambda: house.path().is_fifo())
+    until(lambda: house.path().is_fifo() and house.state.condition is UP)
     house.path().unlink()
-    until(lambda: house.path().is_fifo())
-    assert house.state.condition is UP
+    until(lambda: house.path().is_fifo() and house.state.condition is UP)
 
 
 def test_a_reader_that_no_host_was_there_for_is_fed_when_one_is(house: House) -> None:
