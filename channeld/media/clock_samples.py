@@ -13,16 +13,18 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from channeld.base.units import TICKS_PER_SECOND
+from channeld.ts.packet import SYNC_BYTE, carries_pcr, pids
+from channeld.ts.timeline import WRAP_TICKS
+
 SAMPLES = 64
 SAMPLE_BYTES = 1 << 18
 STRIDES = (188, 192, 204)
 """Bytes from one transport packet to the next: plain, with a time stamp before each (M2TS), with a checksum behind each."""
 IN_A_ROW = 5
 """So many sync bytes in a row are no accident."""
-WRAP = 1 << 33
-TICKS = 90_000
-BACK_TICKS = TICKS // 10
-AHEAD_TICKS = 10 * TICKS
+BACK_TICKS = TICKS_PER_SECOND // 10
+AHEAD_TICKS = 10 * TICKS_PER_SECOND
 """From how much on FFmpeg takes a step back, and one ahead, for a jump (`dts_delta_threshold`)."""
 FASTER = 4
 """So many times the usual speed is no change of the bit rate."""
@@ -74,7 +76,7 @@ def _framing(values: npt.NDArray[np.uint8]) -> tuple[int, int] | None:
         starts = len(values) - stride * (IN_A_ROW - 1)
         if starts <= 0:
             continue
-        is_sync = values == 0x47
+        is_sync = values == SYNC_BYTE
         hits = np.logical_and.reduce([is_sync[n * stride : n * stride + starts] for n in range(IN_A_ROW)])
         if hits.any():
             return int(hits.argmax()), stride
@@ -84,10 +86,9 @@ def _framing(values: npt.NDArray[np.uint8]) -> tuple[int, int] | None:
 def _of_packets(piece: bytes, at: int, first: int, stride: int) -> list[Tick]:
     count = (len(piece) - first) // stride
     rows = np.frombuffer(piece, np.uint8, count * stride, first).reshape(count, stride)
-    has_clock = (rows[:, 0] == 0x47) & ((rows[:, 3] & 0x20) != 0) & (rows[:, 4] >= 7) & ((rows[:, 5] & 0x10) != 0)
-    found = np.flatnonzero(has_clock)[:MAX_TICKS]
+    found = np.flatnonzero((rows[:, 0] == SYNC_BYTE) & carries_pcr(rows))[:MAX_TICKS]
+    clocks = pids(rows[found])
     wide = rows[found].astype(np.int64)
-    clocks = (wide[:, 1] & 0x1F) << 8 | wide[:, 2]
     ticks = wide[:, 6] << 25 | wide[:, 7] << 17 | wide[:, 8] << 9 | wide[:, 9] << 1 | wide[:, 10] >> 7
     places = at + first + found * stride
     return [Tick(int(clock), int(place), int(tick)) for clock, place, tick in zip(clocks, places, ticks, strict=True)]
@@ -118,12 +119,15 @@ def _by_clock(found: list[Tick]) -> dict[int, list[Tick]]:
 
 
 def _jumps_s(found: list[Tick]) -> list[float]:
-    steps = [(later.at - earlier.at, (later.ticks - earlier.ticks + WRAP // 2) % WRAP - WRAP // 2) for earlier, later in pairwise(found)]
+    steps = [
+        (later.at - earlier.at, (later.ticks - earlier.ticks + WRAP_TICKS // 2) % WRAP_TICKS - WRAP_TICKS // 2)
+        for earlier, later in pairwise(found)
+    ]
     if not steps:
         return []
     usual = median(ticks / distance for distance, ticks in steps)
     return [
-        abs(ticks - usual * distance) / TICKS
+        abs(ticks - usual * distance) / TICKS_PER_SECOND
         for distance, ticks in steps
         if ticks < -BACK_TICKS or ticks > max(AHEAD_TICKS, FASTER * usual * distance)
     ]

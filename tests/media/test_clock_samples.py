@@ -6,8 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from channeld.base.units import TICKS_PER_SECOND as TICKS
 from channeld.media import clock_samples
-from channeld.media.clock_samples import SAMPLE_BYTES, SAMPLES, TICKS, WRAP, Tick, shortest_jump_s, ticks_of
+from channeld.media.clock_samples import SAMPLE_BYTES, SAMPLES, Tick, shortest_jump_s, ticks_of
+from channeld.ts.timeline import WRAP_TICKS as WRAP
 
 PACKET = 188
 FUZZED = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
